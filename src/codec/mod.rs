@@ -1,0 +1,22 @@
+//! MQTT-SN 1.2 packets as borrowed views: no allocation, no `std`, nothing that can panic.
+//!
+//! [`decode`] turns a datagram into a [`Packet`]; [`Message::encode`] writes the one canonical
+//! form of a message. Byte layouts: MQTT-SN 1.2 §5.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod message;
+
+pub use message::{
+    Connect, Encapsulation, Message, Packet, Publish, PublishTopic, Qos, ReturnCode, Subscribe,
+    SubscribeTopic, WillTopic,
+};

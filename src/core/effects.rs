@@ -1,0 +1,153 @@
+//! What the core wants done. Bytes live in one arena that is reused, so that a message costs no
+//! allocation.
+
+use alloc::vec::Vec;
+
+use super::peer::{Address, LinkId};
+use super::upstream::{DeliveryId, MqttQos, Token};
+
+/// A run of bytes in the arena of [`Effects`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    /// Length in octets.
+    #[must_use]
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// One thing to be done, in order.
+#[derive(Clone, Copy, Debug)]
+pub enum Effect {
+    /// Send a datagram to a device.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// Address on the link.
+        to: Address,
+        /// The datagram.
+        bytes: Span,
+    },
+    /// Send a datagram to everybody on a link.
+    Broadcast {
+        /// The link.
+        link: LinkId,
+        /// Hops, 0 is the whole network.
+        radius: u8,
+        /// The datagram.
+        bytes: Span,
+    },
+    /// Publish at the broker. At QoS 0 nothing comes back.
+    Publish {
+        /// Comes back with the outcome.
+        token: Token,
+        /// QoS.
+        qos: MqttQos,
+        /// Retain.
+        retain: bool,
+        /// Topic name, UTF-8.
+        topic: Span,
+        /// Payload.
+        payload: Span,
+    },
+    /// Subscribe at the broker.
+    Subscribe {
+        /// Comes back with the outcome.
+        token: Token,
+        /// Filter, UTF-8.
+        filter: Span,
+        /// Requested QoS.
+        qos: MqttQos,
+        /// MQTT 5 subscription identifier, 1..=268,435,455.
+        id: u32,
+        /// Whether retained messages are wanted (MQTT 5 retain handling; 3.1.1 always sends them).
+        retained: bool,
+    },
+    /// Unsubscribe at the broker.
+    Unsubscribe {
+        /// Comes back.
+        token: Token,
+        /// Filter, UTF-8.
+        filter: Span,
+    },
+    /// The message from the broker has reached whom it had to reach: acknowledge it.
+    Acknowledge {
+        /// As it came in the message.
+        delivery: DeliveryId,
+    },
+}
+
+/// The queue of effects of one or more inputs. Whoever drives the core works through
+/// [`Effects::items`] and then calls [`Effects::clear`].
+#[derive(Debug, Default)]
+pub struct Effects {
+    arena: Vec<u8>,
+    items: Vec<Effect>,
+}
+
+/// Capacity beyond which [`Effects::clear`] gives memory back.
+const KEEP_BYTES: usize = 256 * 1024;
+
+impl Effects {
+    /// An empty queue.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The effects so far, oldest first.
+    #[must_use]
+    pub fn items(&self) -> &[Effect] {
+        &self.items
+    }
+
+    /// The bytes of a span of this queue; empty for a span of another one.
+    #[must_use]
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        let start = span.start as usize;
+        self.arena.get(start..start.saturating_add(span.len())).unwrap_or(&[])
+    }
+
+    /// Forgets everything, keeping the memory for the next round.
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.arena.clear();
+        if self.arena.capacity() > KEEP_BYTES {
+            self.arena = Vec::new();
+            self.items = Vec::new();
+        }
+    }
+
+    /// Copies bytes into the arena.
+    pub(crate) fn store(&mut self, bytes: &[u8]) -> Span {
+        self.store_with(|arena| arena.extend_from_slice(bytes))
+    }
+
+    /// Appends to the arena whatever `write` appends.
+    pub(crate) fn store_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let start = self.arena.len();
+        write(&mut self.arena);
+        let len = self.arena.len().saturating_sub(start);
+        // The arena is drained every batch; a batch is far below 4 GiB.
+        Span {
+            start: u32::try_from(start).unwrap_or(u32::MAX),
+            len: u32::try_from(len).unwrap_or(0),
+        }
+    }
+
+    /// Queues an effect.
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.items.push(effect);
+    }
+}

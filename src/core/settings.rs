@@ -1,0 +1,91 @@
+//! Everything the core can be told, already checked.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Settings of a `Gateway`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// GwId in ADVERTISE and GWINFO, 1..=255.
+    pub gateway_id: u8,
+    /// Name of the gateway; its own topics are below `mqtt-sn-gateway/<name>/`.
+    pub name: Box<str>,
+    /// Put in front of every topic and filter on the way up, taken away on the way down.
+    pub topic_prefix: Box<str>,
+    /// Predefined topics of every client; ids 1..=0xFFFE, each once.
+    pub predefined: Vec<(u16, Box<str>)>,
+    /// Links, indexed by `LinkId`.
+    pub links: Vec<LinkSettings>,
+    /// Most client records, connected or kept.
+    pub max_clients: u32,
+    /// Longest client id accepted, octets.
+    pub max_client_id_length: usize,
+    /// How long the gateway waits for a device's answer before it repeats itself.
+    pub retry_interval: Duration,
+    /// How often it repeats itself before the device counts as lost.
+    pub retry_count: u8,
+    /// Keep-alive is multiplied by this many thousandths before a silent device is lost.
+    pub keep_alive_tolerance_permille: u32,
+    /// Accept QoS −1.
+    pub unauthenticated_publish: bool,
+    /// Most topic ids per client.
+    pub max_topics_per_client: u32,
+    /// Most subscriptions per client.
+    pub max_subscriptions_per_client: u32,
+    /// Most messages waiting for one client.
+    pub max_buffered_messages: u32,
+    /// Most payload and topic octets waiting for one client.
+    pub max_buffered_bytes: usize,
+    /// Most octets waiting for all clients together.
+    pub max_buffered_bytes_total: usize,
+    /// A persistent session that nobody came back to ends after this; zero means never.
+    pub session_expiry: Duration,
+    /// Period of ADVERTISE; zero turns it off.
+    pub advertise_interval: Duration,
+    /// Answer SEARCHGW with GWINFO.
+    pub answer_search: bool,
+}
+
+/// What the core needs to know about a link.
+#[derive(Clone, Debug)]
+pub struct LinkSettings {
+    /// Overrides [`Settings::retry_interval`].
+    pub retry_interval: Option<Duration>,
+    /// Longest datagram that fits the link, octets.
+    pub max_packet: usize,
+    /// The link reaches everybody at once, so ADVERTISE is sent on it.
+    pub broadcast: bool,
+}
+
+impl Default for LinkSettings {
+    fn default() -> Self {
+        Self { retry_interval: None, max_packet: 65_507, broadcast: false }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            gateway_id: 1,
+            name: "gateway".into(),
+            topic_prefix: "".into(),
+            predefined: Vec::new(),
+            links: Vec::new(),
+            max_clients: 10_000,
+            max_client_id_length: 23,
+            retry_interval: Duration::from_secs(10),
+            retry_count: 3,
+            keep_alive_tolerance_permille: 1_500,
+            unauthenticated_publish: true,
+            max_topics_per_client: 1_000,
+            max_subscriptions_per_client: 100,
+            max_buffered_messages: 1_000,
+            max_buffered_bytes: 256 * 1024,
+            max_buffered_bytes_total: 256 * 1024 * 1024,
+            session_expiry: Duration::from_secs(7 * 24 * 3600),
+            advertise_interval: Duration::from_secs(15 * 60),
+            answer_search: true,
+        }
+    }
+}

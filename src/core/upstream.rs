@@ -1,0 +1,91 @@
+//! The words that the core and the MQTT session share. Tokens go in and come out: a completion is
+//! never matched by its order.
+
+/// Names one request of the core to the broker. Opaque to the session; stale ones are ignored.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Token(pub u64);
+
+/// Names one QoS 1 or 2 message from the broker until the core is done with it. Opaque to the core.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct DeliveryId(pub u64);
+
+/// QoS as MQTT has it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum MqttQos {
+    /// At most once.
+    #[default]
+    Zero = 0,
+    /// At least once.
+    One = 1,
+    /// Exactly once.
+    Two = 2,
+}
+
+/// Why the broker (or the session, on its behalf) did not do what was asked. The three kinds are
+/// those that MQTT-SN 1.2 can tell a device.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Refusal {
+    /// Not now: quota, full queue, broker away. Becomes return code 0x01.
+    Congestion,
+    /// Never: not authorised, malformed, too large. Becomes return code 0x03.
+    NotSupported,
+}
+
+/// What the MQTT session tells the core.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UpstreamEvent<'a> {
+    /// The broker accepted the connection.
+    Connected {
+        /// The broker kept the session: its subscriptions still hold. If not, every subscription
+        /// has to be made again (publications in flight are the session's own business).
+        session_present: bool,
+        /// The broker takes subscription identifiers and retain handling (MQTT 5).
+        subscription_ids: bool,
+        /// Highest QoS that the broker accepts in a publication.
+        maximum_qos: MqttQos,
+    },
+    /// The connection is gone. Publications already taken stay with the session and are sent
+    /// again; SUBSCRIBE and UNSUBSCRIBE that were not answered are forgotten without an event.
+    Disconnected,
+    /// QoS 2 only: PUBREC arrived, the broker owns the message.
+    Received {
+        /// The request.
+        token: Token,
+    },
+    /// PUBACK, PUBCOMP or a refusal: the request is over.
+    Published {
+        /// The request.
+        token: Token,
+        /// How it ended.
+        outcome: Result<(), Refusal>,
+    },
+    /// SUBACK.
+    Subscribed {
+        /// The request.
+        token: Token,
+        /// Granted QoS, or why not.
+        outcome: Result<MqttQos, Refusal>,
+    },
+    /// UNSUBACK, whatever its code.
+    Unsubscribed {
+        /// The request.
+        token: Token,
+    },
+    /// A message. Exactly one of these per message at QoS 2, also across reconnections while the
+    /// broker keeps the session; at QoS 1 a repetition is reported only after it was acknowledged.
+    Message {
+        /// To be given back in an acknowledgement; `None` at QoS 0.
+        delivery: Option<DeliveryId>,
+        /// Topic name.
+        topic: &'a str,
+        /// Payload.
+        payload: &'a [u8],
+        /// QoS of the delivery.
+        qos: MqttQos,
+        /// Set on messages that were retained when the subscription was made.
+        retain: bool,
+        /// MQTT 5: identifiers of the subscriptions it matched; empty otherwise.
+        subscription_ids: &'a [u32],
+    },
+}

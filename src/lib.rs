@@ -1,0 +1,26 @@
+//! An MQTT-SN gateway.
+//!
+//! The rooms, and who may use whom (arrows point to what is used):
+//!
+//! ```text
+//! runtime → transport, upstream, ops, config      IO (feature `gateway`)
+//!    ↓
+//! engine → core → codec                           pure: fed with time and bytes
+//!    ↓
+//! mqtt → core::upstream (tokens only)             pure (feature `mqtt`)
+//! ```
+//!
+//! `codec` and `core` build without `std`; nothing pure knows a clock, a socket or an executor.
+//! Everything that arrives from outside is data: it can be refused and counted, never panic.
+
+#![cfg_attr(not(feature = "mqtt"), no_std)]
+
+extern crate alloc;
+
+pub mod codec;
+pub mod core;
+#[cfg(feature = "mqtt")]
+pub mod engine;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
+pub mod time;
