@@ -86,12 +86,21 @@ pub(crate) struct Exchange {
     pub(crate) stage: ExchangeStage,
 }
 
+/// The topic field of a SUBACK.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AckId {
+    /// The normal id at this position of the client's topics: the SUBACK makes it known.
+    Normal { id: u16, position: usize },
+    /// Predefined id, short name, or 0 for a wildcard.
+    Other(u16),
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ExchangeStage {
     /// SUBSCRIBE that waits for the broker.
-    Waiting { filter: Handle, topic_id: u16, requested: MqttQos },
+    Waiting { filter: Handle, requested: MqttQos, id: AckId },
     /// SUBSCRIBE, answered so.
-    Subscribed { qos: MqttQos, topic_id: u16, code: ReturnCode },
+    Subscribed { qos: MqttQos, id: AckId, code: ReturnCode },
     /// UNSUBSCRIBE, answered.
     Unsubscribed,
 }

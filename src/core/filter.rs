@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use foldhash::quality::FixedState;
+use super::hashing::Hashing;
 use hashbrown::HashMap;
 
 const NIL: u32 = u32::MAX;
@@ -14,7 +14,7 @@ pub(crate) const MAX_LEVELS: usize = 64;
 
 #[derive(Debug)]
 struct Node {
-    children: HashMap<Box<str>, u32, FixedState>,
+    children: HashMap<Box<str>, u32, Hashing>,
     plus: u32,
     /// The filter that ends here, and the one that ends in `#` here.
     here: u32,
@@ -26,24 +26,20 @@ struct Node {
 pub(crate) struct FilterTree {
     nodes: Vec<Node>,
     free: Vec<u32>,
-    hasher: FixedState,
+    hasher: Hashing,
     pending: Vec<(u32, usize)>,
 }
 
 impl FilterTree {
-    pub(crate) fn new(hasher: FixedState) -> Self {
+    pub(crate) fn new(hasher: Hashing) -> Self {
         let mut tree = Self { nodes: Vec::new(), free: Vec::new(), hasher, pending: Vec::new() };
         tree.add_node();
         tree
     }
 
     fn add_node(&mut self) -> u32 {
-        let node = Node {
-            children: HashMap::with_hasher(self.hasher),
-            plus: NIL,
-            here: NIL,
-            rest: NIL,
-        };
+        let node =
+            Node { children: HashMap::with_hasher(self.hasher), plus: NIL, here: NIL, rest: NIL };
         if let Some(index) = self.free.pop()
             && let Some(slot) = self.nodes.get_mut(index as usize)
         {
@@ -188,7 +184,7 @@ mod tests {
     use super::*;
 
     fn tree() -> FilterTree {
-        FilterTree::new(FixedState::with_seed(7))
+        FilterTree::new(Hashing::new(7))
     }
 
     fn matches(tree: &mut FilterTree, topic: &str) -> Vec<u32> {
@@ -217,8 +213,8 @@ mod tests {
     }
 
     const FILTERS: &[&str] = &[
-        "#", "+", "+/+", "/+", "a", "a/#", "a/+", "a/b", "a/b/#", "a/+/c", "+/b/#", "a//c", "$SYS/#",
-        "$SYS/+", "/", "a/b/c/d", "+/+/#",
+        "#", "+", "+/+", "/+", "a", "a/#", "a/+", "a/b", "a/b/#", "a/+/c", "+/b/#", "a//c",
+        "$SYS/#", "$SYS/+", "/", "a/b/c/d", "+/+/#",
     ];
     const TOPICS: &[&str] =
         &["a", "b", "a/b", "a/c", "a/b/c", "a//c", "/", "/a", "$SYS", "$SYS/x", "a/b/c/d/e", "ä/b"];

@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::hash::{BuildHasher, Hash, Hasher};
 
-use foldhash::quality::FixedState;
+use super::hashing::Hashing;
 
-use super::effects::Effects;
 use super::effects::Effect;
+use super::effects::Effects;
 use crate::codec::{Encapsulation, Message};
 
 /// A link: one listener, one serial port, one adapter. Numbered by the runtime.
@@ -80,7 +80,7 @@ impl PeerRef<'_> {
         Peer { link: self.link, address: *self.address, node: self.node.map(Into::into) }
     }
 
-    pub(crate) fn hash_with(self, hasher: &FixedState) -> u64 {
+    pub(crate) fn hash_with(self, hasher: &Hashing) -> u64 {
         hasher.hash_one(self)
     }
 

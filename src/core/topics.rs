@@ -3,13 +3,20 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::hashing::Hashing;
 use core::hash::BuildHasher;
-use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
 /// A name in [`Topics`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct TopicRef(u32);
+
+impl TopicRef {
+    /// As a key.
+    pub(crate) fn index(self) -> u32 {
+        self.0
+    }
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -23,11 +30,11 @@ pub(crate) struct Topics {
     entries: Vec<Entry>,
     free: Vec<u32>,
     index: HashTable<u32>,
-    hasher: FixedState,
+    hasher: Hashing,
 }
 
 impl Topics {
-    pub(crate) fn new(hasher: FixedState) -> Self {
+    pub(crate) fn new(hasher: Hashing) -> Self {
         Self { entries: Vec::new(), free: Vec::new(), index: HashTable::new(), hasher }
     }
 
@@ -173,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_name_lives_as_long_as_somebody_uses_it() {
-        let mut topics = Topics::new(FixedState::with_seed(1));
+        let mut topics = Topics::new(Hashing::new(1));
         let first = topics.take("a/b");
         assert_eq!(topics.take("a/b"), first);
         topics.release(first);
