@@ -38,9 +38,8 @@ pub fn decode(datagram: &[u8]) -> Result<Packet<'_>, DecodeError> {
 #[inline]
 pub fn decode_message(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
     match *bytes {
-        [length, msg_type, ref body @ ..]
-            if length > LONG_FORM && usize::from(length) == bytes.len() =>
-        {
+        // Two octets are there, so a Length that equals their number is none of 0 and 1.
+        [length, msg_type, ref body @ ..] if usize::from(length) == bytes.len() => {
             decode_body(msg_type, body)
         }
         [LONG_FORM, high, low, msg_type, ref body @ ..]

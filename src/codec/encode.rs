@@ -172,7 +172,7 @@ impl Encapsulation<'_> {
         let (head, node_id) =
             out.split_first_chunk_mut::<ENCAPSULATION_HEADER_LEN>().ok_or(too_small)?;
         *head = [length, msg_type::ENCAPSULATED, self.radius.min(RADIUS_MASK)];
-        node_id.copy_from_slice(self.node_id);
+        copy(self.node_id, node_id).ok_or(too_small)?;
         Ok(needed)
     }
 }
@@ -283,9 +283,8 @@ impl<'a> Body<'a> {
             rest
         };
         let (fixed, tail) = rest.split_at_mut_checked(self.fixed_len)?;
-        fixed.copy_from_slice(self.fixed.get(..self.fixed_len)?);
-        tail.copy_from_slice(self.tail);
-        Some(())
+        copy(self.fixed.get(..self.fixed_len)?, fixed)?;
+        copy(self.tail, tail)
     }
 }
 
@@ -293,4 +292,12 @@ impl<'a> Body<'a> {
 #[inline]
 const fn bit(set: bool, mask: u8) -> u8 {
     if set { mask } else { 0 }
+}
+
+/// Copies to the front of `to`; `None` if that is too short. Callers have made it the same length,
+/// but only so can the compiler see that nothing here panics.
+#[inline]
+fn copy(from: &[u8], to: &mut [u8]) -> Option<()> {
+    to.get_mut(..from.len())?.copy_from_slice(from);
+    Some(())
 }
