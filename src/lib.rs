@@ -18,6 +18,8 @@
 extern crate alloc;
 
 pub mod codec;
+#[cfg(feature = "gateway")]
+pub mod config;
 pub mod core;
 #[cfg(feature = "mqtt")]
 pub mod engine;
