@@ -25,4 +25,12 @@ pub mod core;
 pub mod engine;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+#[cfg(feature = "gateway")]
+pub mod ops;
+#[cfg(feature = "gateway")]
+pub mod runtime;
 pub mod time;
+#[cfg(feature = "gateway")]
+pub mod transport;
+#[cfg(feature = "gateway")]
+pub mod upstream;
