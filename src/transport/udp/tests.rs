@@ -228,7 +228,7 @@ fn group_device(group: Ipv4Addr, port: u16) -> UdpSocket {
 
 fn send_to_group(group: SocketAddr, bytes: &[u8]) -> UdpSocket {
     let socket = device("127.0.0.1:0");
-    let raw = socket2::SockRef::from(&socket);
+    let raw = SockRef::from(&socket);
     raw.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
     socket.send_to(bytes, group).unwrap();
     socket
@@ -298,7 +298,7 @@ fn an_ipv6_group_is_heard() {
     let mut rig = Rig::with(&settings);
     let device = device("[::]:0");
     // No hop: it is looped back on this host and never sent out.
-    socket2::SockRef::from(&device).set_multicast_hops_v6(0).unwrap();
+    SockRef::from(&device).set_multicast_hops_v6(0).unwrap();
     let index = nix::net::if_::if_nametoindex(interface.as_str()).unwrap();
     let group = std::net::SocketAddrV6::new("ff02::1234".parse().unwrap(), port, 0, index);
     device.send_to(b"search", group).unwrap();
