@@ -187,12 +187,13 @@ impl UdpLink {
 
     /// Asks the kernel for its drops if there is a reason to, and warns about new ones. At most
     /// one system call a second.
-    pub fn watch_drops(&mut self, now: Instant) {
-        let recent = self
-            .drops
-            .checked
-            .is_some_and(|at| now.saturating_duration_since(at) < DROP_CHECK_INTERVAL);
-        if !self.drops.due || recent {
+    pub fn watch_drops(&mut self) {
+        if !self.drops.due {
+            return;
+        }
+        let now = Instant::now();
+        let last = self.drops.checked;
+        if last.is_some_and(|at| now.saturating_duration_since(at) < DROP_CHECK_INTERVAL) {
             return;
         }
         self.drops = DropWatch { due: false, checked: Some(now) };
