@@ -1,6 +1,6 @@
 //! The gateway without IO: sessions, topics, subscriptions, conversations, timers.
 //!
-//! `Gateway` is fed with `(now, input)` and leaves what is to be done in [`Effects`]. It reads no
+//! [`Gateway`] is fed with `(now, input)` and leaves what is to be done in [`Effects`]. It reads no
 //! clock, opens no socket and has no randomness of its own.
 
 #![cfg_attr(
@@ -8,11 +8,29 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod client;
+mod copies;
 mod effects;
+mod filter;
+mod filters;
+mod flow;
+mod gateway;
+mod hashing;
+mod messages;
+mod names;
+mod notice;
 mod peer;
 mod settings;
+mod slots;
+mod stats;
+mod strangers;
+mod topics;
 pub mod upstream;
+mod wheel;
 
 pub use effects::{Effect, Effects, Span};
+pub use gateway::Gateway;
+pub use notice::{Loss, Notice, Place};
 pub use peer::{Address, LinkId};
 pub use settings::{LinkSettings, Settings};
+pub use stats::{Drop, Limit, Stats};

@@ -10,6 +10,27 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod backoff;
+mod error;
+mod fallback;
+mod incoming;
+mod keep_alive;
+mod limits;
+mod outgoing;
+mod packet_ids;
+mod reasons;
+mod replies;
+mod session;
 mod settings;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod wire_v4;
+mod wire_v5;
 
+pub use backoff::Backoff;
+pub use error::ConnectionError;
+pub use session::Session;
 pub use settings::{Settings, Version, Will};
+pub use stats::Stats;

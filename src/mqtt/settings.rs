@@ -62,6 +62,10 @@ pub struct Settings {
     pub max_queued: usize,
     /// Most octets of requests in flight and waiting.
     pub max_queued_bytes: usize,
+    /// Acknowledge messages in the order in which they came, as MQTT 3.1.1 §4.6 has it. Right for
+    /// a connection that serves one device. On a connection that serves many it would let one slow
+    /// device hold up all others, so it is off by default; brokers take either order.
+    pub acknowledge_in_order: bool,
 }
 
 impl Default for Settings {
@@ -81,6 +85,7 @@ impl Default for Settings {
             max_inflight: 1_000,
             max_queued: 10_000,
             max_queued_bytes: 16 * 1024 * 1024,
+            acknowledge_in_order: false,
         }
     }
 }

@@ -1,0 +1,197 @@
+//! Connection set-up (MQTT-SN 1.2 §6.2).
+//!
+//! ```text
+//! client                         gateway
+//! CONNECT(Will)            ──▶
+//!                          ◀──   WILLTOPICREQ     only with the Will flag
+//! WILLTOPIC                ──▶                     will.rs
+//!                          ◀──   WILLMSGREQ
+//! WILLMSG                  ──▶
+//!                          ◀──   CONNACK
+//! ```
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use crate::codec::{Connect, Message, ReturnCode};
+use crate::core::client::{Client, ConnectPrint, Dialogue, State};
+use crate::core::gateway::{Cx, Gateway};
+use crate::core::names;
+use crate::core::notice::{Loss, Notice};
+use crate::core::peer::PeerRef;
+use crate::core::slots::Handle;
+use crate::core::stats::Limit;
+
+/// ProtocolId of MQTT-SN 1.2 (§5.3.8).
+const PROTOCOL_1_2: u8 = 0x01;
+
+/// Within this time the same CONNECT from the same address, with nothing in between, is a
+/// repetition: the CONNACK was lost.
+const REPETITION: Duration = Duration::from_secs(60);
+
+/// Most will dialogues at once.
+const MAX_HANDSHAKES: u32 = 1_000;
+
+impl Gateway {
+    pub(crate) fn on_connect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerRef<'_>,
+        bound: Option<Handle>,
+        connect: &Connect<'_>,
+    ) {
+        if connect.protocol_id != PROTOCOL_1_2 {
+            let why = "protocol id is not 1: this gateway speaks MQTT-SN 1.2";
+            return refuse(cx, peer, connect, ReturnCode::NOT_SUPPORTED, why);
+        }
+        let Some(id) = names::client_id(connect.client_id, self.settings.max_client_id_length)
+        else {
+            let why = "client id is empty, too long (sessions.max_client_id_length) or not text";
+            return refuse(cx, peer, connect, ReturnCode::NOT_SUPPORTED, why);
+        };
+        let known = self.client_named(id);
+        let print = ConnectPrint {
+            will: connect.will,
+            clean: connect.clean_session,
+            duration: connect.duration,
+        };
+        if let Some(handle) = known
+            && self.answer_repetition(cx, peer, handle, print)
+        {
+            return;
+        }
+        // Another device took over this address without a goodbye of the former one.
+        if let Some(former) = bound.filter(|former| Some(*former) != known) {
+            self.lose(cx, former, Loss::Replaced);
+        }
+        if connect.will && self.handshakes >= MAX_HANDSHAKES {
+            self.limit_reached(cx, known, Limit::Handshakes);
+            return refuse(cx, peer, connect, ReturnCode::CONGESTION, "too many will dialogues");
+        }
+        let handle = match known {
+            Some(handle) => {
+                self.leave_address(cx, handle, peer);
+                handle
+            }
+            None => {
+                if self.clients.len() as u64 >= u64::from(self.settings.max_clients) {
+                    self.limit_reached(cx, None, Limit::Clients);
+                    let why = "sessions.max_clients is reached";
+                    return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
+                }
+                self.add_client(Client::new(id, print, cx.now))
+            }
+        };
+        self.bind(handle, peer);
+        if connect.clean_session {
+            self.clear_session(cx, handle);
+        }
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.topics.forget_confirmations();
+            client.print = print;
+            client.last_heard = cx.now;
+            client.paused_until = None;
+            client.dialogue = None;
+        }
+        if connect.will {
+            self.set_state(handle, State::Connecting);
+            let deadline = self.retry_at(cx.now, handle);
+            if let Some(client) = self.clients.get_mut(handle) {
+                client.dialogue = Some(Box::new(Dialogue { topic: None, tries: 1, deadline }));
+            }
+            self.prompt(cx, handle);
+            self.rearm(handle);
+        } else {
+            self.accept(cx, handle, known.is_some());
+        }
+    }
+
+    /// Answers a repeated CONNECT (§6.13) without starting over. Nothing on the wire tells it from
+    /// the CONNECT of a device that has restarted, except that such a one comes later or after
+    /// other traffic.
+    fn answer_repetition(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerRef<'_>,
+        handle: Handle,
+        print: ConnectPrint,
+    ) -> bool {
+        let Some(client) = self.clients.get_mut(handle) else { return false };
+        let same_place = client.peer.as_ref().is_some_and(|bound| bound.as_ref() == peer);
+        if !same_place || client.print != print {
+            return false;
+        }
+        match client.state {
+            State::Connecting => {
+                client.last_heard = cx.now;
+                self.stats.duplicates += 1;
+                self.prompt(cx, handle);
+                true
+            }
+            State::Active if client.fresh && cx.now.since(client.connected_at) < REPETITION => {
+                client.last_heard = cx.now;
+                self.stats.duplicates += 1;
+                self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A known client connects anew: its old connection ends, cleanly as far as the will goes.
+    fn leave_address(&mut self, cx: &mut Cx<'_>, handle: Handle, to: PeerRef<'_>) {
+        let Some(client) = self.clients.get(handle) else { return };
+        if let Some(from) = client.peer.as_ref().filter(|from| from.as_ref() != to) {
+            self.stats.moved += 1;
+            cx.fx.notice(|fx| Notice::Moved {
+                client: fx.store(client.id.as_bytes()),
+                from: fx.place(from.as_ref()),
+                to: fx.place(to),
+            });
+        }
+        self.set_state(handle, State::Gone);
+    }
+
+    /// The connection stands.
+    pub(crate) fn accept(&mut self, cx: &mut Cx<'_>, handle: Handle, resumed: bool) {
+        self.set_state(handle, State::Active);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        client.dialogue = None;
+        client.connected_at = cx.now;
+        client.last_heard = cx.now;
+        client.fresh = true;
+        let (clean, keep_alive) = (client.print.clean, client.print.duration);
+        self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
+        if let Some(client) = self.clients.get(handle)
+            && let Some(peer) = client.peer.as_ref()
+        {
+            cx.fx.notice(|fx| Notice::Connected {
+                client: fx.store(client.id.as_bytes()),
+                at: fx.place(peer.as_ref()),
+                keep_alive,
+                clean,
+                resumed,
+            });
+        }
+        self.resume_delivery(cx, handle);
+        self.rearm(handle);
+    }
+}
+
+fn refuse(
+    cx: &mut Cx<'_>,
+    peer: PeerRef<'_>,
+    connect: &Connect<'_>,
+    code: ReturnCode,
+    why: &'static str,
+) {
+    peer.send(&Message::ConnAck { code }, cx.fx);
+    cx.fx.notice(|fx| Notice::Refused {
+        client: fx.store(&[]),
+        at: fx.place(peer),
+        operation: "CONNECT",
+        subject: fx.store(connect.client_id.get(..64).unwrap_or(connect.client_id)),
+        code,
+        why,
+    });
+}

@@ -1,0 +1,156 @@
+//! A message from the broker: whom it is for. Each client gets it once, however many of its filters
+//! match (§24.32 of common practice), and retained messages go only to those who have just
+//! subscribed.
+
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use crate::core::effects::Effect;
+use crate::core::gateway::{Cx, Gateway};
+use crate::core::slots::Handle;
+use crate::core::stats::Drop;
+use crate::core::upstream::{DeliveryId, MqttQos};
+
+/// [`UpstreamEvent::Message`](crate::core::upstream::UpstreamEvent::Message), as a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) delivery: Option<DeliveryId>,
+    pub(crate) topic: &'a str,
+    pub(crate) payload: &'a [u8],
+    pub(crate) qos: MqttQos,
+    pub(crate) retain: bool,
+    pub(crate) subscription_ids: &'a [u32],
+}
+
+impl Gateway {
+    pub(crate) fn on_message(&mut self, cx: &mut Cx<'_>, message: &Incoming<'_>) {
+        let mut recipients = core::mem::take(&mut self.recipients);
+        recipients.clear();
+        let name = message.topic.strip_prefix(&*self.settings.topic_prefix);
+        if let Some(name) = name {
+            self.find_recipients(cx, name, message, &mut recipients);
+        }
+        let mut stored = None;
+        for (client, granted) in &recipients {
+            let qos = message.qos.min(*granted);
+            self.deliver(cx, *client, qos, name.unwrap_or(""), message, &mut stored);
+        }
+        match stored {
+            Some(handle) => self.release_message(cx, handle, true),
+            None => {
+                if let Some(delivery) = message.delivery {
+                    cx.fx.push(Effect::Acknowledge { delivery });
+                }
+            }
+        }
+        if recipients.is_empty() {
+            self.drop_packet(Drop::NoSubscriber);
+        }
+        self.recipients = recipients;
+    }
+
+    fn find_recipients(
+        &mut self,
+        cx: &Cx<'_>,
+        name: &str,
+        message: &Incoming<'_>,
+        recipients: &mut Vec<(Handle, MqttQos)>,
+    ) {
+        let mut matched = core::mem::take(&mut self.matched);
+        matched.clear();
+        self.filters.matches(name, &mut matched);
+        if message.retain {
+            self.retained_recipients(cx, name, message, &matched, recipients);
+        } else if let [only] = matched.as_slice() {
+            if let Some(filter) = self.filters.get(*only)
+                && (message.subscription_ids.is_empty()
+                    || message.subscription_ids.contains(&filter.id))
+            {
+                recipients.extend(filter.subscribers.iter().map(|s| (s.client, s.qos)));
+            }
+        } else if !matched.is_empty() {
+            self.overlapping_recipients(cx, name, message, &matched, recipients);
+        }
+        self.matched = matched;
+    }
+
+    /// Several filters match. With MQTT 5 each copy says which subscriptions it is for: of a
+    /// client's filters one is the one that counts, and the client gets the message with the copy
+    /// for that one. With 3.1.1 the first copy is for everybody.
+    fn overlapping_recipients(
+        &mut self,
+        cx: &Cx<'_>,
+        name: &str,
+        message: &Incoming<'_>,
+        matched: &[Handle],
+        recipients: &mut Vec<(Handle, MqttQos)>,
+    ) {
+        let ids = message.subscription_ids;
+        if ids.is_empty() && self.broker.copies {
+            let known = matched.iter().filter_map(|handle| self.filters.get(*handle));
+            let expected = known.filter(|filter| filter.granted.is_some()).count();
+            let expected = u32::try_from(expected).unwrap_or(u32::MAX);
+            if self.copies.is_further_copy(cx.now, expected, name, message.payload) {
+                self.stats.copies += 1;
+                return;
+            }
+        }
+        let mut candidates = core::mem::take(&mut self.candidates);
+        candidates.clear();
+        for filter in matched.iter().filter_map(|handle| self.filters.get(*handle)) {
+            let known = filter.granted.is_some();
+            if !ids.is_empty() && !known && !ids.contains(&filter.id) {
+                continue;
+            }
+            candidates.extend(
+                filter.subscribers.iter().map(|s| (s.client, !known, Reverse(s.qos), filter.id)),
+            );
+        }
+        candidates.sort_unstable();
+        let mut previous = None;
+        for (client, _, Reverse(qos), id) in &candidates {
+            if previous.replace(*client) == Some(*client) {
+                continue;
+            }
+            if ids.is_empty() || ids.contains(id) {
+                recipients.push((*client, *qos));
+            } else {
+                self.stats.copies += 1;
+            }
+        }
+        self.candidates = candidates;
+    }
+
+    /// A message that was retained when somebody subscribed: it belongs to the oldest SUBSCRIBE that
+    /// has not had its copy yet.
+    fn retained_recipients(
+        &mut self,
+        cx: &Cx<'_>,
+        name: &str,
+        message: &Incoming<'_>,
+        matched: &[Handle],
+        recipients: &mut Vec<(Handle, MqttQos)>,
+    ) {
+        let hash = self.filters.topic_hash(name);
+        let ids = message.subscription_ids;
+        let oldest = matched
+            .iter()
+            .filter_map(|handle| {
+                let filter = self.filters.get(*handle)?;
+                if !ids.is_empty() && !ids.contains(&filter.id) {
+                    return None;
+                }
+                Some((filter.waiting_round(cx.now, hash)?, *handle))
+            })
+            .min();
+        let Some((round, handle)) = oldest else { return };
+        let Some(filter) = self.filters.get_mut(handle) else { return };
+        let Some(clients) = filter.take_retained(cx.now, round, hash) else { return };
+        let clients = clients.to_vec();
+        for client in clients {
+            let subscriber = filter.subscribers.iter().find(|s| s.client == client);
+            // Unsubscribed meanwhile otherwise.
+            recipients.extend(subscriber.map(|s| (s.client, s.qos)));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Ways out: DISCONNECT (MQTT-SN 1.2 §6.12), loss (§6.11), expiry; and strangers, who are told to
+//! connect.
+
+use core::time::Duration;
+
+use crate::codec::Message;
+use crate::core::client::State;
+use crate::core::gateway::{Cx, Gateway};
+use crate::core::notice::{Loss, Notice};
+use crate::core::peer::PeerRef;
+use crate::core::slots::Handle;
+use crate::core::stats::{Drop, Limit};
+
+impl Gateway {
+    /// DISCONNECT of a known client. The will is not published.
+    pub(crate) fn on_disconnect(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        self.send(cx, handle, &Message::Disconnect { duration: None });
+        if let Some(client) = self.clients.get(handle) {
+            let id = &client.id;
+            cx.fx.notice(|fx| Notice::Disconnected { client: fx.store(id.as_bytes()) });
+        }
+        self.leave(cx, handle);
+    }
+
+    /// A packet from an address without a client: DISCONNECT says that it has to connect again.
+    /// Answers to nothing, and what is no request, are dropped in silence.
+    pub(crate) fn on_stranger(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerRef<'_>,
+        message: &Message<'_>,
+    ) {
+        self.drop_packet(Drop::Stranger);
+        let request = matches!(
+            message,
+            Message::Register { .. }
+                | Message::Publish(_)
+                | Message::PubRel { .. }
+                | Message::Subscribe(_)
+                | Message::Unsubscribe { .. }
+                | Message::PingReq { .. }
+                | Message::Disconnect { .. }
+                | Message::WillTopicUpd(_)
+                | Message::WillMsgUpd { .. }
+        );
+        if !request {
+            return;
+        }
+        self.dismiss(cx, peer, message.name());
+    }
+
+    /// DISCONNECT to somebody without a connection, at a limited rate.
+    pub(crate) fn dismiss(&mut self, cx: &mut Cx<'_>, peer: PeerRef<'_>, packet: &'static str) {
+        if !self.strangers.allow(cx.now, peer.hash_with(&self.hasher)) {
+            if let Some(counter) = self.stats.limits.get_mut(Limit::Strangers as usize) {
+                *counter += 1;
+            }
+            return;
+        }
+        peer.send(&Message::Disconnect { duration: None }, cx.fx);
+        cx.fx.notice(|fx| Notice::Stranger { at: fx.place(peer), packet });
+    }
+
+    /// The client is lost: its will is published.
+    pub(crate) fn lose(&mut self, cx: &mut Cx<'_>, handle: Handle, why: Loss) {
+        if self.is_connecting(handle) {
+            // It never was there.
+            return self.leave(cx, handle);
+        }
+        self.stats.lost += 1;
+        let will = self.fire_will(cx, handle);
+        if let Some(client) = self.clients.get(handle) {
+            let id = &client.id;
+            cx.fx.notice(|fx| Notice::Lost { client: fx.store(id.as_bytes()), why, will });
+        }
+        self.leave(cx, handle);
+    }
+
+    /// The connection is over. A clean session ends with it, another is kept.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        self.set_state(handle, State::Gone);
+        self.unbind(handle);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        client.dialogue = None;
+        client.paused_until = None;
+        client.last_heard = cx.now;
+        if client.print.clean {
+            self.clear_session(cx, handle);
+            self.remove_client(handle);
+        } else {
+            self.stop_holding(cx, handle);
+            self.rearm(handle);
+        }
+    }
+
+    /// Deletes what a session consists of: subscriptions, topic ids, will, exchanges, messages.
+    pub(crate) fn clear_session(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        self.drop_deliveries(cx, handle);
+        self.drop_subscriptions(cx, handle);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        client.will = None;
+        client.publications = alloc::vec::Vec::new();
+        client.exchanges = alloc::vec::Vec::new();
+        client.waiting = 0;
+        client.reuses_ids = false;
+        for topic in client.topics.drain() {
+            self.topics.release(topic);
+        }
+    }
+
+    /// The client's timer fired: do what is due, and set it again.
+    pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        self.retry_dialogue(cx, handle);
+        self.retry_outbound(cx, handle);
+        self.end_pause(cx, handle);
+        let Some(client) = self.clients.get(handle) else { return };
+        let silent = cx.now.since(client.last_heard);
+        let idle = self.settings.session_expiry;
+        match client.state {
+            State::Active => {
+                let allowed =
+                    client.allowed_silence(self.settings.keep_alive_tolerance_permille, idle);
+                if allowed > Duration::ZERO && silent >= allowed {
+                    self.lose(cx, handle, Loss::Silent { silent, allowed });
+                }
+            }
+            State::Gone if idle > Duration::ZERO && silent >= idle => {
+                self.clear_session(cx, handle);
+                self.remove_client(handle);
+            }
+            _ => {}
+        }
+        self.rearm(handle);
+    }
+}

@@ -1,0 +1,17 @@
+//! The conversations, one a file, in the order in which the protocol has them.
+
+mod broker;
+mod connect;
+mod discovery;
+mod incoming;
+mod leave;
+mod outbound;
+mod ping;
+mod publish_down;
+mod publish_up;
+mod queue;
+mod register;
+mod subscribe;
+mod will;
+
+pub(crate) use incoming::Incoming;

@@ -1,0 +1,261 @@
+//! What a client answers to REGISTER and PUBLISH, and what happens when it does not.
+
+use core::time::Duration;
+
+use crate::codec::{Message, ReturnCode};
+use crate::core::client::{OutboundStage, State};
+use crate::core::gateway::{Cx, Gateway};
+use crate::core::notice::Loss;
+use crate::core::slots::Handle;
+use crate::core::stats::Drop;
+use crate::core::upstream::MqttQos;
+use crate::time::Time;
+
+/// T_WAIT (§7.2): how long to leave a client alone that answered "congestion".
+const T_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// "Invalid topic id" answers that one message gets corrected for.
+const MAX_CORRECTIONS: u8 = 3;
+
+impl Gateway {
+    pub(crate) fn on_regack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        topic_id: u16,
+        msg_id: u16,
+        code: ReturnCode,
+    ) {
+        let Some(client) = self.clients.get(handle) else { return };
+        let position = match client.outbound.as_deref() {
+            Some(outbound) if outbound.msg_id == msg_id => match outbound.stage {
+                OutboundStage::Register { position } => position as usize,
+                _ => return self.drop_packet(Drop::Unexpected),
+            },
+            _ => return self.drop_packet(Drop::Unexpected),
+        };
+        // A refusal may come without the id; an acceptance of another id is not for us.
+        if code == ReturnCode::ACCEPTED && self.id_at(position) != Some(topic_id) {
+            return self.drop_packet(Drop::Unexpected);
+        }
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        match code {
+            ReturnCode::ACCEPTED => {
+                if let Some(entry) = client.topics.get_mut(position) {
+                    entry.confirmed = true;
+                    entry.refused = false;
+                }
+            }
+            ReturnCode::CONGESTION => return self.pause(cx, handle),
+            // §6.10: the client does not want this name. A wildcard subscription stays.
+            _ => {
+                if let Some(entry) = client.topics.get_mut(position) {
+                    entry.refused = true;
+                }
+            }
+        }
+        self.restart(cx, handle);
+    }
+
+    /// PUBACK: success at QoS 1, an error at any QoS. Matched by message id; some gateways and
+    /// clients put 0 into the topic id.
+    pub(crate) fn on_puback(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        topic_id: u16,
+        msg_id: u16,
+        code: ReturnCode,
+    ) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let matching = client.outbound.as_deref().filter(|outbound| {
+            outbound.msg_id == msg_id
+                && outbound.stage == OutboundStage::Publish
+                && (outbound.queued.qos == MqttQos::One || code != ReturnCode::ACCEPTED)
+        });
+        let Some(outbound) = matching.copied() else {
+            if msg_id == 0 && code == ReturnCode::INVALID_TOPIC_ID {
+                // An answer to QoS 0: the message is gone, the next one will be announced.
+                return self.unconfirm_id(handle, topic_id);
+            }
+            return self.drop_packet(Drop::Unexpected);
+        };
+        match code {
+            ReturnCode::ACCEPTED => self.finish(cx, handle),
+            ReturnCode::CONGESTION => self.pause(cx, handle),
+            ReturnCode::INVALID_TOPIC_ID if outbound.corrections < MAX_CORRECTIONS => {
+                self.unconfirm_topic(cx, handle, outbound.queued.message);
+                if let Some(client) = self.clients.get_mut(handle)
+                    && let Some(outbound) = &mut client.outbound
+                {
+                    outbound.corrections += 1;
+                }
+                self.restart(cx, handle);
+            }
+            _ => {
+                let topic = self.messages.get(outbound.queued.message).map(|m| m.topic);
+                let name = topic.map_or("", |topic| self.topics.name(topic));
+                let name = alloc::string::String::from(name);
+                let why = "the client rejected it";
+                self.abandoned(cx, handle, name.as_bytes(), outbound.queued.qos, why);
+                self.finish(cx, handle);
+            }
+        }
+    }
+
+    pub(crate) fn on_pubrec(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
+        let deadline = self.retry_at(cx.now, handle);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        match client.outbound.as_deref_mut() {
+            Some(outbound) if outbound.msg_id == msg_id && outbound.queued.qos == MqttQos::Two => {
+                match outbound.stage {
+                    OutboundStage::Publish => {
+                        outbound.stage = OutboundStage::Release;
+                        outbound.tries = 1;
+                        outbound.deadline = deadline;
+                    }
+                    OutboundStage::Release => {}
+                    OutboundStage::Register { .. } => return self.drop_packet(Drop::Unexpected),
+                }
+                self.transmit(cx, handle);
+                self.rearm(handle);
+            }
+            // Finished long ago on this side; the client gets to its end as well.
+            _ => {
+                self.drop_packet(Drop::Unexpected);
+                self.send(cx, handle, &Message::PubRel { msg_id });
+            }
+        }
+    }
+
+    pub(crate) fn on_pubcomp(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
+        let Some(client) = self.clients.get(handle) else { return };
+        let expected = client.outbound.as_deref().is_some_and(|outbound| {
+            outbound.msg_id == msg_id && outbound.stage == OutboundStage::Release
+        });
+        if expected { self.finish(cx, handle) } else { self.drop_packet(Drop::Unexpected) }
+    }
+
+    /// The message in flight has arrived, or was given up: on to the next.
+    fn finish(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let outbound = self.clients.get_mut(handle).and_then(|client| client.outbound.take());
+        if let Some(outbound) = outbound {
+            self.leave_queue(cx, handle, outbound.queued);
+        }
+        self.pump(cx, handle);
+    }
+
+    /// Starts the message in flight again, from the naming of its topic on.
+    fn restart(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let outbound = self.clients.get_mut(handle).and_then(|client| client.outbound.take());
+        if let Some(outbound) = outbound {
+            let (queued, sent) = (outbound.queued, outbound.sent);
+            // At QoS 0 only REGISTER needed the id.
+            let msg_id = if queued.qos == MqttQos::Zero { 0 } else { outbound.msg_id };
+            self.start(cx, handle, queued, msg_id, sent, outbound.corrections);
+        }
+        self.pump(cx, handle);
+    }
+
+    /// After a new CONNECT: what was in flight goes on where the protocol lets it.
+    pub(crate) fn resume_delivery(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let deadline = self.retry_at(cx.now, handle);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        match client.outbound.as_deref_mut() {
+            Some(outbound) if outbound.stage == OutboundStage::Release => {
+                outbound.tries = 1;
+                outbound.began = cx.now;
+                outbound.deadline = deadline;
+                self.transmit(cx, handle);
+            }
+            Some(_) => self.restart(cx, handle),
+            None => self.pump(cx, handle),
+        }
+    }
+
+    /// The client's answer is overdue: repeat, or give it up.
+    pub(crate) fn retry_outbound(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let deadline = self.retry_at(cx.now, handle);
+        let retry_count = self.settings.retry_count;
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        if client.state != State::Active || client.paused_until.is_some() {
+            return;
+        }
+        let last_heard = client.last_heard;
+        let Some(outbound) = client.outbound.as_deref_mut() else { return };
+        if outbound.deadline > cx.now {
+            return;
+        }
+        if outbound.tries <= retry_count {
+            outbound.tries += 1;
+            outbound.deadline = deadline;
+            self.stats.retransmissions += 1;
+            return self.transmit(cx, handle);
+        }
+        let (stage, tries, queued) = (outbound.stage, outbound.tries, outbound.queued);
+        let alive = last_heard > outbound.began;
+        match stage {
+            // Some devices have no room for another topic and say nothing at all (§6.10 gives them
+            // no way to): only this message is given up.
+            OutboundStage::Register { .. } if alive => {
+                let topic = self.messages.get(queued.message).map(|m| m.topic);
+                let name = topic.map_or("", |topic| self.topics.name(topic));
+                let name = alloc::string::String::from(name);
+                let why = "the client does not answer REGISTER";
+                self.abandoned(cx, handle, name.as_bytes(), queued.qos, why);
+                self.finish(cx, handle);
+            }
+            _ => {
+                let to = match stage {
+                    OutboundStage::Register { .. } => "REGISTER",
+                    OutboundStage::Publish => "PUBLISH",
+                    OutboundStage::Release => "PUBREL",
+                };
+                self.lose(cx, handle, Loss::NoAnswer { to, tries });
+            }
+        }
+    }
+
+    /// Leaves the client alone for T_WAIT; what was in flight is kept.
+    fn pause(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let until = cx.now.after(T_WAIT);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        client.paused_until = Some(until);
+        if let Some(outbound) = &mut client.outbound {
+            // The pause decides, not the retry interval.
+            outbound.deadline = Time(u64::MAX);
+        }
+        self.rearm(handle);
+    }
+
+    pub(crate) fn end_pause(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        if client.paused_until.is_some_and(|until| until <= cx.now) {
+            client.paused_until = None;
+            self.resume_delivery(cx, handle);
+        }
+    }
+
+    /// The client does not know the id of this message's topic after all: next time by REGISTER,
+    /// even if the topic is short or predefined.
+    fn unconfirm_topic(&mut self, cx: &mut Cx<'_>, handle: Handle, message: Handle) {
+        let Some(topic) = self.messages.get(message).map(|message| message.topic) else { return };
+        let name = alloc::string::String::from(self.topics.name(topic));
+        let Some((_, position)) = self.topic_id(cx, handle, &name) else { return };
+        if let Some(client) = self.clients.get_mut(handle)
+            && let Some(entry) = client.topics.get_mut(position)
+        {
+            entry.normal_only = true;
+            entry.confirmed = false;
+        }
+    }
+
+    fn unconfirm_id(&mut self, handle: Handle, topic_id: u16) {
+        let position = self.position_of(topic_id);
+        if let Some(client) = self.clients.get_mut(handle)
+            && let Some(entry) = position.and_then(|position| client.topics.get_mut(position))
+        {
+            entry.confirmed = false;
+        }
+    }
+}

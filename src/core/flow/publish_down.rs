@@ -1,0 +1,272 @@
+//! PUBLISH to a client (MQTT-SN 1.2 §6.10).
+//!
+//! ```text
+//! gateway                        client
+//! REGISTER                 ──▶            only if it does not know the topic id
+//!                          ◀──   REGACK
+//! PUBLISH                  ──▶
+//!                          ◀──   PUBACK (QoS 1) or PUBREC (QoS 2)
+//! PUBREL                   ──▶            QoS 2
+//!                          ◀──   PUBCOMP
+//! ```
+//!
+//! One message at a time; the answers are handled in `outbound.rs`.
+
+use alloc::boxed::Box;
+
+use crate::codec::{Message, Publish, PublishTopic, Qos};
+use crate::core::client::{Client, Form, Outbound, OutboundStage, Queued, State};
+use crate::core::flow::Incoming;
+use crate::core::gateway::{Cx, Gateway};
+use crate::core::slots::Handle;
+use crate::core::stats::Limit;
+use crate::core::topics::TopicRef;
+use crate::core::upstream::MqttQos;
+
+/// How a topic is named to a client.
+enum Naming {
+    /// As this topic field.
+    Known(PublishTopic),
+    /// By a normal id that it has to be told first.
+    Register,
+    /// The client refused this name: it counts as unsubscribed from it.
+    Refused,
+}
+
+/// QoS as MQTT-SN has it.
+fn sn_qos(qos: MqttQos) -> Qos {
+    match qos {
+        MqttQos::Zero => Qos::Zero,
+        MqttQos::One => Qos::One,
+        MqttQos::Two => Qos::Two,
+    }
+}
+
+impl Gateway {
+    /// One message for one client: sent at once when nothing stands in the way and nothing has to
+    /// be remembered, queued otherwise.
+    pub(crate) fn deliver(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        qos: MqttQos,
+        name: &str,
+        message: &Incoming<'_>,
+        stored: &mut Option<Handle>,
+    ) {
+        let Some(client) = self.clients.get(handle) else { return };
+        if client.state == State::Gone && qos == MqttQos::Zero {
+            return;
+        }
+        if qos == MqttQos::Zero && is_idle(client) {
+            let topic = self.topics.find(name);
+            if let Naming::Known(topic) = self.naming(client, topic, name) {
+                let publish = Publish {
+                    dup: false,
+                    qos: Qos::Zero,
+                    retain: message.retain,
+                    topic,
+                    msg_id: 0,
+                    data: message.payload,
+                };
+                let packet = Message::Publish(publish);
+                if packet.encoded_len() <= self.room(handle) {
+                    return self.send(cx, handle, &packet);
+                }
+            }
+        }
+        self.enqueue(cx, handle, qos, name, message, stored);
+        self.pump(cx, handle);
+    }
+
+    /// How to name a topic to this client: as it subscribed to it; else by an id that it knows; else
+    /// as predefined or short, which need no REGISTER; else by REGISTER.
+    fn naming(&self, client: &Client, topic: Option<TopicRef>, name: &str) -> Naming {
+        let position = topic.and_then(|topic| client.topics.position(topic));
+        let entry = position.and_then(|position| client.topics.get(position));
+        let normal_only = entry.is_some_and(|entry| entry.normal_only);
+        let short = match name.as_bytes() {
+            &[first, second] => Some([first, second]),
+            _ => None,
+        };
+        if let Some(topic) = topic.filter(|_| !normal_only) {
+            let exact = client.subscriptions.iter().find(|s| s.exact == Some(topic));
+            match (exact.map(|subscription| subscription.form), short) {
+                (Some(Form::Predefined(id)), _) => {
+                    return Naming::Known(PublishTopic::Predefined(id));
+                }
+                (Some(Form::Short), Some(short)) => {
+                    return Naming::Known(PublishTopic::Short(short));
+                }
+                _ => {}
+            }
+        }
+        if let (Some(entry), Some(position)) = (entry, position) {
+            if entry.refused {
+                return Naming::Refused;
+            }
+            if entry.confirmed
+                && let Some(id) = self.id_at(position)
+            {
+                return Naming::Known(PublishTopic::Normal(id));
+            }
+        }
+        if !normal_only {
+            let predefined = topic.and_then(|topic| self.predefined_ids.get(&topic.index()));
+            if let Some(id) = predefined {
+                return Naming::Known(PublishTopic::Predefined(*id));
+            }
+            if let Some(short) = short {
+                return Naming::Known(PublishTopic::Short(short));
+            }
+        }
+        Naming::Register
+    }
+
+    /// Starts the next message for a client, as far as one may be started.
+    pub(crate) fn pump(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        loop {
+            let broker_connected = self.broker.connected;
+            let Some(client) = self.clients.get_mut(handle) else { return };
+            let ready = client.state == State::Active
+                && client.outbound.is_none()
+                && client.paused_until.is_none()
+                // SUBACK comes before what the subscription brings; a device may read one packet
+                // at a time. It cannot come while the broker is away.
+                && (client.waiting == 0 || !broker_connected);
+            if !ready {
+                return;
+            }
+            let Some(queued) = client.queue.pop_front() else {
+                if client.queue.capacity() > 64 {
+                    client.queue.shrink_to(0);
+                }
+                return;
+            };
+            let msg_id = if queued.qos == MqttQos::Zero { 0 } else { client.allocate_msg_id() };
+            self.start(cx, handle, queued, msg_id, false, 0);
+        }
+    }
+
+    /// Starts (or, after a correction or a new connection, restarts) one message.
+    pub(crate) fn start(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        queued: Queued,
+        msg_id: u16,
+        sent: bool,
+        corrections: u8,
+    ) {
+        let room = self.room(handle);
+        let Some(client) = self.clients.get(handle) else { return };
+        let Some(message) = self.messages.get(queued.message) else { return };
+        let name = self.topics.name(message.topic);
+        let naming = self.naming(client, Some(message.topic), name);
+        let publish_len = Message::Publish(Publish {
+            dup: false,
+            qos: Qos::Zero,
+            retain: false,
+            topic: PublishTopic::Normal(0),
+            msg_id: 0,
+            data: &message.payload,
+        })
+        .encoded_len();
+        let register_len =
+            Message::Register { topic_id: 0, msg_id: 0, topic: name.as_bytes() }.encoded_len();
+        let problem = match naming {
+            _ if publish_len > room => Some("it does not fit the link"),
+            Naming::Register if register_len > room => Some("its topic name does not fit the link"),
+            // The client counts as unsubscribed from it.
+            Naming::Refused => return self.leave_queue(cx, handle, queued),
+            _ => None,
+        };
+        if let Some(why) = problem {
+            let topic = alloc::string::String::from(name);
+            if publish_len > room || register_len > room {
+                self.limit_reached(cx, Some(handle), Limit::PacketSize);
+            }
+            self.abandoned(cx, handle, topic.as_bytes(), queued.qos, why);
+            return self.leave_queue(cx, handle, queued);
+        }
+        let stage = if matches!(naming, Naming::Register) {
+            let name = alloc::string::String::from(name);
+            let Some((_, position)) = self.topic_id(cx, handle, &name) else {
+                let why = "sessions.max_topics_per_client is reached";
+                self.abandoned(cx, handle, name.as_bytes(), queued.qos, why);
+                return self.leave_queue(cx, handle, queued);
+            };
+            OutboundStage::Register { position: u32::try_from(position).unwrap_or(u32::MAX) }
+        } else {
+            OutboundStage::Publish
+        };
+        let deadline = self.retry_at(cx.now, handle);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        // REGISTER needs a message id at any QoS.
+        let msg_id = if msg_id == 0 && stage != OutboundStage::Publish {
+            client.allocate_msg_id()
+        } else {
+            msg_id
+        };
+        client.outbound = Some(Box::new(Outbound {
+            queued,
+            msg_id,
+            stage,
+            sent,
+            tries: 1,
+            corrections,
+            began: cx.now,
+            deadline,
+        }));
+        self.transmit(cx, handle);
+        self.rearm(handle);
+    }
+
+    /// Sends what the client has to answer next. A QoS 0 PUBLISH needs no answer: it is over.
+    pub(crate) fn transmit(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let Some(client) = self.clients.get(handle) else { return };
+        let Some(outbound) = &client.outbound else { return };
+        let Outbound { queued, msg_id, stage, sent, .. } = **outbound;
+        let Some(message) = self.messages.get(queued.message) else { return };
+        let name = self.topics.name(message.topic);
+        match stage {
+            OutboundStage::Register { position } => {
+                let Some(topic_id) = self.id_at(position as usize) else { return };
+                let register = Message::Register { topic_id, msg_id, topic: name.as_bytes() };
+                self.send(cx, handle, &register);
+            }
+            OutboundStage::Publish => {
+                let Naming::Known(topic) = self.naming(client, Some(message.topic), name) else {
+                    return;
+                };
+                let zero = queued.qos == MqttQos::Zero;
+                let publish = Publish {
+                    dup: sent && !zero,
+                    qos: sn_qos(queued.qos),
+                    retain: queued.retain,
+                    topic,
+                    msg_id: if zero { 0 } else { msg_id },
+                    data: &message.payload,
+                };
+                self.send(cx, handle, &Message::Publish(publish));
+                let Some(client) = self.clients.get_mut(handle) else { return };
+                if zero {
+                    client.outbound = None;
+                    self.leave_queue(cx, handle, queued);
+                } else if let Some(outbound) = &mut client.outbound {
+                    outbound.sent = true;
+                }
+            }
+            OutboundStage::Release => self.send(cx, handle, &Message::PubRel { msg_id }),
+        }
+    }
+}
+
+/// Nothing waits, nothing is in flight, nothing holds deliveries back.
+fn is_idle(client: &Client) -> bool {
+    client.state == State::Active
+        && client.outbound.is_none()
+        && client.queue.is_empty()
+        && client.waiting == 0
+        && client.paused_until.is_none()
+}

@@ -1,0 +1,374 @@
+//! PUBLISH from a client (MQTT-SN 1.2 §6.6, §6.8), on to the broker.
+//!
+//! ```text
+//! QoS 1:  PUBLISH ──▶ broker PUBLISH … broker PUBACK  ──▶ PUBACK
+//! QoS 2:  PUBLISH ──▶ broker PUBLISH … broker PUBREC  ──▶ PUBREC
+//!         PUBREL  ──▶              … broker PUBCOMP ──▶ PUBCOMP
+//! ```
+//!
+//! The device is acknowledged when the broker has acknowledged, never before. The broker's side of
+//! the QoS 2 handshake goes on by itself after its PUBREC; the device's PUBCOMP waits for both its
+//! own PUBREL and the broker's PUBCOMP.
+
+use core::hash::BuildHasher;
+use core::time::Duration;
+
+use crate::codec::{Message, Publish, PublishTopic, Qos, ReturnCode};
+use crate::core::client::{Inbound, Publication};
+use crate::core::effects::Effect;
+use crate::core::gateway::{Cx, Gateway, Request};
+use crate::core::names;
+use crate::core::slots::Handle;
+use crate::core::stats::{Drop, Limit};
+use crate::core::upstream::{MqttQos, Refusal, Token};
+use crate::time::Time;
+
+/// A message id that comes again with the same content within this time of the last sign of it is a
+/// repetition, with or without DUP: some stacks never set the bit.
+const REPETITION: Duration = Duration::from_secs(60);
+/// Finished publications remembered per client.
+const MAX_REMEMBERED: usize = 8;
+/// Unfinished publications per client; the protocol allows one, some stacks send five.
+const MAX_OPEN: usize = 32;
+
+/// Return code for a refusal of the broker.
+pub(crate) fn code_of(refusal: Refusal) -> ReturnCode {
+    match refusal {
+        Refusal::Congestion => ReturnCode::CONGESTION,
+        Refusal::NotSupported => ReturnCode::NOT_SUPPORTED,
+    }
+}
+
+/// The topic field as PUBACK returns it.
+fn topic_field(topic: PublishTopic) -> u16 {
+    match topic {
+        PublishTopic::Normal(id) | PublishTopic::Predefined(id) | PublishTopic::Reserved(id) => id,
+        PublishTopic::Short(name) => u16::from_be_bytes(name),
+    }
+}
+
+/// What became of a message id that was seen before.
+enum Seen {
+    /// Never, or what was seen says nothing about this one.
+    New,
+    /// The broker has not answered yet: neither do we.
+    Swallow,
+    /// Answer as before.
+    Again(Inbound),
+}
+
+impl Gateway {
+    /// Highest QoS that the broker takes. While it is away the session keeps what it is given.
+    pub(crate) fn broker_qos(&self) -> MqttQos {
+        if self.broker.connected { self.broker.maximum_qos } else { MqttQos::Two }
+    }
+
+    /// QoS −1 (§6.8): no session, no answer, QoS 0 at the broker.
+    pub(crate) fn publish_unconnected(&mut self, cx: &mut Cx<'_>, publish: &Publish<'_>) {
+        let legal = matches!(publish.topic, PublishTopic::Predefined(_) | PublishTopic::Short(_));
+        if !legal || !self.settings.unauthenticated_publish {
+            return self.drop_packet(Drop::Unauthenticated);
+        }
+        if self.forward(cx, None, publish, MqttQos::Zero, Token(0)).is_err() {
+            self.drop_packet(Drop::Unauthenticated);
+        }
+    }
+
+    pub(crate) fn on_publish(&mut self, cx: &mut Cx<'_>, handle: Handle, publish: &Publish<'_>) {
+        let qos = match publish.qos {
+            // QoS −1 never gets here.
+            Qos::Zero | Qos::MinusOne => {
+                if let Err(code) = self.forward(cx, Some(handle), publish, MqttQos::Zero, Token(0))
+                {
+                    self.refuse_publish(cx, handle, publish, code);
+                }
+                return;
+            }
+            Qos::One => MqttQos::One,
+            Qos::Two => MqttQos::Two,
+        };
+        if publish.msg_id == 0 {
+            return self.drop_packet(Drop::NoMessageId);
+        }
+        let hash = self.fingerprint(publish);
+        match self.seen(cx.now, handle, publish, hash) {
+            Seen::Swallow => self.stats.duplicates += 1,
+            Seen::Again(stage) => {
+                self.stats.duplicates += 1;
+                self.answer_publish(cx, handle, publish, stage);
+            }
+            Seen::New => self.take(cx, handle, publish, qos, hash),
+        }
+    }
+
+    /// A new QoS 1 or 2 publication.
+    fn take(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        publish: &Publish<'_>,
+        qos: MqttQos,
+        hash: u64,
+    ) {
+        let Some(client) = self.clients.get(handle) else { return };
+        let open = client.publications.iter().filter(|p| !matches!(p.stage, Inbound::Done(_)));
+        if open.count() >= MAX_OPEN {
+            self.limit_reached(cx, Some(handle), Limit::InFlight);
+            return self.refuse_publish(cx, handle, publish, ReturnCode::CONGESTION);
+        }
+        let msg_id = publish.msg_id;
+        let request = self.requests.insert(Request::Publish { client: handle, msg_id });
+        let token = Token(request.to_bits());
+        let upstream = qos.min(self.broker_qos());
+        if let Err(code) = self.forward(cx, Some(handle), publish, upstream, token) {
+            self.requests.remove(request);
+            return self.refuse_publish(cx, handle, publish, code);
+        }
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        client.publications.push(Publication {
+            msg_id,
+            topic_id: topic_field(publish.topic),
+            qos,
+            stage: Inbound::Pending,
+            hash,
+            request: Some(request),
+            at: cx.now,
+        });
+    }
+
+    /// Resolves the topic and hands the message to the broker.
+    fn forward(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Option<Handle>,
+        publish: &Publish<'_>,
+        qos: MqttQos,
+        token: Token,
+    ) -> Result<(), ReturnCode> {
+        let name = match &publish.topic {
+            PublishTopic::Normal(id) => {
+                let topic = handle
+                    .and_then(|handle| self.clients.get(handle))
+                    .and_then(|client| client.topics.get(self.position_of(*id)?));
+                self.topics.name(topic.ok_or(ReturnCode::INVALID_TOPIC_ID)?.topic)
+            }
+            PublishTopic::Predefined(id) => {
+                self.topics.name(*self.predefined.get(id).ok_or(ReturnCode::INVALID_TOPIC_ID)?)
+            }
+            PublishTopic::Short(name) => {
+                let name = names::topic_name(name).ok_or(ReturnCode::NOT_SUPPORTED)?;
+                if self.is_own_topic(name) {
+                    return Err(ReturnCode::NOT_SUPPORTED);
+                }
+                name
+            }
+            PublishTopic::Reserved(_) => return Err(ReturnCode::NOT_SUPPORTED),
+        };
+        let prefix = self.settings.topic_prefix.as_bytes();
+        let topic = cx.fx.store_with(|arena| {
+            arena.extend_from_slice(prefix);
+            arena.extend_from_slice(name.as_bytes());
+        });
+        let payload = cx.fx.store(publish.data);
+        cx.fx.push(Effect::Publish { token, qos, retain: publish.retain, topic, payload });
+        Ok(())
+    }
+
+    /// Errors are reported by PUBACK whatever the QoS (§6.6).
+    fn refuse_publish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        publish: &Publish<'_>,
+        code: ReturnCode,
+    ) {
+        let why = match code {
+            ReturnCode::CONGESTION => "too many publications in flight",
+            ReturnCode::INVALID_TOPIC_ID => "the topic id is not registered",
+            _ => "the topic cannot be published to",
+        };
+        let topic_id = topic_field(publish.topic);
+        self.tell_refusal(cx, handle, "PUBLISH", &topic_id.to_be_bytes(), code, why);
+        self.send(cx, handle, &Message::PubAck { topic_id, msg_id: publish.msg_id, code });
+    }
+
+    /// Of everything but DUP.
+    fn fingerprint(&self, publish: &Publish<'_>) -> u64 {
+        self.hasher.hash_one((publish.topic, publish.qos, publish.retain, publish.data))
+    }
+
+    fn seen(&mut self, now: Time, handle: Handle, publish: &Publish<'_>, hash: u64) -> Seen {
+        let Some(client) = self.clients.get_mut(handle) else { return Seen::New };
+        let reuses_ids = client.reuses_ids;
+        let Some(position) =
+            client.publications.iter().position(|known| known.msg_id == publish.msg_id)
+        else {
+            return Seen::New;
+        };
+        let Some(known) = client.publications.get_mut(position) else { return Seen::New };
+        let same = known.hash == hash;
+        let recent = now.since(known.at) < REPETITION;
+        let again = match known.stage {
+            Inbound::Pending => same,
+            // Unreleased at QoS 2: the message id alone counts, unless it clearly is another one.
+            Inbound::Received { .. } => same || publish.dup,
+            // A device that uses one id for everything repeats itself only where it says so.
+            Inbound::Done(_) if known.qos == MqttQos::Two => same && recent,
+            Inbound::Done(_) => same && recent && (publish.dup || !reuses_ids),
+        };
+        if again {
+            known.at = now;
+            return match known.stage {
+                Inbound::Pending => Seen::Swallow,
+                stage => Seen::Again(stage),
+            };
+        }
+        // Another message under a known id. What was open goes on at the broker, unanswered: the
+        // device has let go of it.
+        client.publications.remove(position);
+        if !publish.dup && !same {
+            client.reuses_ids = true;
+        }
+        Seen::New
+    }
+
+    fn answer_publish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        publish: &Publish<'_>,
+        stage: Inbound,
+    ) {
+        let msg_id = publish.msg_id;
+        let message = match stage {
+            Inbound::Pending => return,
+            Inbound::Received { .. } => Message::PubRec { msg_id },
+            // Finished at QoS 2: the device starts the handshake over, and it ends the same way.
+            Inbound::Done(ReturnCode::ACCEPTED) if publish.qos == Qos::Two => {
+                Message::PubRec { msg_id }
+            }
+            Inbound::Done(code) => {
+                Message::PubAck { topic_id: topic_field(publish.topic), msg_id, code }
+            }
+        };
+        self.send(cx, handle, &message);
+    }
+
+    /// The client and publication of a token; `None` if either is gone.
+    fn publication(&mut self, request: Handle) -> Option<(Handle, &mut Publication)> {
+        let Some(Request::Publish { client: handle, msg_id }) = self.requests.get(request) else {
+            return None;
+        };
+        let (handle, msg_id) = (*handle, *msg_id);
+        let client = self.clients.get_mut(handle)?;
+        let mut publications = client.publications.iter_mut();
+        let found = publications.find(|p| p.msg_id == msg_id && p.request == Some(request))?;
+        Some((handle, found))
+    }
+
+    /// The broker owns a QoS 2 message.
+    pub(crate) fn on_received(&mut self, cx: &mut Cx<'_>, token: Token) {
+        let Some((handle, publication)) = self.publication(Handle::from_bits(token.0)) else {
+            return;
+        };
+        if publication.stage != Inbound::Pending {
+            return;
+        }
+        publication.stage = Inbound::Received { completed: false, released: false };
+        publication.at = cx.now;
+        let msg_id = publication.msg_id;
+        self.send(cx, handle, &Message::PubRec { msg_id });
+    }
+
+    /// The broker is done with a publication, or refused it.
+    pub(crate) fn on_published(
+        &mut self,
+        cx: &mut Cx<'_>,
+        token: Token,
+        outcome: Result<(), Refusal>,
+    ) {
+        let request = Handle::from_bits(token.0);
+        let Some((handle, publication)) = self.publication(request) else {
+            self.requests.remove(request);
+            return;
+        };
+        publication.request = None;
+        publication.at = cx.now;
+        let (msg_id, topic_id) = (publication.msg_id, publication.topic_id);
+        let before = publication.stage;
+        let answer = match (outcome, publication.qos, before) {
+            (Ok(()), MqttQos::Two, Inbound::Received { released: false, .. }) => {
+                publication.stage = Inbound::Received { completed: true, released: false };
+                None
+            }
+            (_, MqttQos::Two, Inbound::Received { .. }) => {
+                // After PUBREC nothing but PUBCOMP can be said.
+                publication.stage = Inbound::Done(ReturnCode::ACCEPTED);
+                Some(Message::PubComp { msg_id })
+            }
+            (Ok(()), MqttQos::Two, _) => {
+                // Sent at a lower QoS because the broker takes no other: it is done there.
+                publication.stage = Inbound::Received { completed: true, released: false };
+                Some(Message::PubRec { msg_id })
+            }
+            (outcome, _, _) => {
+                let code = outcome.map_or_else(code_of, |()| ReturnCode::ACCEPTED);
+                publication.stage = Inbound::Done(code);
+                Some(Message::PubAck { topic_id, msg_id, code })
+            }
+        };
+        let refused = match publication.stage {
+            Inbound::Done(code) if code != ReturnCode::ACCEPTED => Some(code),
+            _ => None,
+        };
+        self.requests.remove(request);
+        if let Some(answer) = answer {
+            self.send(cx, handle, &answer);
+        }
+        if let Some(code) = refused {
+            let why = "the broker refused the message, or is not taking any";
+            self.tell_refusal(cx, handle, "PUBLISH", &topic_id.to_be_bytes(), code, why);
+        }
+        self.forget_finished(handle, (refused == Some(ReturnCode::CONGESTION)).then_some(msg_id));
+    }
+
+    /// PUBREL (§6.6); for an unknown id the answer is the same, or the device never comes to an end.
+    pub(crate) fn on_pubrel(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
+        let known = self
+            .clients
+            .get_mut(handle)
+            .and_then(|client| client.publications.iter_mut().find(|p| p.msg_id == msg_id));
+        if let Some(publication) = known {
+            publication.at = cx.now;
+            match publication.stage {
+                Inbound::Received { completed: true, .. } => {
+                    publication.stage = Inbound::Done(ReturnCode::ACCEPTED);
+                }
+                Inbound::Received { completed: false, .. } => {
+                    publication.stage = Inbound::Received { completed: false, released: true };
+                    return;
+                }
+                // PUBREL before our PUBREC: out of order, it will come again.
+                Inbound::Pending => return self.drop_packet(Drop::Unexpected),
+                Inbound::Done(_) => self.stats.duplicates += 1,
+            }
+        }
+        self.send(cx, handle, &Message::PubComp { msg_id });
+        self.forget_finished(handle, None);
+    }
+
+    /// Keeps the last few finished publications, and none that the device shall try again.
+    fn forget_finished(&mut self, handle: Handle, again: Option<u16>) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        if let Some(msg_id) = again {
+            client.publications.retain(|p| p.msg_id != msg_id);
+        }
+        let is_done = |p: &Publication| matches!(p.stage, Inbound::Done(_));
+        while client.publications.iter().filter(|p| is_done(p)).count() > MAX_REMEMBERED {
+            match client.publications.iter().position(is_done) {
+                Some(oldest) => client.publications.remove(oldest),
+                None => return,
+            };
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Messages waiting for a client: in order, bounded, and kept until it has acknowledged.
+
+use crate::core::client::{Queued, State};
+use crate::core::effects::Effect;
+use crate::core::flow::Incoming;
+use crate::core::gateway::{Cx, Gateway};
+use crate::core::notice::Notice;
+use crate::core::slots::Handle;
+use crate::core::stats::Limit;
+use crate::core::upstream::MqttQos;
+
+impl Gateway {
+    /// Queues a message for a client. `stored` is where the message is kept for all its recipients,
+    /// made when the first of them needs it.
+    pub(crate) fn enqueue(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        qos: MqttQos,
+        name: &str,
+        message: &Incoming<'_>,
+        stored: &mut Option<Handle>,
+    ) {
+        let size = name.len().saturating_add(message.payload.len());
+        if !self.make_room(cx, handle, size) {
+            return self.abandoned(cx, handle, name.as_bytes(), qos, "its buffer is full");
+        }
+        let kept = match *stored {
+            Some(kept) => kept,
+            None => {
+                let topic = self.topics.take(name);
+                *stored.insert(self.messages.add(topic, message.payload, message.delivery))
+            }
+        };
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        // For a device that is there the broker waits. For one that is away it cannot: a few such
+        // would use up its window and stop everybody.
+        let held = qos > MqttQos::Zero && client.state != State::Gone;
+        self.messages.share(kept, held);
+        client.queue.push_back(Queued { message: kept, qos, retain: message.retain, held });
+        client.queued_bytes = client.queued_bytes.saturating_add(size);
+        self.buffered += 1;
+        self.buffered_bytes = self.buffered_bytes.saturating_add(size);
+    }
+
+    /// Whether one more message of `size` octets may wait for the client. Older QoS 0 messages give
+    /// way, oldest first; QoS 1 and 2 never do.
+    fn make_room(&mut self, cx: &mut Cx<'_>, handle: Handle, size: usize) -> bool {
+        let mut told = false;
+        loop {
+            let Some(client) = self.clients.get(handle) else { return false };
+            let settings = &self.settings;
+            let fits = client.queue.len() < settings.max_buffered_messages as usize
+                && client.queued_bytes.saturating_add(size) <= settings.max_buffered_bytes
+                && self.buffered_bytes.saturating_add(size) <= settings.max_buffered_bytes_total;
+            if fits {
+                return true;
+            }
+            let expendable = client.queue.iter().position(|queued| queued.qos == MqttQos::Zero);
+            if !told {
+                told = true;
+                self.limit_reached(cx, Some(handle), Limit::Buffer);
+            }
+            let Some(position) = expendable else { return false };
+            let Some(client) = self.clients.get_mut(handle) else { return false };
+            if let Some(queued) = client.queue.remove(position) {
+                self.stats.abandoned += 1;
+                self.leave_queue(cx, handle, queued);
+            }
+        }
+    }
+
+    /// Accounts for a message that has been taken out of a client's queue for good.
+    pub(crate) fn leave_queue(&mut self, cx: &mut Cx<'_>, handle: Handle, queued: Queued) {
+        let size = self.messages.get(queued.message).map_or(0, |message| {
+            self.topics.name(message.topic).len().saturating_add(message.payload.len())
+        });
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.queued_bytes = client.queued_bytes.saturating_sub(size);
+        }
+        self.buffered = self.buffered.saturating_sub(1);
+        self.buffered_bytes = self.buffered_bytes.saturating_sub(size);
+        self.release_message(cx, queued.message, queued.held);
+    }
+
+    /// One user of a message less; the last one that held it acknowledges it to the broker.
+    pub(crate) fn release_message(&mut self, cx: &mut Cx<'_>, message: Handle, held: bool) {
+        let released = self.messages.release(message, held);
+        if let Some(delivery) = released.acknowledge {
+            cx.fx.push(Effect::Acknowledge { delivery });
+        }
+        if let Some(topic) = released.topic {
+            self.topics.release(topic);
+        }
+    }
+
+    /// Takes away everything that waits for a client.
+    pub(crate) fn drop_deliveries(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let outbound = client.outbound.take();
+        let queue = core::mem::take(&mut client.queue);
+        if let Some(outbound) = outbound {
+            self.leave_queue(cx, handle, outbound.queued);
+        }
+        for queued in queue {
+            self.leave_queue(cx, handle, queued);
+        }
+    }
+
+    /// The client is away but its session stays: its messages are kept, QoS 0 is not, and the
+    /// broker waits for it no longer.
+    pub(crate) fn stop_holding(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let queue = core::mem::take(&mut client.queue);
+        let mut kept = alloc::collections::VecDeque::with_capacity(queue.len());
+        let mut outbound = client.outbound.take();
+        if outbound.as_ref().is_some_and(|outbound| outbound.queued.qos == MqttQos::Zero) {
+            let queued = outbound.take().map(|outbound| outbound.queued);
+            if let Some(queued) = queued {
+                self.leave_queue(cx, handle, queued);
+            }
+        }
+        if let Some(outbound) = &mut outbound {
+            self.let_go(cx, &mut outbound.queued);
+        }
+        for mut queued in queue {
+            if queued.qos == MqttQos::Zero {
+                self.leave_queue(cx, handle, queued);
+            } else {
+                self.let_go(cx, &mut queued);
+                kept.push_back(queued);
+            }
+        }
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.queue = kept;
+            client.outbound = outbound;
+        }
+    }
+
+    fn let_go(&mut self, cx: &mut Cx<'_>, queued: &mut Queued) {
+        if core::mem::take(&mut queued.held)
+            && let Some(delivery) = self.messages.let_go(queued.message)
+        {
+            cx.fx.push(Effect::Acknowledge { delivery });
+        }
+    }
+
+    /// A message was given up: said, because at QoS 1 and 2 nothing may vanish in silence.
+    pub(crate) fn abandoned(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        topic: &[u8],
+        qos: MqttQos,
+        why: &'static str,
+    ) {
+        self.stats.abandoned += 1;
+        let Some(client) = self.clients.get(handle) else { return };
+        cx.fx.notice(|fx| Notice::Abandoned {
+            client: fx.store(client.id.as_bytes()),
+            topic: fx.store(topic),
+            qos: qos as u8,
+            why,
+        });
+    }
+}

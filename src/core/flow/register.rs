@@ -1,0 +1,82 @@
+//! REGISTER from a client (MQTT-SN 1.2 §6.5): a topic id for a name, always the same one.
+
+use crate::codec::{Message, ReturnCode};
+use crate::core::gateway::{Cx, Gateway};
+use crate::core::names;
+use crate::core::slots::Handle;
+use crate::core::stats::Limit;
+
+impl Gateway {
+    pub(crate) fn on_register(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        msg_id: u16,
+        name: &[u8],
+    ) {
+        let (topic_id, code, why) = match names::topic_name(name) {
+            None => (None, ReturnCode::NOT_SUPPORTED, "not a topic name without wildcards"),
+            Some(name) if self.is_own_topic(name) => {
+                (None, ReturnCode::NOT_SUPPORTED, "the gateway's own topics are closed to devices")
+            }
+            Some(name) => match self.topic_id(cx, handle, name) {
+                Some((id, position)) => {
+                    if let Some(client) = self.clients.get_mut(handle)
+                        && let Some(entry) = client.topics.get_mut(position)
+                    {
+                        entry.confirmed = true;
+                        entry.refused = false;
+                    }
+                    (Some(id), ReturnCode::ACCEPTED, "")
+                }
+                None => (None, ReturnCode::CONGESTION, "sessions.max_topics_per_client is reached"),
+            },
+        };
+        if code != ReturnCode::ACCEPTED {
+            self.tell_refusal(cx, handle, "REGISTER", name, code, why);
+        }
+        let answer = Message::RegAck { topic_id: topic_id.unwrap_or(0), msg_id, code };
+        self.send(cx, handle, &answer);
+    }
+
+    /// The client's normal id for a name, and its position in the client's table; given out if it
+    /// has none. `None` when the client has as many as it may.
+    pub(crate) fn topic_id(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        name: &str,
+    ) -> Option<(u16, usize)> {
+        let known = self.topics.find(name);
+        let client = self.clients.get_mut(handle)?;
+        if let Some(position) = known.and_then(|topic| client.topics.position(topic)) {
+            return Some((self.id_at(position)?, position));
+        }
+        let position = client.topics.len();
+        let id = self.id_at(position);
+        if position >= self.settings.max_topics_per_client as usize || id.is_none() {
+            self.limit_reached(cx, Some(handle), Limit::Topics);
+            return None;
+        }
+        let topic = self.topics.take(name);
+        client_push(self, handle, topic);
+        Some((id?, position))
+    }
+
+    /// The normal topic id of a position; 0xFFFF is reserved.
+    pub(crate) fn id_at(&self, position: usize) -> Option<u16> {
+        let id = u16::try_from(position).ok()?.checked_add(self.first_topic_id)?;
+        (id != u16::MAX).then_some(id)
+    }
+
+    /// The position of a normal topic id.
+    pub(crate) fn position_of(&self, id: u16) -> Option<usize> {
+        id.checked_sub(self.first_topic_id).map(usize::from)
+    }
+}
+
+fn client_push(gateway: &mut Gateway, handle: Handle, topic: crate::core::topics::TopicRef) {
+    if let Some(client) = gateway.clients.get_mut(handle) {
+        client.topics.push(topic);
+    }
+}

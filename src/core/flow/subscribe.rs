@@ -1,0 +1,375 @@
+//! SUBSCRIBE and UNSUBSCRIBE (MQTT-SN 1.2 §6.9).
+//!
+//! ```text
+//! client                         gateway                       broker
+//! SUBSCRIBE                ──▶            SUBSCRIBE      ──▶   unless it knows the filter
+//!                                                        ◀──   SUBACK
+//!                          ◀──   SUBACK
+//! UNSUBSCRIBE              ──▶
+//!                          ◀──   UNSUBACK  UNSUBSCRIBE   ──▶   when nobody else needs it
+//! ```
+
+use alloc::string::String;
+use core::hash::BuildHasher;
+use core::time::Duration;
+
+use crate::codec::{Message, Qos, ReturnCode, Subscribe, SubscribeTopic};
+use crate::core::client::{AckId, Exchange, ExchangeStage, Form, Subscription};
+use crate::core::filter::MAX_LEVELS;
+use crate::core::filters::Subscriber;
+use crate::core::gateway::{Cx, Gateway};
+use crate::core::names;
+use crate::core::slots::Handle;
+use crate::core::stats::Limit;
+use crate::core::upstream::MqttQos;
+
+/// A message id that comes again with the same content within this time is a repetition.
+const REPETITION: Duration = Duration::from_secs(60);
+/// Answered exchanges remembered per client.
+const MAX_REMEMBERED: usize = 4;
+/// SUBSCRIBEs of one client that wait for the broker; some stacks send all of theirs at once.
+const MAX_WAITING: u8 = 32;
+
+/// A subscription as the client put it.
+struct Wanted {
+    filter: String,
+    form: Form,
+    id: AckId,
+}
+
+impl Gateway {
+    pub(crate) fn on_subscribe(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        subscribe: &Subscribe<'_>,
+    ) {
+        let msg_id = subscribe.msg_id;
+        let hash = self.hasher.hash_one((subscribe.topic, subscribe.qos, "subscribe"));
+        if self.repeated(cx, handle, msg_id, hash) {
+            return;
+        }
+        let requested = match subscribe.qos {
+            Qos::Zero => MqttQos::Zero,
+            Qos::One => MqttQos::One,
+            Qos::Two => MqttQos::Two,
+            Qos::MinusOne => {
+                let why = "QoS 3 is not a QoS";
+                return self.refuse_subscribe(
+                    cx,
+                    handle,
+                    subscribe,
+                    ReturnCode::NOT_SUPPORTED,
+                    why,
+                );
+            }
+        };
+        match self.add_subscription(cx, handle, subscribe, requested) {
+            Err((code, why)) => self.refuse_subscribe(cx, handle, subscribe, code, why),
+            Ok((filter, id)) => {
+                let granted = self.filters.get(filter).and_then(|filter| filter.granted);
+                let at_once = granted.filter(|granted| *granted >= requested).is_some();
+                let stage = if at_once {
+                    let code = ReturnCode::ACCEPTED;
+                    ExchangeStage::Subscribed { qos: requested, id, code }
+                } else {
+                    ExchangeStage::Waiting { filter, requested, id }
+                };
+                let Some(client) = self.clients.get_mut(handle) else { return };
+                client.waiting = client.waiting.saturating_add(u8::from(!at_once));
+                client.exchanges.push(Exchange { msg_id, hash, at: cx.now, stage });
+                if at_once {
+                    self.acknowledge_subscription(cx, handle, msg_id);
+                }
+                // Also when the broker knows the filter: the retained messages are for this client.
+                if let Some(filter) = self.filters.get_mut(filter) {
+                    filter.next.push(handle);
+                }
+                self.ask(cx, filter);
+            }
+        }
+    }
+
+    /// What the client asked for, checked.
+    fn wanted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        topic: SubscribeTopic<'_>,
+    ) -> Result<Wanted, (ReturnCode, &'static str)> {
+        let unsupported = |why| (ReturnCode::NOT_SUPPORTED, why);
+        match topic {
+            SubscribeTopic::Reserved => Err(unsupported("topic id type 11 is reserved")),
+            SubscribeTopic::Predefined(id) => {
+                let topic = self.predefined.get(&id);
+                let topic = topic.ok_or((
+                    ReturnCode::INVALID_TOPIC_ID,
+                    "the predefined topic id is not configured under [topics]",
+                ))?;
+                let filter = self.topics.name(*topic).into();
+                Ok(Wanted { filter, form: Form::Predefined(id), id: AckId::Other(id) })
+            }
+            SubscribeTopic::Short(name) => {
+                let filter = names::topic_filter(&name)
+                    .ok_or(unsupported("not a valid two-character topic"))?;
+                let id = AckId::Other(u16::from_be_bytes(name));
+                Ok(Wanted { filter: filter.into(), form: Form::Short, id })
+            }
+            SubscribeTopic::Name(name) => {
+                let filter =
+                    names::topic_filter(name).ok_or(unsupported("not a valid topic filter"))?;
+                if filter.split('/').count() > MAX_LEVELS {
+                    return Err(unsupported("more than 64 topic levels"));
+                }
+                if filter.starts_with("$share/") {
+                    return Err(unsupported("shared subscriptions are not available"));
+                }
+                let id = if names::has_wildcard(filter) {
+                    AckId::Other(0)
+                } else {
+                    let full = "sessions.max_topics_per_client is reached";
+                    let id = self.topic_id(cx, handle, filter);
+                    let (id, position) = id.ok_or((ReturnCode::CONGESTION, full))?;
+                    AckId::Normal { id, position }
+                };
+                Ok(Wanted { filter: filter.into(), form: Form::Name, id })
+            }
+        }
+    }
+
+    fn add_subscription(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        subscribe: &Subscribe<'_>,
+        requested: MqttQos,
+    ) -> Result<(Handle, AckId), (ReturnCode, &'static str)> {
+        let wanted = self.wanted(cx, handle, subscribe.topic)?;
+        let known = self.filters.find(&wanted.filter);
+        let gone = (ReturnCode::NOT_SUPPORTED, "not connected");
+        let client = self.clients.get_mut(handle).ok_or(gone)?;
+        if client.waiting >= MAX_WAITING {
+            return Err((ReturnCode::CONGESTION, "too many SUBSCRIBEs wait for the broker"));
+        }
+        let mine = known
+            .and_then(|filter| client.subscriptions.iter_mut().find(|mine| mine.filter == filter));
+        if let (Some(mine), Some(filter)) = (mine, known) {
+            mine.form = wanted.form;
+            if let Some(filter) = self.filters.get_mut(filter)
+                && let Some(me) = filter.subscribers.iter_mut().find(|s| s.client == handle)
+            {
+                me.qos = requested;
+            }
+            return Ok((filter, wanted.id));
+        }
+        if client.subscriptions.len() >= self.settings.max_subscriptions_per_client as usize {
+            self.limit_reached(cx, Some(handle), Limit::Subscriptions);
+            let why = "sessions.max_subscriptions_per_client is reached";
+            return Err((ReturnCode::CONGESTION, why));
+        }
+        let exact =
+            (!names::has_wildcard(&wanted.filter)).then(|| self.topics.take(&wanted.filter));
+        let filter = self.filters.find_or_add(&wanted.filter);
+        client.subscriptions.push(Subscription { filter, form: wanted.form, exact });
+        if let Some(filter) = self.filters.get_mut(filter) {
+            filter.subscribers.push(Subscriber { client: handle, qos: requested });
+        }
+        Ok((filter, wanted.id))
+    }
+
+    fn refuse_subscribe(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        subscribe: &Subscribe<'_>,
+        code: ReturnCode,
+        why: &'static str,
+    ) {
+        let id;
+        let subject = match &subscribe.topic {
+            SubscribeTopic::Name(name) => name,
+            SubscribeTopic::Predefined(number) => {
+                id = number.to_be_bytes();
+                &id[..]
+            }
+            SubscribeTopic::Short(name) => &name[..],
+            SubscribeTopic::Reserved => &[],
+        };
+        self.tell_refusal(cx, handle, "SUBSCRIBE", subject, code, why);
+        let refusal =
+            Message::SubAck { qos: Qos::Zero, topic_id: 0, msg_id: subscribe.msg_id, code };
+        self.send(cx, handle, &refusal);
+    }
+
+    /// Answers a repetition of an open or lately answered exchange.
+    fn repeated(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16, hash: u64) -> bool {
+        let Some(client) = self.clients.get_mut(handle) else { return true };
+        let Some(position) = client.exchanges.iter().position(|e| e.msg_id == msg_id) else {
+            return false;
+        };
+        let Some(known) = client.exchanges.get_mut(position) else { return false };
+        let open = matches!(known.stage, ExchangeStage::Waiting { .. });
+        if known.hash == hash && (open || cx.now.since(known.at) < REPETITION) {
+            known.at = cx.now;
+            self.stats.duplicates += 1;
+            match known.stage {
+                ExchangeStage::Waiting { .. } => {}
+                ExchangeStage::Subscribed { .. } => {
+                    self.acknowledge_subscription(cx, handle, msg_id);
+                }
+                ExchangeStage::Unsubscribed => {
+                    self.send(cx, handle, &Message::UnsubAck { msg_id });
+                }
+            }
+            return true;
+        }
+        client.exchanges.remove(position);
+        if open {
+            client.waiting = client.waiting.saturating_sub(1);
+        }
+        false
+    }
+
+    /// SUBACK of an answered exchange.
+    fn acknowledge_subscription(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(exchange) = client.exchanges.iter().find(|e| e.msg_id == msg_id) else { return };
+        let ExchangeStage::Subscribed { qos, id, code } = exchange.stage else { return };
+        let topic_id = match id {
+            AckId::Normal { id, position } => {
+                if let Some(entry) = client.topics.get_mut(position) {
+                    entry.confirmed = true;
+                    entry.refused = false;
+                }
+                id
+            }
+            AckId::Other(id) => id,
+        };
+        let qos = match qos {
+            MqttQos::Zero => Qos::Zero,
+            MqttQos::One => Qos::One,
+            MqttQos::Two => Qos::Two,
+        };
+        self.send(cx, handle, &Message::SubAck { qos, topic_id, msg_id, code });
+        self.forget_answered(handle);
+        self.pump(cx, handle);
+    }
+
+    /// The broker answered for `filter`: so do we, to all who wait for it.
+    pub(crate) fn answer_waiting(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        filter: Handle,
+        outcome: Result<MqttQos, ReturnCode>,
+    ) {
+        while let Some(client) = self.clients.get_mut(handle) {
+            let waiting = client.exchanges.iter_mut().find(
+                |e| matches!(e.stage, ExchangeStage::Waiting { filter: mine, .. } if mine == filter),
+            );
+            let Some(exchange) = waiting else { return };
+            let ExchangeStage::Waiting { id, requested, .. } = exchange.stage else { return };
+            let msg_id = exchange.msg_id;
+            exchange.at = cx.now;
+            exchange.stage = match outcome {
+                Ok(granted) => ExchangeStage::Subscribed {
+                    qos: requested.min(granted),
+                    id,
+                    code: ReturnCode::ACCEPTED,
+                },
+                Err(code) => {
+                    ExchangeStage::Subscribed { qos: MqttQos::Zero, id: AckId::Other(0), code }
+                }
+            };
+            client.waiting = client.waiting.saturating_sub(1);
+            self.acknowledge_subscription(cx, handle, msg_id);
+            if let Err(code) = outcome {
+                // Worth another try later, so not to be answered from memory.
+                if let Some(client) = self.clients.get_mut(handle) {
+                    client.exchanges.retain(|e| e.msg_id != msg_id);
+                }
+                let text = self.filters.get(filter).map(|f| String::from(&*f.text));
+                let text = text.unwrap_or_default();
+                let why = "the broker refused the subscription, or is not taking any";
+                self.tell_refusal(cx, handle, "SUBSCRIBE", text.as_bytes(), code, why);
+            }
+        }
+    }
+
+    /// Keeps the last few answered exchanges.
+    fn forget_answered(&mut self, handle: Handle) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let is_open = |e: &Exchange| matches!(e.stage, ExchangeStage::Waiting { .. });
+        while client.exchanges.iter().filter(|e| !is_open(e)).count() > MAX_REMEMBERED {
+            match client.exchanges.iter().position(|e| !is_open(e)) {
+                Some(oldest) => client.exchanges.remove(oldest),
+                None => return,
+            };
+        }
+    }
+
+    /// UNSUBSCRIBE. UNSUBACK cannot say no, and there is nothing to say no to.
+    pub(crate) fn on_unsubscribe(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        msg_id: u16,
+        topic: SubscribeTopic<'_>,
+    ) {
+        let hash = self.hasher.hash_one((topic, "unsubscribe"));
+        if self.repeated(cx, handle, msg_id, hash) {
+            return;
+        }
+        let short;
+        let filter = match topic {
+            SubscribeTopic::Name(name) => names::topic_filter(name),
+            SubscribeTopic::Short(name) => {
+                short = name;
+                names::topic_filter(&short)
+            }
+            SubscribeTopic::Predefined(id) => {
+                self.predefined.get(&id).map(|topic| self.topics.name(*topic))
+            }
+            SubscribeTopic::Reserved => None,
+        };
+        if let Some(filter) = filter.and_then(|filter| self.filters.find(filter)) {
+            self.remove_subscription(cx, handle, filter);
+        }
+        if let Some(client) = self.clients.get_mut(handle) {
+            let stage = ExchangeStage::Unsubscribed;
+            client.exchanges.push(Exchange { msg_id, hash, at: cx.now, stage });
+        }
+        self.send(cx, handle, &Message::UnsubAck { msg_id });
+        self.forget_answered(handle);
+        self.pump(cx, handle);
+    }
+
+    /// Takes one subscription of a client away.
+    pub(crate) fn remove_subscription(&mut self, cx: &mut Cx<'_>, handle: Handle, filter: Handle) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(position) = client.subscriptions.iter().position(|s| s.filter == filter) else {
+            return;
+        };
+        let subscription = client.subscriptions.swap_remove(position);
+        let open = client.exchanges.len();
+        client.exchanges.retain(
+            |e| !matches!(e.stage, ExchangeStage::Waiting { filter: mine, .. } if mine == filter),
+        );
+        let ended = open.saturating_sub(client.exchanges.len());
+        client.waiting = client.waiting.saturating_sub(u8::try_from(ended).unwrap_or(u8::MAX));
+        if let Some(topic) = subscription.exact {
+            self.topics.release(topic);
+        }
+        self.leave_filter(cx, handle, filter);
+    }
+
+    /// Takes all subscriptions of a client away.
+    pub(crate) fn drop_subscriptions(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        while let Some(subscription) =
+            self.clients.get(handle).and_then(|client| client.subscriptions.last())
+        {
+            let filter = subscription.filter;
+            self.remove_subscription(cx, handle, filter);
+        }
+    }
+}

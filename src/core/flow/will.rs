@@ -1,0 +1,210 @@
+//! The will dialogue, its update and its publication (MQTT-SN 1.2 §6.3, §6.4). The gateway owns the
+//! wills of its clients: the broker has one connection for all of them, and one will on it.
+
+use alloc::boxed::Box;
+
+use crate::codec::{Message, Qos, ReturnCode, WillTopic};
+use crate::core::client::{State, Will};
+use crate::core::effects::Effect;
+use crate::core::gateway::{Cx, Gateway, Request};
+use crate::core::names;
+use crate::core::notice::Notice;
+use crate::core::slots::Handle;
+use crate::core::stats::Drop;
+use crate::core::upstream::{MqttQos, Token};
+
+/// MQTT QoS of a will; −1 has no meaning there.
+fn will_qos(qos: Qos) -> Option<MqttQos> {
+    match qos {
+        Qos::Zero => Some(MqttQos::Zero),
+        Qos::One => Some(MqttQos::One),
+        Qos::Two => Some(MqttQos::Two),
+        Qos::MinusOne => None,
+    }
+}
+
+impl Gateway {
+    /// Sends what the dialogue waits for, again if need be.
+    pub(crate) fn prompt(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let Some(client) = self.clients.get(handle) else { return };
+        let Some(dialogue) = &client.dialogue else { return };
+        let prompt =
+            if dialogue.topic.is_none() { Message::WillTopicReq } else { Message::WillMsgReq };
+        self.send(cx, handle, &prompt);
+    }
+
+    pub(crate) fn on_will_topic(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        will: Option<WillTopic<'_>>,
+    ) {
+        if self.clients.get(handle).is_none_or(|client| client.dialogue.is_none()) {
+            return self.drop_packet(Drop::OutOfOrder);
+        }
+        let Some(will) = will else {
+            // The empty form deletes the stored will and ends the dialogue.
+            if let Some(client) = self.clients.get_mut(handle) {
+                client.will = None;
+            }
+            return self.accept(cx, handle, true);
+        };
+        let Some((topic, qos, retain)) = self.checked_will(&will) else {
+            return self.refuse_dialogue(cx, handle, "the will's topic or QoS is not valid");
+        };
+        let deadline = self.retry_at(cx.now, handle);
+        if let Some(client) = self.clients.get_mut(handle)
+            && let Some(dialogue) = &mut client.dialogue
+        {
+            // A repetition changes nothing: the prompt was lost.
+            dialogue.topic = Some((topic, qos, retain));
+            dialogue.tries = 1;
+            dialogue.deadline = deadline;
+        }
+        self.prompt(cx, handle);
+        self.rearm(handle);
+    }
+
+    pub(crate) fn on_will_msg(&mut self, cx: &mut Cx<'_>, handle: Handle, message: &[u8]) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(dialogue) = client.dialogue.as_mut() else {
+            return self.drop_packet(Drop::OutOfOrder);
+        };
+        let Some((topic, qos, retain)) = dialogue.topic.take() else {
+            return self.drop_packet(Drop::OutOfOrder);
+        };
+        client.will = Some(Box::new(Will { topic, message: message.into(), qos, retain }));
+        self.accept(cx, handle, false);
+    }
+
+    fn checked_will(&self, will: &WillTopic<'_>) -> Option<(Box<str>, MqttQos, bool)> {
+        let topic = names::topic_name(will.topic)?;
+        if self.is_own_topic(topic) {
+            return None;
+        }
+        Some((topic.into(), will_qos(will.qos)?, will.retain))
+    }
+
+    fn refuse_dialogue(&mut self, cx: &mut Cx<'_>, handle: Handle, why: &'static str) {
+        self.send(cx, handle, &Message::ConnAck { code: ReturnCode::NOT_SUPPORTED });
+        self.tell_refusal(cx, handle, "WILLTOPIC", &[], ReturnCode::NOT_SUPPORTED, why);
+        self.leave(cx, handle);
+    }
+
+    /// The dialogue's timer: prompt again, or give up.
+    pub(crate) fn retry_dialogue(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let deadline = self.retry_at(cx.now, handle);
+        let retry_count = self.settings.retry_count;
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(dialogue) = client.dialogue.as_mut().filter(|d| d.deadline <= cx.now) else {
+            return;
+        };
+        if dialogue.tries > retry_count {
+            // Never connected, so nothing is lost: the old connection ended with the CONNECT.
+            return self.leave(cx, handle);
+        }
+        dialogue.tries += 1;
+        dialogue.deadline = deadline;
+        self.stats.retransmissions += 1;
+        self.prompt(cx, handle);
+    }
+
+    pub(crate) fn on_will_topic_upd(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        will: Option<WillTopic<'_>>,
+    ) {
+        let checked = will.map(|will| self.checked_will(&will));
+        let code = match checked {
+            None => {
+                if let Some(client) = self.clients.get_mut(handle) {
+                    client.will = None;
+                }
+                ReturnCode::ACCEPTED
+            }
+            Some(None) => ReturnCode::NOT_SUPPORTED,
+            Some(Some((topic, qos, retain))) => {
+                if let Some(client) = self.clients.get_mut(handle) {
+                    let message = client.will.take().map(|will| will.message).unwrap_or_default();
+                    client.will = Some(Box::new(Will { topic, message, qos, retain }));
+                }
+                ReturnCode::ACCEPTED
+            }
+        };
+        if code != ReturnCode::ACCEPTED {
+            let why = "the will's topic or QoS is not valid";
+            self.tell_refusal(cx, handle, "WILLTOPICUPD", &[], code, why);
+        }
+        self.send(cx, handle, &Message::WillTopicResp { code });
+    }
+
+    pub(crate) fn on_will_msg_upd(&mut self, cx: &mut Cx<'_>, handle: Handle, message: &[u8]) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let code = match &mut client.will {
+            Some(will) => {
+                will.message = message.into();
+                ReturnCode::ACCEPTED
+            }
+            None => ReturnCode::NOT_SUPPORTED,
+        };
+        if code != ReturnCode::ACCEPTED {
+            let why = "the client has no will; a WILLTOPICUPD has to come first";
+            self.tell_refusal(cx, handle, "WILLMSGUPD", &[], code, why);
+        }
+        self.send(cx, handle, &Message::WillMsgResp { code });
+    }
+
+    /// Publishes the will, once: a lost client that comes back brings or keeps its own.
+    pub(crate) fn fire_will(&mut self, cx: &mut Cx<'_>, handle: Handle) -> bool {
+        let Some(will) = self.clients.get_mut(handle).and_then(|client| client.will.take()) else {
+            return false;
+        };
+        self.stats.wills += 1;
+        let token = match will.qos {
+            MqttQos::Zero => Token(0),
+            _ => Token(self.requests.insert(Request::Will).to_bits()),
+        };
+        let prefix = &*self.settings.topic_prefix;
+        let topic = cx.fx.store_with(|arena| {
+            arena.extend_from_slice(prefix.as_bytes());
+            arena.extend_from_slice(will.topic.as_bytes());
+        });
+        let payload = cx.fx.store(&will.message);
+        let qos = will.qos.min(self.broker_qos());
+        cx.fx.push(Effect::Publish { token, qos, retain: will.retain, topic, payload });
+        // A persistent session keeps its will for the next connection (§6.3).
+        if let Some(client) = self.clients.get_mut(handle)
+            && !client.print.clean
+        {
+            client.will = Some(will);
+        }
+        true
+    }
+
+    /// Notes that something was refused.
+    pub(crate) fn tell_refusal(
+        &self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        operation: &'static str,
+        subject: &[u8],
+        code: ReturnCode,
+        why: &'static str,
+    ) {
+        let Some(client) = self.clients.get(handle) else { return };
+        let Some(peer) = &client.peer else { return };
+        cx.fx.notice(|fx| Notice::Refused {
+            client: fx.store(client.id.as_bytes()),
+            at: fx.place(peer.as_ref()),
+            operation,
+            subject: fx.store(subject.get(..256).unwrap_or(subject)),
+            code,
+            why,
+        });
+    }
+
+    pub(crate) fn is_connecting(&self, handle: Handle) -> bool {
+        self.clients.get(handle).is_some_and(|client| client.state == State::Connecting)
+    }
+}

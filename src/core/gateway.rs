@@ -1,0 +1,487 @@
+//! The gateway's state and the doors into it. Conversations are in `flow`, one a file.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::hash::BuildHasher;
+
+use super::hashing::Hashing;
+use hashbrown::{HashMap, HashTable};
+
+use super::client::{Client, State};
+use super::effects::Effects;
+use super::filters::Filters;
+use super::messages::Messages;
+use super::notice::Notice;
+use super::peer::{Address, LinkId, PeerRef};
+use super::settings::Settings;
+use super::slots::{Handle, Slots};
+use super::stats::{Drop, Limit, Stats};
+use super::strangers::Strangers;
+use super::topics::{TopicRef, Topics};
+use super::upstream::{MqttQos, UpstreamEvent};
+use super::wheel::Wheel;
+use crate::codec::{self, Message, Qos};
+use crate::time::Time;
+
+/// Octets of a malformed datagram that a notice quotes.
+const QUOTED: usize = 64;
+
+/// What every conversation gets: the moment, and where to leave what is to be done.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Time,
+    pub(crate) fx: &'a mut Effects,
+}
+
+/// A request at the broker, by the handle that is its token.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A client's publication.
+    Publish { client: Handle, msg_id: u16 },
+    /// A will.
+    Will,
+    /// A subscription.
+    Subscribe { filter: Handle },
+    /// The end of a subscription.
+    Unsubscribe { filter: Box<str> },
+}
+
+/// What is known of the connection to the broker.
+#[derive(Debug, Default)]
+pub(crate) struct Broker {
+    pub(crate) connected: bool,
+    /// MQTT 5 subscription identifiers can be used.
+    pub(crate) ids: bool,
+    pub(crate) maximum_qos: MqttQos,
+    /// Filters waiting to be asked for, and how many SUBSCRIBEs are out.
+    pub(crate) asks: VecDeque<Handle>,
+    pub(crate) asking: u32,
+    /// A 3.1.1 broker that sends one copy of a message per overlapping subscription.
+    pub(crate) copies: bool,
+    /// Filters that nobody uses any longer but that the broker may still know.
+    pub(crate) stale: Vec<Box<str>>,
+}
+
+/// Everything the gateway knows. Fed through `handle_*`; what is to be done is left in the
+/// [`Effects`] given along.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(crate) settings: Settings,
+    pub(crate) hasher: Hashing,
+    pub(crate) clients: Slots<Client>,
+    by_peer: HashTable<Handle>,
+    by_id: HashTable<Handle>,
+    pub(crate) topics: Topics,
+    pub(crate) predefined: HashMap<u16, TopicRef, Hashing>,
+    /// Lowest predefined id of a topic.
+    pub(crate) predefined_ids: HashMap<u32, u16, Hashing>,
+    /// Normal topic ids start here.
+    pub(crate) first_topic_id: u16,
+    pub(crate) filters: Filters,
+    pub(crate) requests: Slots<Request>,
+    pub(crate) messages: Messages,
+    pub(crate) broker: Broker,
+    pub(crate) strangers: Strangers,
+    pub(crate) stats: Stats,
+    pub(crate) handshakes: u32,
+    pub(crate) connected: u32,
+    pub(crate) buffered: usize,
+    pub(crate) buffered_bytes: usize,
+    /// `mqtt-sn-gateway/<name>/`: the gateway's own topics, closed to devices.
+    pub(crate) own_topics: Box<str>,
+    pub(crate) copies: super::copies::Copies,
+    /// Reused between messages.
+    pub(crate) matched: Vec<Handle>,
+    pub(crate) recipients: Vec<(Handle, MqttQos)>,
+    pub(crate) candidates: Vec<(Handle, bool, Reverse<MqttQos>, u32)>,
+    wheel: Wheel,
+    advertise_at: Option<Time>,
+}
+
+impl Gateway {
+    /// A gateway without clients. `seed` keys its hash tables: secret randomness in a process, a
+    /// constant in a simulation.
+    #[must_use]
+    pub fn new(settings: Settings, seed: u64, now: Time) -> Self {
+        let hasher = Hashing::new(seed);
+        let mut topics = Topics::new(hasher);
+        let mut predefined = HashMap::with_hasher(hasher);
+        let mut predefined_ids: HashMap<u32, u16, Hashing> = HashMap::with_hasher(hasher);
+        for (id, name) in &settings.predefined {
+            let topic = topics.take(name);
+            predefined.insert(*id, topic);
+            let lowest = predefined_ids.entry(topic.index()).or_insert(*id);
+            *lowest = (*lowest).min(*id);
+        }
+        // Normal ids above the predefined ones: the types keep them apart, but not every device
+        // does. Where predefined ids leave no room, they share the range.
+        let highest = settings.predefined.iter().map(|(id, _)| *id).max().unwrap_or(0);
+        let first_topic_id = if highest < 0xF000 { highest.saturating_add(1) } else { 1 };
+        let own_topics = format!("mqtt-sn-gateway/{}/", settings.name).into();
+        let advertises = !settings.advertise_interval.is_zero();
+        Self {
+            hasher,
+            clients: Slots::default(),
+            by_peer: HashTable::new(),
+            by_id: HashTable::new(),
+            topics,
+            predefined,
+            predefined_ids,
+            first_topic_id,
+            filters: Filters::new(hasher),
+            requests: Slots::default(),
+            messages: Messages::default(),
+            broker: Broker::default(),
+            strangers: Strangers::new(),
+            stats: Stats::default(),
+            handshakes: 0,
+            connected: 0,
+            buffered: 0,
+            buffered_bytes: 0,
+            own_topics,
+            copies: super::copies::Copies::new(hasher),
+            matched: Vec::new(),
+            recipients: Vec::new(),
+            candidates: Vec::new(),
+            wheel: Wheel::new(now),
+            advertise_at: advertises.then_some(now),
+            settings,
+        }
+    }
+
+    /// A datagram from a device.
+    pub fn handle_datagram(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        from: &Address,
+        bytes: &[u8],
+        fx: &mut Effects,
+    ) {
+        let cx = &mut Cx { now, fx };
+        let packet = match codec::decode(bytes) {
+            Ok(packet) => packet,
+            Err(error) => {
+                if let Some(counter) = self.stats.malformed.get_mut(error.index()) {
+                    *counter += 1;
+                }
+                cx.fx.notice(|fx| {
+                    let from = fx.place(PeerRef { link, address: from, node: None });
+                    let quoted = bytes.get(..QUOTED).unwrap_or(bytes);
+                    Notice::Malformed { from, error, bytes: fx.store(quoted) }
+                });
+                return;
+            }
+        };
+        let node = packet.forwarder.map(|forwarder| forwarder.node_id);
+        let peer = PeerRef { link, address: from, node };
+        let message = packet.message;
+        if let Some(counter) = self.stats.received.get_mut(usize::from(message.type_code())) {
+            *counter += 1;
+        }
+        self.dispatch(cx, peer, &message);
+    }
+
+    fn dispatch(&mut self, cx: &mut Cx<'_>, peer: PeerRef<'_>, message: &Message<'_>) {
+        let bound = self.client_at(peer);
+        match message {
+            Message::Publish(publish) if publish.qos == Qos::MinusOne => {
+                self.heard(cx, bound);
+                return self.publish_unconnected(cx, publish);
+            }
+            Message::SearchGw { .. } => return self.on_search_gw(cx, peer),
+            Message::Connect(connect) => return self.on_connect(cx, peer, bound, connect),
+            Message::Advertise { .. }
+            | Message::GwInfo { .. }
+            | Message::ConnAck { .. }
+            | Message::WillTopicReq
+            | Message::WillMsgReq
+            | Message::SubAck { .. }
+            | Message::UnsubAck { .. }
+            | Message::WillTopicResp { .. }
+            | Message::WillMsgResp { .. } => return self.drop_packet(Drop::WrongDirection),
+            _ => {}
+        }
+        let state = bound.and_then(|handle| self.clients.get(handle)).map(|client| client.state);
+        let (Some(handle), Some(state)) = (bound, state) else {
+            return self.on_stranger(cx, peer, message);
+        };
+        self.heard(cx, bound);
+        if state != State::Active {
+            return match message {
+                Message::WillTopic(topic) => self.on_will_topic(cx, handle, *topic),
+                Message::WillMsg { message } => self.on_will_msg(cx, handle, message),
+                Message::Disconnect { .. } => self.on_disconnect(cx, handle),
+                _ => self.drop_packet(Drop::OutOfOrder),
+            };
+        }
+        match message {
+            Message::Publish(publish) => self.on_publish(cx, handle, publish),
+            Message::PubRel { msg_id } => self.on_pubrel(cx, handle, *msg_id),
+            Message::Register { msg_id, topic, .. } => {
+                self.on_register(cx, handle, *msg_id, topic);
+            }
+            Message::Subscribe(subscribe) => self.on_subscribe(cx, handle, subscribe),
+            Message::Unsubscribe { msg_id, topic } => {
+                self.on_unsubscribe(cx, handle, *msg_id, *topic);
+            }
+            Message::PingReq { client_id } => self.on_pingreq(cx, handle, client_id),
+            Message::Disconnect { .. } => self.on_disconnect(cx, handle),
+            Message::RegAck { topic_id, msg_id, code } => {
+                self.on_regack(cx, handle, *topic_id, *msg_id, *code);
+            }
+            Message::PubAck { topic_id, msg_id, code } => {
+                self.on_puback(cx, handle, *topic_id, *msg_id, *code);
+            }
+            Message::PubRec { msg_id } => self.on_pubrec(cx, handle, *msg_id),
+            Message::PubComp { msg_id } => self.on_pubcomp(cx, handle, *msg_id),
+            Message::WillTopicUpd(topic) => self.on_will_topic_upd(cx, handle, *topic),
+            Message::WillMsgUpd { message } => self.on_will_msg_upd(cx, handle, message),
+            // A sign of life, nothing more.
+            Message::PingResp => {}
+            Message::WillTopic(_) | Message::WillMsg { .. } => self.drop_packet(Drop::OutOfOrder),
+            // All handled above.
+            _ => self.drop_packet(Drop::WrongDirection),
+        }
+    }
+
+    /// News from the MQTT session.
+    pub fn handle_upstream(&mut self, now: Time, event: UpstreamEvent<'_>, fx: &mut Effects) {
+        let cx = &mut Cx { now, fx };
+        match event {
+            UpstreamEvent::Connected { session_present, subscription_ids, maximum_qos } => {
+                self.broker.connected = true;
+                self.broker.ids = subscription_ids;
+                self.broker.maximum_qos = maximum_qos;
+                self.on_broker_connected(cx, session_present);
+            }
+            UpstreamEvent::Disconnected => {
+                self.broker.connected = false;
+                self.on_broker_disconnected(cx);
+            }
+            UpstreamEvent::Received { token } => self.on_received(cx, token),
+            UpstreamEvent::Published { token, outcome } => self.on_published(cx, token, outcome),
+            UpstreamEvent::Subscribed { token, outcome } => self.on_subscribed(cx, token, outcome),
+            UpstreamEvent::Unsubscribed { token } => {
+                self.requests.remove(Handle::from_bits(token.0));
+            }
+            UpstreamEvent::Message { delivery, topic, payload, qos, retain, subscription_ids } => {
+                let message = super::flow::Incoming {
+                    delivery,
+                    topic,
+                    payload,
+                    qos,
+                    retain,
+                    subscription_ids,
+                };
+                self.on_message(cx, &message);
+            }
+        }
+    }
+
+    /// Work that is due. Call when [`Self::next_timeout`] says so; calling early does no harm.
+    pub fn handle_timeout(&mut self, now: Time, fx: &mut Effects) {
+        let cx = &mut Cx { now, fx };
+        while let Some(slot) = self.wheel.pop(now) {
+            let Some(handle) = self.clients.handle_at(slot) else { continue };
+            if let Some(client) = self.clients.get_mut(handle) {
+                client.armed = None;
+            }
+            self.on_timer(cx, handle);
+        }
+        if self.advertise_at.is_some_and(|at| at <= now) {
+            self.advertise_at = Some(now.after(self.settings.advertise_interval));
+            self.advertise(cx);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Time> {
+        match (self.wheel.next(), self.advertise_at) {
+            (Some(timer), Some(advertise)) => Some(timer.min(advertise)),
+            (timer, advertise) => timer.or(advertise),
+        }
+    }
+
+    /// A QoS 0 publication was not taken by the session: the broker is away or does not read.
+    pub fn count_unsent(&mut self) {
+        self.drop_packet(Drop::BrokerAway);
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            clients: self.clients.len() as u64,
+            connected: u64::from(self.connected),
+            buffered: self.buffered as u64,
+            buffered_bytes: self.buffered_bytes as u64,
+            ..self.stats.clone()
+        }
+    }
+
+    /// Sizes of the tables that must be empty again once every client is gone and every exchange is
+    /// over: clients, filters, requests, messages, topic names beyond the predefined ones.
+    #[must_use]
+    pub fn residue(&self) -> [usize; 5] {
+        [
+            self.clients.len(),
+            self.filters.len(),
+            self.requests.len(),
+            self.messages.len(),
+            self.topics.len().saturating_sub(self.predefined_ids.len()),
+        ]
+    }
+
+    // What the conversations share.
+
+    pub(crate) fn client_at(&self, peer: PeerRef<'_>) -> Option<Handle> {
+        let hash = peer.hash_with(&self.hasher);
+        let same = |handle: &Handle| {
+            self.clients
+                .get(*handle)
+                .and_then(|client| client.peer.as_ref())
+                .is_some_and(|bound| bound.as_ref() == peer)
+        };
+        self.by_peer.find(hash, same).copied()
+    }
+
+    pub(crate) fn client_named(&self, id: &str) -> Option<Handle> {
+        let same =
+            |handle: &Handle| self.clients.get(*handle).is_some_and(|client| &*client.id == id);
+        self.by_id.find(self.hasher.hash_one(id), same).copied()
+    }
+
+    pub(crate) fn add_client(&mut self, client: Client) -> Handle {
+        let hash = self.hasher.hash_one(&*client.id);
+        let handle = self.clients.insert(client);
+        let (clients, hasher) = (&self.clients, &self.hasher);
+        self.by_id.insert_unique(hash, handle, |handle| {
+            clients.get(*handle).map_or(0, |client| hasher.hash_one(&*client.id))
+        });
+        handle
+    }
+
+    /// Takes a record away. Its session has been cleared and its address unbound before.
+    pub(crate) fn remove_client(&mut self, handle: Handle) {
+        let Some(client) = self.clients.get(handle) else { return };
+        let hash = self.hasher.hash_one(&*client.id);
+        if let Ok(found) = self.by_id.find_entry(hash, |other| *other == handle) {
+            found.remove();
+        }
+        self.wheel.disarm(handle.slot);
+        self.clients.remove(handle);
+    }
+
+    /// Binds a client to an address.
+    pub(crate) fn bind(&mut self, handle: Handle, peer: PeerRef<'_>) {
+        self.unbind(handle);
+        let hash = peer.hash_with(&self.hasher);
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.peer = Some(peer.to_peer());
+        }
+        let (clients, hasher) = (&self.clients, &self.hasher);
+        self.by_peer.insert_unique(hash, handle, |handle| {
+            let bound = clients.get(*handle).and_then(|client| client.peer.as_ref());
+            bound.map_or(0, |peer| peer.as_ref().hash_with(hasher))
+        });
+    }
+
+    /// Forgets the address of a client.
+    pub(crate) fn unbind(&mut self, handle: Handle) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(peer) = client.peer.take() else { return };
+        let hash = peer.as_ref().hash_with(&self.hasher);
+        if let Ok(found) = self.by_peer.find_entry(hash, |other| *other == handle) {
+            found.remove();
+        }
+    }
+
+    /// Moves a client to a state and keeps the gauges.
+    pub(crate) fn set_state(&mut self, handle: Handle, state: State) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let before = core::mem::replace(&mut client.state, state);
+        for (which, by) in [(before, false), (state, true)] {
+            let gauge = match which {
+                State::Active => &mut self.connected,
+                State::Connecting => &mut self.handshakes,
+                State::Gone => continue,
+            };
+            *gauge = if by { gauge.saturating_add(1) } else { gauge.saturating_sub(1) };
+        }
+    }
+
+    /// Sends to a client, if it is anywhere.
+    pub(crate) fn send(&self, cx: &mut Cx<'_>, handle: Handle, message: &Message<'_>) {
+        if let Some(peer) = self.clients.get(handle).and_then(|client| client.peer.as_ref()) {
+            peer.as_ref().send(message, cx.fx);
+        }
+    }
+
+    /// Any valid message is a sign of life (§6.11).
+    fn heard(&mut self, cx: &Cx<'_>, handle: Option<Handle>) {
+        if let Some(client) = handle.and_then(|handle| self.clients.get_mut(handle)) {
+            client.last_heard = cx.now;
+            client.fresh = false;
+        }
+    }
+
+    /// Makes sure that the wheel fires no later than the client's next deadline.
+    pub(crate) fn rearm(&mut self, handle: Handle) {
+        let tolerance = self.settings.keep_alive_tolerance_permille;
+        let idle = self.settings.session_expiry;
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(deadline) = client.deadline(tolerance, idle) else { return };
+        if client.armed.is_none_or(|armed| deadline < armed) {
+            client.armed = Some(deadline);
+            self.wheel.arm(handle.slot, deadline);
+        }
+    }
+
+    /// How long this client has to answer.
+    pub(crate) fn retry_at(&self, now: Time, handle: Handle) -> Time {
+        let peer = self.clients.get(handle).and_then(|client| client.peer.as_ref());
+        let link = peer.and_then(|peer| self.settings.links.get(usize::from(peer.link.0)));
+        let interval = link.and_then(|link| link.retry_interval);
+        now.after(interval.unwrap_or(self.settings.retry_interval))
+    }
+
+    /// Longest message (without forwarder header) that reaches this client, octets.
+    pub(crate) fn room(&self, handle: Handle) -> usize {
+        let Some(peer) = self.clients.get(handle).and_then(|client| client.peer.as_ref()) else {
+            return 0;
+        };
+        let link = self.settings.links.get(usize::from(peer.link.0));
+        let room = link.map_or(codec::MAX_MESSAGE_LEN, |link| link.max_packet);
+        room.min(codec::MAX_MESSAGE_LEN).saturating_sub(peer.overhead())
+    }
+
+    pub(crate) fn drop_packet(&mut self, why: Drop) {
+        if let Some(counter) = self.stats.dropped.get_mut(why as usize) {
+            *counter += 1;
+        }
+    }
+
+    /// Counts a limit and tells whose it was.
+    pub(crate) fn limit_reached(&mut self, cx: &mut Cx<'_>, handle: Option<Handle>, limit: Limit) {
+        if let Some(counter) = self.stats.limits.get_mut(limit as usize) {
+            *counter += 1;
+        }
+        let id = handle.and_then(|handle| self.clients.get(handle)).map_or("", |client| &client.id);
+        cx.fx.notice(|fx| Notice::LimitReached { client: fx.store(id.as_bytes()), limit });
+    }
+
+    /// Whether a device may publish to `name` (as it would go up, with prefix).
+    pub(crate) fn is_own_topic(&self, name: &str) -> bool {
+        let prefix = &*self.settings.topic_prefix;
+        if prefix.is_empty() {
+            return name.starts_with(&*self.own_topics);
+        }
+        // Only the concatenation counts.
+        let own = self.own_topics.as_bytes();
+        prefix.bytes().chain(name.bytes()).take(own.len()).eq(own.iter().copied())
+    }
+}

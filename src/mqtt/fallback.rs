@@ -1,0 +1,123 @@
+//! Which version the next connection speaks.
+//!
+//! With `Version::Auto` a session asks for MQTT 5 first. Two things make it ask for 3.1.1:
+//!
+//! - The broker says in its CONNACK that it does not speak 5. Then 3.1.1 stays, until a connection
+//!   with 3.1.1 fails before its CONNACK.
+//! - The connection ends without a CONNACK. The broker may hang up on what it does not know, or it
+//!   may just have been going down. So the next attempt alone speaks 3.1.1: if that fails too, the
+//!   one after it speaks 5 again, and if it succeeds, 5 is asked for again once that connection
+//!   has ended. A broker that was merely down does not pin us to 3.1.1.
+
+use super::settings::Version;
+use super::wire::Protocol;
+
+/// The state of the rule above.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fallback {
+    /// The version is given.
+    Fixed(Protocol),
+    /// Ask for 5.
+    Newest,
+    /// 3.1.1, for one connection.
+    Once,
+    /// 3.1.1, since the broker said so.
+    Refused,
+}
+
+impl Fallback {
+    pub(super) fn new(version: Version) -> Self {
+        match version {
+            Version::Auto => Self::Newest,
+            Version::V311 => Self::Fixed(Protocol::V4),
+            Version::V5 => Self::Fixed(Protocol::V5),
+        }
+    }
+
+    /// The version of the next connection.
+    pub(super) fn protocol(self) -> Protocol {
+        match self {
+            Self::Fixed(protocol) => protocol,
+            Self::Newest => Protocol::V5,
+            Self::Once | Self::Refused => Protocol::V4,
+        }
+    }
+
+    /// The broker refused the version. True if the next connection speaks another one.
+    pub(super) fn refused(&mut self) -> bool {
+        let next = match self {
+            Self::Fixed(_) => return false,
+            Self::Newest => Self::Refused,
+            Self::Once | Self::Refused => Self::Newest,
+        };
+        // From 5 to 3.1.1 is progress. Back again is for another day: no connection at once.
+        let fall_back = next == Self::Refused;
+        *self = next;
+        fall_back
+    }
+
+    /// The connection ended without a CONNACK.
+    pub(super) fn no_connack(&mut self) {
+        *self = match self {
+            Self::Fixed(protocol) => Self::Fixed(*protocol),
+            Self::Newest => Self::Once,
+            Self::Once | Self::Refused => Self::Newest,
+        };
+    }
+
+    /// A connection that the broker had accepted ended.
+    pub(super) fn connection_lost(&mut self) {
+        if *self == Self::Once {
+            *self = Self::Newest;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_refuses_5_keeps_3_1_1_until_that_fails() {
+        let mut fallback = Fallback::new(Version::Auto);
+        assert_eq!(fallback.protocol(), Protocol::V5);
+        assert!(fallback.refused());
+        assert_eq!(fallback.protocol(), Protocol::V4);
+        fallback.connection_lost();
+        assert_eq!(fallback.protocol(), Protocol::V4);
+        fallback.no_connack();
+        assert_eq!(fallback.protocol(), Protocol::V5);
+    }
+
+    #[test]
+    fn a_broker_that_was_down_gets_5_again() {
+        let mut fallback = Fallback::new(Version::Auto);
+        for expected in [Protocol::V5, Protocol::V4, Protocol::V5, Protocol::V4] {
+            assert_eq!(fallback.protocol(), expected);
+            fallback.no_connack();
+        }
+        fallback.no_connack();
+        assert_eq!(fallback.protocol(), Protocol::V4);
+        fallback.connection_lost();
+        assert_eq!(fallback.protocol(), Protocol::V5);
+    }
+
+    #[test]
+    fn a_given_version_stays() {
+        for (version, protocol) in [(Version::V311, Protocol::V4), (Version::V5, Protocol::V5)] {
+            let mut fallback = Fallback::new(version);
+            assert!(!fallback.refused());
+            fallback.no_connack();
+            fallback.connection_lost();
+            assert_eq!(fallback.protocol(), protocol);
+        }
+    }
+
+    #[test]
+    fn refusing_both_versions_does_not_connect_in_a_tight_loop() {
+        let mut fallback = Fallback::new(Version::Auto);
+        assert!(fallback.refused());
+        assert!(!fallback.refused());
+        assert_eq!(fallback.protocol(), Protocol::V5);
+    }
+}

@@ -1,0 +1,133 @@
+//! The fuzzer's corpus, replayed in the ordinary tests, and a bounded number of mutations of it
+//! that are the same in every run.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mqtt_sn_gateway::codec::{DecodeError, type_name};
+
+#[path = "../fuzz/check_decode.rs"]
+mod check_decode;
+
+const MUTATIONS: usize = 200_000;
+/// Longest input that a mutation makes.
+const LENGTH_MAX: usize = 600;
+
+fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/decode");
+    let mut files: Vec<_> = fs::read_dir(&directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .map(|entry| entry.expect("the directory can be listed").path())
+        .collect();
+    files.sort();
+    files
+        .into_iter()
+        .map(|path| {
+            let octets =
+                fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (path, octets)
+        })
+        .collect()
+}
+
+/// What a set of inputs has reached: a test that reaches little proves little.
+#[derive(Default)]
+struct Reached {
+    messages: BTreeSet<&'static str>,
+    errors: BTreeSet<&'static str>,
+    decoded: usize,
+}
+
+impl Reached {
+    fn add(&mut self, octets: &[u8]) {
+        match check_decode::check(octets) {
+            Ok(packet) => {
+                self.messages.insert(packet.message.name());
+                self.decoded += 1;
+            }
+            Err(error) => {
+                self.errors.insert(error.kind());
+            }
+        }
+    }
+}
+
+/// xorshift64*: small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// A number below `end`, 0 if that is 0.
+    fn below(&mut self, end: usize) -> usize {
+        let end = u64::try_from(end).expect("small").max(1);
+        usize::try_from((self.next() >> 11) % end).expect("below a usize")
+    }
+
+    fn octet(&mut self) -> u8 {
+        self.next().to_be_bytes()[0]
+    }
+}
+
+fn mutate(octets: &mut Vec<u8>, other: &[u8], random: &mut Random) {
+    let len = octets.len();
+    let at = random.below(len);
+    match random.below(9) {
+        0 if len > 0 => octets[at] ^= 1 << random.below(8),
+        1 if len > 0 => octets[at] = random.octet(),
+        2 if len > 0 => octets[at] = [0x00, 0x01, 0x02, 0x7F, 0x80, 0xFE, 0xFF][random.below(7)],
+        3 => octets.insert(random.below(len + 1), random.octet()),
+        4 if len > 0 => drop(octets.remove(at)),
+        5 => octets.truncate(at),
+        6 => octets.extend_from_slice(other),
+        7 => drop(octets.splice(at..at, other[random.below(other.len())..].iter().copied())),
+        // Right framing around wrong contents.
+        _ => {
+            if let (Some(first), Ok(len)) = (octets.first_mut(), u8::try_from(len)) {
+                *first = len;
+            }
+        }
+    }
+    octets.truncate(LENGTH_MAX);
+}
+
+#[test]
+fn the_corpus_holds_and_reaches_everything() {
+    let mut reached = Reached::default();
+    for (path, octets) in corpus() {
+        assert!(octets.len() <= 1024, "{}: keep the corpus small", path.display());
+        reached.add(&octets);
+    }
+    let all_messages: BTreeSet<_> = (0..0xFE).filter_map(type_name).collect();
+    assert_eq!(all_messages.len(), 27);
+    assert_eq!(reached.messages, all_messages);
+    assert_eq!(reached.errors, DecodeError::KINDS.iter().copied().collect());
+}
+
+#[test]
+fn mutations_of_the_corpus_hold() {
+    let corpus = corpus();
+    let mut random = Random(0x4D51_5454_2D53_4E31);
+    let mut reached = Reached::default();
+    let mut octets = Vec::with_capacity(LENGTH_MAX);
+    for _ in 0..MUTATIONS {
+        octets.clear();
+        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
+        for _ in 0..=random.below(4) {
+            let other = &corpus[random.below(corpus.len())].1;
+            mutate(&mut octets, other, &mut random);
+        }
+        reached.add(&octets);
+    }
+    // Both sides of the decoder were under test.
+    assert!(reached.decoded > MUTATIONS / 20, "only {} decoded", reached.decoded);
+    assert!(reached.decoded < MUTATIONS * 19 / 20, "{} decoded", reached.decoded);
+    assert_eq!(reached.messages.len(), 27);
+    assert_eq!(reached.errors.len(), DecodeError::KINDS.len());
+}
