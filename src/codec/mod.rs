@@ -14,8 +14,15 @@
     )
 )]
 
+mod decode;
+mod encode;
+mod error;
+mod header;
 mod message;
 
+pub use decode::{decode, decode_message, frame_length};
+pub use error::{BufferTooSmall, DecodeError};
+pub use header::{MAX_MESSAGE_LEN, MAX_NODE_ID_LEN, type_name};
 pub use message::{
     Connect, Encapsulation, Message, Packet, Publish, PublishTopic, Qos, ReturnCode, Subscribe,
     SubscribeTopic, WillTopic,

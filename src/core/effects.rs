@@ -3,8 +3,10 @@
 
 use alloc::vec::Vec;
 
-use super::peer::{Address, LinkId};
+use super::notice::{Notice, Place};
+use super::peer::{Address, LinkId, PeerRef};
 use super::upstream::{DeliveryId, MqttQos, Token};
+use crate::codec::Message;
 
 /// A run of bytes in the arena of [`Effects`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -94,7 +96,12 @@ pub enum Effect {
 pub struct Effects {
     arena: Vec<u8>,
     items: Vec<Effect>,
+    notices: Vec<Notice>,
+    sent: [u64; 32],
 }
+
+/// Most notices kept until the next [`Effects::clear`]; a flood of events is told by counters.
+const MAX_NOTICES: usize = 256;
 
 /// Capacity beyond which [`Effects::clear`] gives memory back.
 const KEEP_BYTES: usize = 256 * 1024;
@@ -112,6 +119,12 @@ impl Effects {
         &self.items
     }
 
+    /// What is worth telling, oldest first.
+    #[must_use]
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
     /// The bytes of a span of this queue; empty for a span of another one.
     #[must_use]
     pub fn bytes(&self, span: Span) -> &[u8] {
@@ -123,9 +136,11 @@ impl Effects {
     pub fn clear(&mut self) {
         self.items.clear();
         self.arena.clear();
+        self.notices.clear();
         if self.arena.capacity() > KEEP_BYTES {
             self.arena = Vec::new();
             self.items = Vec::new();
+            self.notices = Vec::new();
         }
     }
 
@@ -149,5 +164,32 @@ impl Effects {
     /// Queues an effect.
     pub(crate) fn push(&mut self, effect: Effect) {
         self.items.push(effect);
+    }
+
+    /// Adds a notice, unless too many wait already.
+    pub(crate) fn notice(&mut self, make: impl FnOnce(&mut Self) -> Notice) {
+        if self.notices.len() < MAX_NOTICES {
+            let notice = make(self);
+            self.notices.push(notice);
+        }
+    }
+
+    /// A peer as notices name it.
+    pub(crate) fn place(&mut self, peer: PeerRef<'_>) -> Place {
+        let node = self.store(peer.node.unwrap_or(&[]));
+        Place { link: peer.link, address: *peer.address, node }
+    }
+
+    /// Counts a message sent to a device.
+    pub(crate) fn count_sent(&mut self, message: &Message<'_>) {
+        if let Some(counter) = self.sent.get_mut(usize::from(message.type_code())) {
+            *counter += 1;
+        }
+    }
+
+    /// Messages sent to devices since start, by type.
+    #[must_use]
+    pub fn sent(&self) -> &[u64; 32] {
+        &self.sent
     }
 }

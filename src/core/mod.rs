@@ -10,7 +10,10 @@
 
 mod effects;
 mod peer;
+mod names;
 mod settings;
+mod slots;
+mod wheel;
 pub mod upstream;
 
 pub use effects::{Effect, Effects, Span};

@@ -1,6 +1,14 @@
 //! Where a datagram came from and where the answer goes.
 
+use alloc::boxed::Box;
 use core::fmt;
+use core::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::quality::FixedState;
+
+use super::effects::Effects;
+use super::effects::Effect;
+use crate::codec::{Encapsulation, Message};
 
 /// A link: one listener, one serial port, one adapter. Numbered by the runtime.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -43,8 +51,8 @@ impl PartialEq for Address {
 
 impl Eq for Address {}
 
-impl core::hash::Hash for Address {
-    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.octets());
     }
 }
@@ -56,5 +64,70 @@ impl fmt::Debug for Address {
             write!(f, "{octet:02x}")?;
         }
         f.write_str(")")
+    }
+}
+
+/// A peer: link, address and, behind a forwarder, node id. Borrowed, to look one up.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct PeerRef<'a> {
+    pub(crate) link: LinkId,
+    pub(crate) address: &'a Address,
+    pub(crate) node: Option<&'a [u8]>,
+}
+
+impl PeerRef<'_> {
+    pub(crate) fn to_peer(self) -> Peer {
+        Peer { link: self.link, address: *self.address, node: self.node.map(Into::into) }
+    }
+
+    pub(crate) fn hash_with(self, hasher: &FixedState) -> u64 {
+        hasher.hash_one(self)
+    }
+
+    /// Queues a datagram to this peer, wrapped if it sits behind a forwarder (§5.5). What cannot
+    /// be encoded (a name or payload beyond 65,535 octets) is not sent; callers check sizes first.
+    pub(crate) fn send(self, message: &Message<'_>, fx: &mut Effects) {
+        let mut written = true;
+        let bytes = fx.store_with(|arena| {
+            if let Some(node_id) = self.node {
+                let head = Encapsulation { radius: 0, node_id };
+                written &= append(arena, head.encoded_len(), |out| head.encode(out).is_ok());
+            }
+            written &= append(arena, message.encoded_len(), |out| message.encode(out).is_ok());
+        });
+        debug_assert!(written, "callers check that a message fits");
+        if written {
+            fx.push(Effect::Send { link: self.link, to: *self.address, bytes });
+            fx.count_sent(message);
+        }
+    }
+}
+
+fn append(
+    arena: &mut alloc::vec::Vec<u8>,
+    len: usize,
+    write: impl FnOnce(&mut [u8]) -> bool,
+) -> bool {
+    let start = arena.len();
+    arena.resize(start.saturating_add(len), 0);
+    arena.get_mut(start..).is_some_and(write)
+}
+
+/// A peer, owned.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Peer {
+    pub(crate) link: LinkId,
+    pub(crate) address: Address,
+    pub(crate) node: Option<Box<[u8]>>,
+}
+
+impl Peer {
+    pub(crate) fn as_ref(&self) -> PeerRef<'_> {
+        PeerRef { link: self.link, address: &self.address, node: self.node.as_deref() }
+    }
+
+    /// Octets that the forwarder's header takes of every datagram.
+    pub(crate) fn overhead(&self) -> usize {
+        self.node.as_ref().map_or(0, |node| node.len().saturating_add(3))
     }
 }

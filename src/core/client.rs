@@ -1,0 +1,255 @@
+//! What the gateway keeps about one client.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::peer::Peer;
+use super::slots::Handle;
+use super::topics::{ClientTopics, TopicRef};
+use super::upstream::MqttQos;
+use crate::codec::ReturnCode;
+use crate::time::Time;
+
+/// Where a client stands (MQTT-SN 1.2 §6.14, figure 3). Asleep and awake come with sleeping
+/// clients; until then DISCONNECT with a duration is a plain DISCONNECT.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    /// In the will dialogue; CONNACK has not been sent.
+    Connecting,
+    /// Connected.
+    Active,
+    /// Disconnected or lost; the session is kept.
+    Gone,
+}
+
+/// A will, published by the gateway when the client is lost.
+#[derive(Debug)]
+pub(crate) struct Will {
+    pub(crate) topic: Box<str>,
+    pub(crate) message: Box<[u8]>,
+    pub(crate) qos: MqttQos,
+    pub(crate) retain: bool,
+}
+
+/// How the client named what it subscribed to; deliveries use the same form (§6.10).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    Name,
+    Predefined(u16),
+    Short,
+}
+
+/// One subscription of a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) filter: Handle,
+    pub(crate) form: Form,
+    /// The topic, when the filter has no wildcard (one user of it is held).
+    pub(crate) exact: Option<TopicRef>,
+}
+
+/// How far an incoming QoS 1 or 2 publication is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Inbound {
+    /// The broker has not answered.
+    Pending,
+    /// QoS 2: PUBREC was sent. `completed`: the broker has finished; `released`: PUBREL came.
+    Received { completed: bool, released: bool },
+    /// Answered with this code; kept to recognise repetitions.
+    Done(ReturnCode),
+}
+
+/// An incoming QoS 1 or 2 publication.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Publication {
+    pub(crate) msg_id: u16,
+    /// Topic field of the PUBLISH, for the PUBACK.
+    pub(crate) topic_id: u16,
+    pub(crate) qos: MqttQos,
+    pub(crate) stage: Inbound,
+    /// Of everything but DUP.
+    pub(crate) hash: u64,
+    /// The request at the broker.
+    pub(crate) request: Option<Handle>,
+    /// When it was last asked about or answered.
+    pub(crate) at: Time,
+}
+
+/// SUBSCRIBE and UNSUBSCRIBE that are open or were answered lately.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchange {
+    pub(crate) msg_id: u16,
+    pub(crate) hash: u64,
+    pub(crate) at: Time,
+    pub(crate) stage: ExchangeStage,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ExchangeStage {
+    /// SUBSCRIBE that waits for the broker.
+    Waiting { filter: Handle, topic_id: u16, requested: MqttQos },
+    /// SUBSCRIBE, answered so.
+    Subscribed { qos: MqttQos, topic_id: u16, code: ReturnCode },
+    /// UNSUBSCRIBE, answered.
+    Unsubscribed,
+}
+
+/// A message waiting for a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queued {
+    pub(crate) message: Handle,
+    pub(crate) qos: MqttQos,
+    pub(crate) retain: bool,
+    /// The broker's acknowledgement waits for this client.
+    pub(crate) held: bool,
+}
+
+/// What the client has to answer before the next message goes to it (§24.14: one at a time).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outbound {
+    pub(crate) queued: Queued,
+    pub(crate) msg_id: u16,
+    pub(crate) stage: OutboundStage,
+    /// The PUBLISH has been sent before: repeat it with DUP.
+    pub(crate) sent: bool,
+    pub(crate) tries: u8,
+    /// Corrections after "invalid topic id".
+    pub(crate) corrections: u8,
+    pub(crate) began: Time,
+    pub(crate) deadline: Time,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OutboundStage {
+    /// REGISTER sent, REGACK awaited; `position` in the client's topics.
+    Register { position: u32 },
+    /// PUBLISH sent, PUBACK or PUBREC awaited.
+    Publish,
+    /// PUBREL sent, PUBCOMP awaited.
+    Release,
+}
+
+/// The will dialogue (§6.3).
+#[derive(Debug)]
+pub(crate) struct Dialogue {
+    pub(crate) topic: Option<(Box<str>, MqttQos, bool)>,
+    pub(crate) tries: u8,
+    pub(crate) deadline: Time,
+}
+
+/// The CONNECT that made the present connection, to tell its repetition from a new one (§24.7).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ConnectPrint {
+    pub(crate) will: bool,
+    pub(crate) clean: bool,
+    pub(crate) duration: u16,
+}
+
+/// One client record.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) id: Box<str>,
+    /// Where it is; `None` once it is gone.
+    pub(crate) peer: Option<Peer>,
+    pub(crate) state: State,
+    pub(crate) print: ConnectPrint,
+    /// Nothing but CONNECT was heard since the CONNACK.
+    pub(crate) fresh: bool,
+    pub(crate) connected_at: Time,
+    pub(crate) last_heard: Time,
+    /// What the timer wheel was told.
+    pub(crate) armed: Option<Time>,
+    /// Nothing is delivered before this: the client asked for a pause (congestion).
+    pub(crate) paused_until: Option<Time>,
+    /// The same message id was seen with other content: ids say little about this device.
+    pub(crate) reuses_ids: bool,
+    /// SUBSCRIBEs that wait for the broker.
+    pub(crate) waiting: u8,
+    pub(crate) next_msg_id: u16,
+    pub(crate) will: Option<Box<Will>>,
+    pub(crate) dialogue: Option<Box<Dialogue>>,
+    pub(crate) topics: ClientTopics,
+    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) publications: Vec<Publication>,
+    pub(crate) exchanges: Vec<Exchange>,
+    pub(crate) outbound: Option<Box<Outbound>>,
+    pub(crate) queue: VecDeque<Queued>,
+    pub(crate) queued_bytes: usize,
+}
+
+const _: () = assert!(size_of::<Client>() <= 384);
+
+impl Client {
+    pub(crate) fn new(id: &str, print: ConnectPrint, now: Time) -> Self {
+        Self {
+            id: id.into(),
+            peer: None,
+            state: State::Gone,
+            print,
+            fresh: false,
+            connected_at: now,
+            last_heard: now,
+            armed: None,
+            paused_until: None,
+            reuses_ids: false,
+            waiting: 0,
+            next_msg_id: 0,
+            will: None,
+            dialogue: None,
+            topics: ClientTopics::default(),
+            subscriptions: Vec::new(),
+            publications: Vec::new(),
+            exchanges: Vec::new(),
+            outbound: None,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+        }
+    }
+
+    /// A message id of the gateway towards this client: never 0, never the one in flight.
+    pub(crate) fn allocate_msg_id(&mut self) -> u16 {
+        let busy = self.outbound.as_ref().map(|outbound| outbound.msg_id);
+        loop {
+            self.next_msg_id = self.next_msg_id.wrapping_add(1);
+            if self.next_msg_id != 0 && Some(self.next_msg_id) != busy {
+                return self.next_msg_id;
+            }
+        }
+    }
+
+    /// How long it may be silent: keep-alive with tolerance and a floor of one second on top;
+    /// `idle` for a keep-alive of 0, which asks for no supervision (§24.19).
+    pub(crate) fn allowed_silence(&self, tolerance_permille: u32, idle: Duration) -> Duration {
+        if self.print.duration == 0 {
+            return idle;
+        }
+        let seconds = u64::from(self.print.duration);
+        let tolerated = Duration::from_millis(seconds * u64::from(tolerance_permille));
+        tolerated.max(Duration::from_secs(seconds + 1))
+    }
+
+    /// The next moment at which something may have to be done about this client.
+    pub(crate) fn deadline(&self, tolerance_permille: u32, idle: Duration) -> Option<Time> {
+        let mut next = match self.state {
+            State::Active => {
+                let allowed = self.allowed_silence(tolerance_permille, idle);
+                (!allowed.is_zero()).then(|| self.last_heard.after(allowed))
+            }
+            State::Connecting => None,
+            State::Gone => (!idle.is_zero()).then(|| self.last_heard.after(idle)),
+        };
+        let mut consider = |at: Option<Time>| {
+            if let Some(at) = at {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        };
+        consider(self.dialogue.as_ref().map(|dialogue| dialogue.deadline));
+        if self.state == State::Active {
+            consider(self.outbound.as_ref().map(|outbound| outbound.deadline));
+            consider(self.paused_until);
+        }
+        next
+    }
+}

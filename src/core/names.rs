@@ -1,0 +1,86 @@
+//! What is a topic name, a filter, a client id (MQTT 3.1.1 §4.7, MQTT-SN 1.2 §5.3).
+
+/// Longest topic name or filter that MQTT can carry, octets.
+const MAX_LENGTH: usize = 65_535;
+
+/// A topic name that may be published to: not empty, UTF-8, no wildcard, no U+0000.
+pub(crate) fn topic_name(bytes: &[u8]) -> Option<&str> {
+    if bytes.is_empty() || bytes.len() > MAX_LENGTH {
+        return None;
+    }
+    let name = core::str::from_utf8(bytes).ok()?;
+    let forbidden = |octet: &u8| matches!(octet, b'+' | b'#' | 0);
+    if name.as_bytes().iter().any(forbidden) { None } else { Some(name) }
+}
+
+/// A filter that may be subscribed to. `#` only as the last level, `+` only as a whole level.
+pub(crate) fn topic_filter(bytes: &[u8]) -> Option<&str> {
+    if bytes.is_empty() || bytes.len() > MAX_LENGTH {
+        return None;
+    }
+    let filter = core::str::from_utf8(bytes).ok()?;
+    if filter.contains('\0') {
+        return None;
+    }
+    let mut levels = filter.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let last = levels.peek().is_none();
+        let legal = match level {
+            "#" => last,
+            "+" => true,
+            other => !other.contains(['#', '+']),
+        };
+        if !legal {
+            return None;
+        }
+    }
+    Some(filter)
+}
+
+/// Whether a filter (already checked) can match more than one topic.
+pub(crate) fn has_wildcard(filter: &str) -> bool {
+    filter.contains(['#', '+'])
+}
+
+/// A client id: 1 to `max` octets of UTF-8 without control characters.
+pub(crate) fn client_id(bytes: &[u8], max: usize) -> Option<&str> {
+    if bytes.is_empty() || bytes.len() > max {
+        return None;
+    }
+    let id = core::str::from_utf8(bytes).ok()?;
+    if id.chars().any(char::is_control) { None } else { Some(id) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(topic_name(b"s/1/temp"), Some("s/1/temp"));
+        assert_eq!(topic_name(b"/"), Some("/"));
+        for bad in [&b""[..], b"s/#", b"s/+/t", b"a\0b", b"\xC3\x28"] {
+            assert_eq!(topic_name(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn filters() {
+        for good in ["#", "+", "/", "a/+/b", "a/#", "+/#", "$SYS/#", "a//b", "/+"] {
+            assert_eq!(topic_filter(good.as_bytes()), Some(good));
+        }
+        for bad in ["", "a#", "a/b#", "#/a", "a+", "a/+b/c", "a/\0"] {
+            assert_eq!(topic_filter(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn client_ids() {
+        assert_eq!(client_id(b"n1", 23), Some("n1"));
+        assert_eq!(client_id(b"", 23), None);
+        assert_eq!(client_id(&[b'a'; 23], 23).map(str::len), Some(23));
+        assert_eq!(client_id(&[b'a'; 24], 23), None);
+        assert_eq!(client_id(b"a\nb", 23), None);
+        assert_eq!(client_id(b"\xFF", 23), None);
+    }
+}

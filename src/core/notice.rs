@@ -1,0 +1,136 @@
+//! What a person may want to know: refusals, losses, moves. Said once per event, by the core, in
+//! terms of the device; whoever drives the core turns it into log lines and limits their rate.
+
+use core::time::Duration;
+
+use super::effects::Span;
+use super::peer::{Address, LinkId};
+use super::stats::Limit;
+use crate::codec::{DecodeError, ReturnCode};
+
+/// Where a device is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// Link.
+    pub link: LinkId,
+    /// Address on the link.
+    pub address: Address,
+    /// Node id behind a forwarder; empty without one.
+    pub node: Span,
+}
+
+/// Why a client counts as lost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Loss {
+    /// Nothing was heard for longer than its keep-alive allows.
+    Silent {
+        /// For how long.
+        silent: Duration,
+        /// How long it might have been.
+        allowed: Duration,
+    },
+    /// It did not answer what was sent to it.
+    NoAnswer {
+        /// What was sent.
+        to: &'static str,
+        /// How often.
+        tries: u8,
+    },
+    /// Another client id connected from its address.
+    Replaced,
+}
+
+/// One thing worth telling. Spans belong to the [`Effects`](super::Effects) that hold the notice.
+#[derive(Clone, Copy, Debug)]
+pub enum Notice {
+    /// A datagram that is no MQTT-SN packet.
+    Malformed {
+        /// Sender.
+        from: Place,
+        /// What is wrong with it.
+        error: DecodeError,
+        /// Its first octets.
+        bytes: Span,
+    },
+    /// A client connected.
+    Connected {
+        /// Client id.
+        client: Span,
+        /// Where.
+        at: Place,
+        /// Keep-alive, seconds.
+        keep_alive: u16,
+        /// CleanSession.
+        clean: bool,
+        /// It had a session already.
+        resumed: bool,
+    },
+    /// A known client id came from another address while its old one was still in use.
+    Moved {
+        /// Client id.
+        client: Span,
+        /// Where it was.
+        from: Place,
+        /// Where it is.
+        to: Place,
+    },
+    /// A client said goodbye.
+    Disconnected {
+        /// Client id.
+        client: Span,
+    },
+    /// A client is lost.
+    Lost {
+        /// Client id.
+        client: Span,
+        /// Why.
+        why: Loss,
+        /// Its will was published.
+        will: bool,
+    },
+    /// Something a client asked for was refused.
+    Refused {
+        /// Client id; empty before it has one.
+        client: Span,
+        /// Where it is.
+        at: Place,
+        /// The packet.
+        operation: &'static str,
+        /// Topic, filter or client id in question; may be empty.
+        subject: Span,
+        /// What the client was told.
+        code: ReturnCode,
+        /// Why.
+        why: &'static str,
+    },
+    /// A packet from somebody who is not connected.
+    Stranger {
+        /// Sender.
+        at: Place,
+        /// The packet.
+        packet: &'static str,
+    },
+    /// A message for a client was given up.
+    Abandoned {
+        /// Client id.
+        client: Span,
+        /// Topic.
+        topic: Span,
+        /// QoS it had.
+        qos: u8,
+        /// Why.
+        why: &'static str,
+    },
+    /// A limit was reached.
+    LimitReached {
+        /// Client id.
+        client: Span,
+        /// Which.
+        limit: Limit,
+    },
+    /// The broker refused a subscription that clients here depend on.
+    SubscriptionLost {
+        /// Filter, with prefix.
+        filter: Span,
+    },
+}

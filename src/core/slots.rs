@@ -1,0 +1,118 @@
+//! A table whose handles go stale: an answer that comes late cannot hit a newcomer in its place.
+
+use alloc::vec::Vec;
+
+/// Names an entry of [`Slots`]. A handle of a removed entry finds nothing.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Handle {
+    pub(crate) slot: u32,
+    generation: u32,
+}
+
+impl Handle {
+    /// As one number, for tokens.
+    pub(crate) fn to_bits(self) -> u64 {
+        (u64::from(self.generation) << 32) | u64::from(self.slot)
+    }
+
+    /// From [`Self::to_bits`].
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self { slot: (bits & 0xFFFF_FFFF) as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// Entries with stable slots and generations.
+#[derive(Debug)]
+pub(crate) struct Slots<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slots<T> {
+    /// Adds an entry.
+    pub(crate) fn insert(&mut self, value: T) -> Handle {
+        while let Some(index) = self.free.pop() {
+            if let Some(slot) = self.slots.get_mut(index as usize) {
+                slot.value = Some(value);
+                return Handle { slot: index, generation: slot.generation };
+            }
+        }
+        let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        debug_assert!(index != u32::MAX, "callers bound what they insert");
+        self.slots.push(Slot { generation: 1, value: Some(value) });
+        Handle { slot: index, generation: 1 }
+    }
+
+    /// Takes an entry out.
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<T> {
+        let slot = self.slots.get_mut(handle.slot as usize)?;
+        if slot.generation != handle.generation {
+            return None;
+        }
+        let value = slot.value.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(handle.slot);
+        Some(value)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, handle: Handle) -> Option<&T> {
+        let slot = self.slots.get(handle.slot as usize)?;
+        if slot.generation == handle.generation { slot.value.as_ref() } else { None }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
+        let slot = self.slots.get_mut(handle.slot as usize)?;
+        if slot.generation == handle.generation { slot.value.as_mut() } else { None }
+    }
+
+    /// The handle of whatever lives in `slot` now.
+    pub(crate) fn handle_at(&self, slot: u32) -> Option<Handle> {
+        let entry = self.slots.get(slot as usize)?;
+        entry.value.as_ref().map(|_| Handle { slot, generation: entry.generation })
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len().saturating_sub(self.free.len())
+    }
+
+    /// All entries with their handles.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle, &T)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let handle = Handle { slot: index as u32, generation: slot.generation };
+            slot.value.as_ref().map(|value| (handle, value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_handle_finds_nothing_even_when_the_slot_is_taken_again() {
+        let mut slots = Slots::default();
+        let first = slots.insert("a");
+        assert_eq!(slots.remove(first), Some("a"));
+        let second = slots.insert("b");
+        assert_eq!(second.slot, first.slot);
+        assert_eq!(slots.get(first), None);
+        assert_eq!(slots.remove(first), None);
+        assert_eq!(slots.get(Handle::from_bits(second.to_bits())), Some(&"b"));
+        assert_eq!(slots.len(), 1);
+    }
+}

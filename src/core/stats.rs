@@ -1,0 +1,121 @@
+//! Plain counters of the core, read by whoever shows them.
+
+/// Counters since start, and gauges. Packet counters are indexed by message type (§5.2.1).
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Datagrams received from devices, by message type.
+    pub received: [u64; 32],
+    /// Datagrams dropped as malformed, by [`DecodeError::index`](crate::codec::DecodeError::index).
+    pub malformed: [u64; crate::codec::DecodeError::KINDS.len()],
+    /// Well-formed packets dropped, by [`Drop`].
+    pub dropped: [u64; Drop::ALL.len()],
+    /// Repetitions from devices that were answered or swallowed but not acted on.
+    pub duplicates: u64,
+    /// Datagrams that the gateway repeated.
+    pub retransmissions: u64,
+    /// Limits reached, by [`Limit`].
+    pub limits: [u64; Limit::ALL.len()],
+    /// Clients declared lost.
+    pub lost: u64,
+    /// Sessions that moved to another address.
+    pub moved: u64,
+    /// Wills published.
+    pub wills: u64,
+    /// Messages to devices that were given up.
+    pub abandoned: u64,
+    /// Copies of one message from the broker that were recognised as such.
+    pub copies: u64,
+    /// Client records now.
+    pub clients: u64,
+    /// Of these, connected.
+    pub connected: u64,
+    /// Messages waiting for devices now.
+    pub buffered: u64,
+    /// Their octets.
+    pub buffered_bytes: u64,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            received: [0; 32],
+            malformed: [0; crate::codec::DecodeError::KINDS.len()],
+            dropped: [0; Drop::ALL.len()],
+            duplicates: 0,
+            retransmissions: 0,
+            limits: [0; Limit::ALL.len()],
+            lost: 0,
+            moved: 0,
+            wills: 0,
+            abandoned: 0,
+            copies: 0,
+            clients: 0,
+            connected: 0,
+            buffered: 0,
+            buffered_bytes: 0,
+        }
+    }
+}
+
+macro_rules! labelled {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// All of them, in the order of the counters.
+            pub const ALL: &[$name] = &[$($name::$variant,)+];
+
+            /// Label for logs and metrics.
+            #[must_use]
+            pub fn label(self) -> &'static str {
+                match self { $($name::$variant => $label,)+ }
+            }
+        }
+    };
+}
+
+labelled! {
+    /// Why a well-formed packet was dropped.
+    Drop {
+        /// A type that only gateways send.
+        WrongDirection = "wrong_direction",
+        /// From an address without a connected client.
+        Stranger = "stranger",
+        /// QoS 1 or 2 with message id 0, which nothing could acknowledge.
+        NoMessageId = "no_message_id",
+        /// QoS −1 with a topic that a connectionless client cannot have, or switched off.
+        Unauthenticated = "unauthenticated_publish",
+        /// An acknowledgement for nothing that is in flight.
+        Unexpected = "unexpected",
+        /// Out of place in the will dialogue or before the connection is made.
+        OutOfOrder = "out_of_order",
+        /// QoS 0 while the broker is away or its connection is stalled.
+        BrokerAway = "broker_away",
+        /// From the broker, for nobody here.
+        NoSubscriber = "no_subscriber",
+    }
+}
+
+labelled! {
+    /// A limit that was reached.
+    Limit {
+        /// `sessions.max_clients`
+        Clients = "clients",
+        /// Will dialogues under way.
+        Handshakes = "handshakes",
+        /// `sessions.max_topics_per_client`
+        Topics = "topics",
+        /// `sessions.max_subscriptions_per_client`
+        Subscriptions = "subscriptions",
+        /// Publications of one client that the broker has not acknowledged.
+        InFlight = "in_flight",
+        /// `sessions.max_buffered_messages`, `max_buffered_bytes` or `max_buffered_bytes_total`
+        Buffer = "buffer",
+        /// A message does not fit the link.
+        PacketSize = "packet_size",
+        /// DISCONNECTs to strangers.
+        Strangers = "strangers",
+    }
+}

@@ -1,0 +1,187 @@
+//! Topic names, each kept once, and the ids that one client has for them (MQTT-SN 1.2 §6.5).
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use core::hash::BuildHasher;
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
+
+/// A name in [`Topics`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct TopicRef(u32);
+
+#[derive(Debug)]
+struct Entry {
+    name: Box<str>,
+    users: u32,
+}
+
+/// All topic names in use, counted.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    hasher: FixedState,
+}
+
+impl Topics {
+    pub(crate) fn new(hasher: FixedState) -> Self {
+        Self { entries: Vec::new(), free: Vec::new(), index: HashTable::new(), hasher }
+    }
+
+    /// The name's entry, if somebody uses it.
+    pub(crate) fn find(&self, name: &str) -> Option<TopicRef> {
+        let hash = self.hasher.hash_one(name);
+        let same = |slot: &u32| self.entries.get(*slot as usize).is_some_and(|e| &*e.name == name);
+        self.index.find(hash, same).map(|slot| TopicRef(*slot))
+    }
+
+    /// The name's entry, made if need be, with one more user.
+    pub(crate) fn take(&mut self, name: &str) -> TopicRef {
+        if let Some(found) = self.find(name) {
+            return self.share(found);
+        }
+        let entry = Entry { name: name.into(), users: 1 };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                if let Some(old) = self.entries.get_mut(slot as usize) {
+                    *old = entry;
+                }
+                slot
+            }
+            None => {
+                self.entries.push(entry);
+                (self.entries.len() - 1) as u32
+            }
+        };
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        self.index.insert_unique(hasher.hash_one(name), slot, |slot| {
+            entries.get(*slot as usize).map_or(0, |entry| hasher.hash_one(&*entry.name))
+        });
+        TopicRef(slot)
+    }
+
+    /// One more user of an entry.
+    pub(crate) fn share(&mut self, topic: TopicRef) -> TopicRef {
+        if let Some(entry) = self.entries.get_mut(topic.0 as usize) {
+            entry.users = entry.users.saturating_add(1);
+        }
+        topic
+    }
+
+    /// One user less; the last one takes the name away.
+    pub(crate) fn release(&mut self, topic: TopicRef) {
+        let Some(entry) = self.entries.get_mut(topic.0 as usize) else { return };
+        debug_assert!(entry.users > 0, "released more often than taken");
+        entry.users = entry.users.saturating_sub(1);
+        if entry.users > 0 {
+            return;
+        }
+        let name = core::mem::take(&mut entry.name);
+        if let Ok(found) =
+            self.index.find_entry(self.hasher.hash_one(&*name), |slot| *slot == topic.0)
+        {
+            found.remove();
+        }
+        self.free.push(topic.0);
+    }
+
+    /// The name itself.
+    #[inline]
+    pub(crate) fn name(&self, topic: TopicRef) -> &str {
+        self.entries.get(topic.0 as usize).map_or("", |entry| &entry.name)
+    }
+
+    /// Number of names in use.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len().saturating_sub(self.free.len())
+    }
+}
+
+/// One normal topic id of a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientTopic {
+    pub(crate) topic: TopicRef,
+    /// The client is known to know the id: it registered it itself, acknowledged our REGISTER or
+    /// was told in a SUBACK, since its last CONNECT.
+    pub(crate) confirmed: bool,
+    /// The client refused our REGISTER: it counts as unsubscribed from this name (§6.10).
+    pub(crate) refused: bool,
+    /// The client answered "invalid topic id" to a short or predefined form: use the normal id.
+    pub(crate) normal_only: bool,
+}
+
+/// The normal topic ids of one client. Ids are given in ascending order and never given to another
+/// name while the session lives.
+#[derive(Debug, Default)]
+pub(crate) struct ClientTopics {
+    entries: Vec<ClientTopic>,
+}
+
+impl ClientTopics {
+    /// Index of the entry for `topic`.
+    #[inline]
+    pub(crate) fn position(&self, topic: TopicRef) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.topic == topic)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, position: usize) -> Option<&ClientTopic> {
+        self.entries.get(position)
+    }
+
+    pub(crate) fn get_mut(&mut self, position: usize) -> Option<&mut ClientTopic> {
+        self.entries.get_mut(position)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds a topic that has no entry yet; the caller holds a user count of `topic` for it.
+    pub(crate) fn push(&mut self, topic: TopicRef) -> usize {
+        self.entries.push(ClientTopic {
+            topic,
+            confirmed: false,
+            refused: false,
+            normal_only: false,
+        });
+        self.entries.len() - 1
+    }
+
+    /// After a CONNECT the client may have forgotten every id (§24.1 of common practice): it has to
+    /// be told again before we use one, while what it sends under an old id is still understood.
+    pub(crate) fn forget_confirmations(&mut self) {
+        for entry in &mut self.entries {
+            entry.confirmed = false;
+            entry.refused = false;
+            entry.normal_only = false;
+        }
+    }
+
+    /// Takes everything out.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = TopicRef> {
+        core::mem::take(&mut self.entries).into_iter().map(|entry| entry.topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_lives_as_long_as_somebody_uses_it() {
+        let mut topics = Topics::new(FixedState::with_seed(1));
+        let first = topics.take("a/b");
+        assert_eq!(topics.take("a/b"), first);
+        topics.release(first);
+        assert_eq!(topics.find("a/b"), Some(first));
+        topics.release(first);
+        assert_eq!(topics.find("a/b"), None);
+        assert_eq!(topics.len(), 0);
+        let second = topics.take("c");
+        assert_eq!(topics.name(second), "c");
+    }
+}
