@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use tracing::{info, warn};
 
 use super::machine::{ConnectionEnd, Machine};
+use super::notices::Notices;
 use super::timer::{Clock, Timer};
 use crate::ops::signals::{Signal, Signals};
 use crate::time::Time;
@@ -30,6 +31,7 @@ pub(super) struct Gateway<M> {
     broker: BrokerConnection,
     input: BytesMut,
     signals: Signals,
+    notices: Notices,
     /// A deadline that has been served is not served again within the same millisecond.
     served: Option<Time>,
 }
@@ -54,7 +56,9 @@ impl<M: Machine> Gateway<M> {
         make: impl FnOnce(Time) -> M,
     ) -> Self {
         let clock = Clock::start();
+        let names = links.iter().map(|link| format!("udp {}", link.local_addr())).collect();
         Self {
+            notices: Notices::new(names),
             machine: make(clock.now()),
             timer: Timer::new(&clock),
             clock,
@@ -164,7 +168,8 @@ impl<M: Machine> Gateway<M> {
             progress |= link.poll_flush(cx).is_ready();
             link.watch_drops();
         }
-        if some {
+        self.notices.write(self.machine.outgoing());
+        if some || !self.machine.outgoing().notices().is_empty() {
             self.machine.clear();
         }
         progress

@@ -4,8 +4,10 @@
 //! to the machine, then sends all datagrams that came of it in batches, and writes to the broker
 //! once. Idle, it sleeps in the kernel until something arrives or a deadline passes.
 
+mod engine;
 mod gateway;
 mod machine;
+mod notices;
 mod timer;
 
 use std::fmt;
@@ -16,6 +18,7 @@ use tracing::info;
 
 use crate::config::{Broker, Config};
 use crate::core::LinkId;
+use crate::engine::Engine;
 use crate::ops::signals::Signals;
 use crate::time::Time;
 use crate::transport::udp::{OpenError, UdpLink};
@@ -65,6 +68,16 @@ impl std::error::Error for RunError {
             Self::System(error) => Some(error),
         }
     }
+}
+
+/// Runs the gateway until a signal ends it.
+///
+/// # Errors
+/// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
+pub fn run(config: &Config) -> Result<(), RunError> {
+    run_machine(config, |seed, now| {
+        Engine::new(config.core_settings(), config.mqtt_settings(), seed, now)
+    })
 }
 
 /// Runs a machine on the sockets that the configuration names, until a signal ends it. `make` gets

@@ -1,6 +1,5 @@
 //! The connection to the broker: sockets that move bytes for the MQTT session.
 
-mod backoff;
 mod connect;
 mod report;
 mod tcp;

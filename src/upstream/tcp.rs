@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tracing::{debug, info, warn};
 
-use super::backoff::Backoff;
 use super::connect::{Failure, Opened, Server, connect};
 use super::report::{Loudness, Troubles};
+use crate::mqtt::Backoff;
 
 /// Room for one read, octets.
 const READ: usize = 64 * 1024;
