@@ -18,9 +18,19 @@
 extern crate alloc;
 
 pub mod codec;
+#[cfg(feature = "gateway")]
+pub mod config;
 pub mod core;
 #[cfg(feature = "mqtt")]
 pub mod engine;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+#[cfg(feature = "gateway")]
+pub mod ops;
+#[cfg(feature = "gateway")]
+pub mod runtime;
 pub mod time;
+#[cfg(feature = "gateway")]
+pub mod transport;
+#[cfg(feature = "gateway")]
+pub mod upstream;

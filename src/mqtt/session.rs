@@ -9,7 +9,7 @@ use super::keep_alive::{Due, KeepAlive};
 use super::limits::Limits;
 use super::outgoing::{Bounds, Outgoing, Publication, Wire};
 use super::packet_ids::{Exchange, PacketIds};
-use super::settings::Settings;
+use super::settings::{Settings, Version};
 use super::stats::Stats;
 use super::wire::{self, Header, Malformed, Protocol, Reader, kind};
 use super::{backoff, reasons, replies, wire_v4, wire_v5};
@@ -34,6 +34,8 @@ pub struct Session {
     state: State,
     /// The clean start that the settings ask for is behind us.
     started: bool,
+    /// The broker kept the session over from the connection before.
+    resumed: bool,
     limits: Limits,
     output: BytesMut,
     keep_alive: KeepAlive,
@@ -82,6 +84,7 @@ impl Session {
             protocol: fallback.protocol(),
             state: State::Closed,
             started: !settings.clean_start,
+            resumed: false,
             limits: Limits::default(),
             output: BytesMut::new(),
             keep_alive: KeepAlive::new(settings.keep_alive, Time(0)),
@@ -311,6 +314,17 @@ impl Session {
         self.state == State::Connected
     }
 
+    /// The version that is spoken, and whether the broker had kept the session; `None` unless it
+    /// has accepted the connection.
+    #[must_use]
+    pub fn accepted(&self) -> Option<(Version, bool)> {
+        let version = match self.protocol {
+            Protocol::V4 => Version::V311,
+            Protocol::V5 => Version::V5,
+        };
+        self.is_connected().then_some((version, self.resumed))
+    }
+
     /// Counters and gauges.
     #[must_use]
     pub fn stats(&self) -> &Stats {
@@ -461,6 +475,7 @@ impl Session {
             .map(|seconds| std::time::Duration::from_secs(u64::from(seconds)));
         self.keep_alive = KeepAlive::new(interval.unwrap_or(self.settings.keep_alive), now);
         self.state = State::Connected;
+        self.resumed = connack.session_present;
         self.stats.connects += 1;
         if !connack.session_present {
             self.stats.sessions_lost += 1;
