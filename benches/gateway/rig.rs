@@ -72,11 +72,11 @@ impl Rig {
             if Instant::now() > deadline {
                 let missing = match (answered, self.sink.connected()) {
                     (_, false) => "did not connect to the broker",
-                    _ if refused => "refused CONNECT, to the last",
+                    _ if refused => "kept refusing CONNECT",
                     _ => "did not answer CONNECT",
                 };
                 let log = self.target.log();
-                return Err(format!("{missing} within {START_LIMIT:?}{log}").into());
+                return Err(format!("{missing} for {START_LIMIT:?}{log}").into());
             }
             if !answered {
                 send(&self.devices[0], &connect)?;
