@@ -320,6 +320,47 @@ fn after_a_lost_session_everything_is_sent_as_new() {
 }
 
 #[test]
+fn what_the_broker_hangs_up_on_is_given_up() {
+    let mut client = Client::connected(v4());
+    client.publish(1, MqttQos::One).unwrap();
+    client.publish(2, MqttQos::One).unwrap();
+    for _ in 0..4 {
+        client.sent();
+        client.reconnect(true);
+    }
+    assert!(!client.events().iter().any(|event| matches!(event, Event::Published(..))));
+    client.close();
+    let given_up = [Event::Published(1, Err(Refusal::NotSupported)), Event::Disconnected];
+    assert_eq!(client.events(), given_up);
+    assert_eq!(client.session.stats().given_up, 1);
+    // With a sign of life in between nobody is suspected.
+    for _ in 0..20 {
+        client.connect(true).unwrap();
+        client.publish(3, MqttQos::One).unwrap();
+        let sent = client.sent();
+        let [high, low] = id(&sent[sent.len() - 8..]);
+        client.input(&[0x40, 2, high, low]).unwrap();
+        client.close();
+    }
+    assert_eq!(client.session.stats().given_up, 1);
+}
+
+#[test]
+fn a_network_that_fails_is_not_the_fault_of_a_publication() {
+    let mut client = Client::connected(v4());
+    client.publish(1, MqttQos::One).unwrap();
+    for _ in 0..20 {
+        client.now = Time(client.now.0 + 60_000);
+        client.session.handle_timeout(client.now).unwrap();
+        client.now = Time(client.now.0 + 60_000);
+        client.session.handle_timeout(client.now).unwrap_err();
+        client.sent();
+        client.reconnect(true);
+    }
+    assert_eq!(client.session.stats().given_up, 0);
+}
+
+#[test]
 fn an_acknowledgement_counts_only_on_the_connection_that_sent() {
     let mut client = Client::connected(Settings { max_inflight: 1, ..v4() });
     client.publish(1, MqttQos::One).unwrap();
