@@ -613,6 +613,9 @@ impl World {
         self.client_output();
         self.connected = false;
         let mut events = Vec::new();
+        if self.chance(50) {
+            self.session.peer_closed();
+        }
         self.session.closed(self.now, &mut |event| events.push(own(event)));
         for event in &events {
             match event {

@@ -117,16 +117,21 @@ impl Client {
 
     fn try_turn(&mut self) -> Result<(), ConnectionError> {
         let lost = || ConnectionError::Protocol("".into());
-        if !self.flush() {
-            return Err(lost());
-        }
+        // What cannot be written shows when reading.
+        self.flush();
         let mut buffer = [0; 16 * 1024];
         let stream = self.stream.as_mut().ok_or_else(lost)?;
         match stream.read(&mut buffer) {
-            Ok(0) => return Err(lost()),
+            Ok(0) => {
+                self.session.peer_closed();
+                return Err(lost());
+            }
             Ok(length) => self.input.extend_from_slice(&buffer[..length]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(_) => return Err(lost()),
+            Err(_) => {
+                self.session.peer_closed();
+                return Err(lost());
+            }
         }
         let now = self.now();
         self.session.handle_timeout(now)?;
@@ -383,67 +388,89 @@ fn the_will_is_published_when_the_connection_goes_and_not_after_a_disconnect() {
     }
 }
 
-/// Traffic to itself at QoS 1 and 2 through restarts of the broker that keep its sessions.
+/// Traffic to itself at QoS 1 and 2, with connections that go in the middle of it.
 #[test]
-fn nothing_is_lost_or_doubled_through_restarts_of_the_broker() {
+fn nothing_is_lost_or_doubled_when_connections_go() {
+    let Some(broker) = Mosquitto::start(UNBOUNDED) else { return };
     for version in BOTH {
-        let Some(mut broker) = Mosquitto::start("max_queued_messages 0\nmax_inflight_messages 0")
-        else {
-            return;
-        };
+        let mut client = Client::connected(&broker, "traffic", version);
+        client.subscribe(0, "t/#", MqttQos::Two, 1, true);
+        let mut token = 0;
+        for round in 0..10 {
+            traffic(&mut client, &mut token, 150);
+            if round < 9 {
+                client.drop_connection();
+                traffic(&mut client, &mut token, 10);
+                client.connect().unwrap();
+            }
+        }
+        let repetitions = everything_arrived(&mut client, token);
+        assert_eq!(client.connected, [&[false][..], &[true; 9]].concat());
+        assert_eq!(repetitions[1], 0, "QoS 2 is exactly once");
+        client.leave();
+    }
+}
+
+/// The same through restarts of the broker that keep its sessions.
+///
+/// QoS 2 is not checked for repetitions: after a restart mosquitto 2.0 sends PUBLISH again although
+/// it had sent PUBREL, when the PUBCOMP did not reach it before.
+#[test]
+fn nothing_is_lost_through_restarts_of_the_broker() {
+    for version in BOTH {
+        let Some(mut broker) = Mosquitto::start(UNBOUNDED) else { return };
         let mut client = Client::connected(&broker, "traffic", version);
         client.subscribe(0, "t/#", MqttQos::Two, 1, true);
         let mut token = 0;
         for round in 0..4 {
-            for _ in 0..300 {
-                token += 1;
-                let (topic, qos) =
-                    if token % 2 == 0 { ("t/1", MqttQos::One) } else { ("t/2", MqttQos::Two) };
-                client.publish(token, topic, qos, false);
-                if token % 50 == 0 && client.stream.is_some() {
-                    client.turn().unwrap();
-                }
-            }
+            traffic(&mut client, &mut token, 300);
             if round < 3 {
-                // In the middle of all that.
                 broker.stop();
                 while client.turn().is_ok() {}
-                client.publish(1_000_000 + round, "t/1", MqttQos::One, false);
+                traffic(&mut client, &mut token, 10);
                 broker.restart();
                 client.connect().unwrap();
             }
         }
-        let expected = 1_200 + 3;
-        client.until(|client| client.outcomes.len() == expected).unwrap();
-        assert!(client.outcomes.values().all(Result::is_ok));
-        let all = |client: &Client| {
-            let mut payloads = client.payloads();
-            payloads.sort_unstable();
-            payloads.dedup();
-            payloads.len()
-        };
-        client.until(|client| all(client) == expected).unwrap();
-        client.for_a_while();
+        everything_arrived(&mut client, token);
         assert_eq!(client.connected, [false, true, true, true]);
-        let twice: Vec<_> =
-            client.messages.iter().filter(|message| message.qos == MqttQos::Two).collect();
-        assert_eq!(twice.len(), 600, "QoS 2 exactly once");
-        for qos in [MqttQos::One, MqttQos::Two] {
-            let mut order: Vec<u64> = client
-                .messages
-                .iter()
-                .filter(|message| message.qos == qos)
-                .map(|message| message.payload.parse().unwrap())
-                .filter(|&number| number < 1_000_000)
-                .collect();
-            let doubled = order.len();
-            let mut seen = std::collections::HashSet::new();
-            order.retain(|number| seen.insert(*number));
-            assert!(order.is_sorted(), "order at {qos:?}");
-            println!("{version:?} {qos:?}: {} repetitions", doubled - order.len());
-        }
-        println!("{version:?}: {:?}", client.session.stats());
     }
+}
+
+/// mosquitto keeps as much as there is.
+const UNBOUNDED: &str = "max_queued_messages 0\nmax_inflight_messages 0";
+
+fn traffic(client: &mut Client, token: &mut u64, messages: u64) {
+    for _ in 0..messages {
+        *token += 1;
+        let (topic, qos) =
+            if *token % 2 == 0 { ("t/1", MqttQos::One) } else { ("t/2", MqttQos::Two) };
+        client.publish(*token, topic, qos, false);
+        if *token % 50 == 0 && client.stream.is_some() {
+            client.turn().unwrap();
+        }
+    }
+}
+
+/// Waits for all outcomes and messages; returns how many came twice at QoS 1 and 2.
+fn everything_arrived(client: &mut Client, last: u64) -> [usize; 2] {
+    let count = |client: &Client| {
+        client.payloads().into_iter().collect::<std::collections::HashSet<_>>().len()
+    };
+    let expected = usize::try_from(last).unwrap();
+    client.until(|client| client.outcomes.len() == expected && count(client) == expected).unwrap();
+    client.for_a_while();
+    assert!(client.outcomes.values().all(Result::is_ok));
+    [MqttQos::One, MqttQos::Two].map(|qos| {
+        let of_qos = client.messages.iter().filter(|message| message.qos == qos);
+        let numbers: Vec<u64> = of_qos.map(|message| message.payload.parse().unwrap()).collect();
+        let mut seen = std::collections::HashSet::new();
+        let first: Vec<u64> =
+            numbers.iter().copied().filter(|&number| seen.insert(number)).collect();
+        let wrong = first.windows(2).find(|pair| pair[0] > pair[1]);
+        assert_eq!(wrong, None, "order at {qos:?} of {first:?}");
+        numbers.len() - first.len()
+    })
 }
 
 /// A broker that dies loses its sessions. Ours still ends every request, once.
@@ -522,8 +549,18 @@ fn overlapping_filters_and_retained_messages() {
         other.until(|other| other.outcomes.len() == 2).unwrap();
         client.until(|client| !client.messages.is_empty()).unwrap();
         client.for_a_while();
-        let copies: Vec<_> =
+        let mut copies: Vec<_> =
             client.messages.iter().map(|message| (message.qos, message.ids.clone())).collect();
+        copies.sort();
+        // One copy in 3.1.1, at the QoS of one of the subscriptions and not always the highest; in
+        // 5 a copy for each subscription.
+        match version {
+            Version::V5 => {
+                let each = [(MqttQos::One, vec![12]), (MqttQos::Two, vec![11])];
+                assert_eq!(copies, each);
+            }
+            _ => assert_eq!(copies.len(), 1),
+        }
         println!("{version:?}: copies for overlapping filters: {copies:?}");
         client.leave();
         other.leave();

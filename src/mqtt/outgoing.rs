@@ -28,8 +28,10 @@ const POOL: usize = 256;
 const POOLED_CAPACITY: usize = 2_048;
 
 /// A publication that heads the window when the broker hangs up, this many connections in a row and
-/// without a single acknowledgement on any of them, is what the broker hangs up on.
-const MAX_STRIKES: u32 = 5;
+/// without a single acknowledgement on any of them, is under suspicion and sent alone.
+const SUSPECT_AFTER: u32 = 2;
+/// This many in a row, and it is what the broker hangs up on.
+const GIVE_UP_AFTER: u32 = 6;
 
 /// One publication at QoS 1 or 2.
 #[derive(Debug)]
@@ -258,7 +260,8 @@ impl Outgoing {
     /// The connection is gone: everything waits again, in order. `hung_up`: the broker ended it.
     ///
     /// A 3.1.1 broker can refuse a publication only by hanging up, and would get it again with
-    /// every new connection. So the publication under suspicion is refused after a few of them.
+    /// every new connection. So the publication that heads the window then is sent alone,
+    /// so that nothing else can be the cause, and refused if that happens again and again.
     pub(super) fn connection_lost(
         &mut self,
         hung_up: bool,
@@ -277,7 +280,7 @@ impl Outgoing {
                 _ => 1,
             };
             self.suspect = Some((accepted, strikes));
-            if strikes >= MAX_STRIKES {
+            if strikes >= GIVE_UP_AFTER {
                 self.suspect = None;
                 stats.given_up += 1;
                 self.finish(slot, Err(Refusal::NotSupported), ids, events);
@@ -411,6 +414,10 @@ impl Outgoing {
     }
 
     fn window(&self, limits: &Limits) -> usize {
+        let suspicion = self.suspect.is_some_and(|(_, strikes)| strikes >= SUSPECT_AFTER);
+        if suspicion && !self.progress {
+            return 1;
+        }
         self.bounds.in_flight.min(usize::from(limits.receive_maximum)).max(1)
     }
 }

@@ -43,6 +43,7 @@ pub struct Session {
     subscribing: usize,
     outgoing: Outgoing,
     incoming: Incoming,
+    peer_closed: bool,
     /// Octets of an oversized message that are still to be thrown away.
     skip: usize,
     subscription_ids: Vec<u32>,
@@ -93,6 +94,7 @@ impl Session {
             subscribing: 0,
             outgoing: Outgoing::new(bounds),
             incoming: Incoming::new(settings.acknowledge_in_order),
+            peer_closed: false,
             skip: 0,
             subscription_ids: Vec::new(),
             stats: Stats::default(),
@@ -104,15 +106,16 @@ impl Session {
     pub fn open(&mut self, now: Time) {
         self.output.clear();
         self.skip = 0;
+        self.peer_closed = false;
         self.protocol = self.fallback.protocol();
-        let fresh = !self.started;
+        // A session that begins clean ends with its connection in 3.1.1, and some brokers do not
+        // keep it over a restart of theirs in 5 (mosquitto 2.0). So one connection discards the old
+        // session and the next one begins the new.
+        let wipe = !self.started;
         match self.protocol {
-            Protocol::V4 => wire_v4::put_connect(&mut self.output, &self.settings, fresh),
-            Protocol::V5 => wire_v5::put_connect(&mut self.output, &self.settings, fresh),
+            Protocol::V4 => wire_v4::put_connect(&mut self.output, &self.settings, wipe),
+            Protocol::V5 => wire_v5::put_connect(&mut self.output, &self.settings, wipe),
         }
-        // In 3.1.1 a session that begins clean also ends with its connection. So one connection
-        // discards the old session and the next one begins the new.
-        let wipe = fresh && self.protocol == Protocol::V4;
         self.state = State::Connecting { since: now, wipe };
     }
 
@@ -141,16 +144,24 @@ impl Session {
         result.inspect_err(|error| self.fail(error))
     }
 
+    /// The broker closed the stream: end of file, or reset by peer. To be called before
+    /// [`Self::closed`] where that is known. A publication that makes a broker hang up again and
+    /// again is then refused; a network that fails is no reason.
+    pub fn peer_closed(&mut self) {
+        self.peer_closed = true;
+    }
+
     /// The stream is gone, whoever closed it, or it could not be opened.
     pub fn closed(&mut self, _now: Time, events: Events<'_>) {
         let state = std::mem::replace(&mut self.state, State::Closed);
+        let peer_closed = std::mem::take(&mut self.peer_closed) && state == State::Connected;
         self.output = BytesMut::new();
         self.skip = 0;
         match state {
             State::Closed | State::Closing { was_connected: false, .. } => {}
             State::Connecting { .. } => self.fallback.no_connack(),
             State::Connected | State::Closing { was_connected: true, .. } => {
-                let hung_up = !matches!(state, State::Closing { hung_up: false, .. });
+                let hung_up = peer_closed || matches!(state, State::Closing { hung_up: true, .. });
                 self.fallback.connection_lost();
                 self.stats.disconnects += 1;
                 self.ids.forget_subscriptions();
