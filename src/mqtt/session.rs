@@ -1,18 +1,20 @@
 //! The connection as a whole: CONNECT and CONNACK, requests in, packets in, time.
 
+mod packets;
+
 use bytes::{Buf, BytesMut};
 
 use super::error::ConnectionError;
 use super::fallback::Fallback;
-use super::incoming::{Incoming, Verdict};
+use super::incoming::Incoming;
 use super::keep_alive::{Due, KeepAlive};
 use super::limits::Limits;
 use super::outgoing::{Bounds, Outgoing, Publication, Wire};
 use super::packet_ids::{Exchange, PacketIds};
 use super::settings::{Settings, Version};
 use super::stats::Stats;
-use super::wire::{self, Header, Malformed, Protocol, Reader, kind};
-use super::{backoff, reasons, replies, wire_v4, wire_v5};
+use super::wire::{self, Protocol};
+use super::{backoff, reasons, wire_v4, wire_v5};
 use crate::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
 use crate::time::Time;
 
@@ -43,6 +45,7 @@ pub struct Session {
     subscribing: usize,
     outgoing: Outgoing,
     incoming: Incoming,
+    peer_closed: bool,
     /// Octets of an oversized message that are still to be thrown away.
     skip: usize,
     subscription_ids: Vec<u32>,
@@ -61,8 +64,10 @@ enum State {
     },
     Connected,
     /// DISCONNECT is queued or the broker is at fault: what it sends does not matter any more.
+    /// `hung_up`: it was the broker that ended the connection.
     Closing {
         was_connected: bool,
+        hung_up: bool,
     },
 }
 
@@ -92,6 +97,7 @@ impl Session {
             subscribing: 0,
             outgoing: Outgoing::new(bounds),
             incoming: Incoming::new(settings.acknowledge_in_order),
+            peer_closed: false,
             skip: 0,
             subscription_ids: Vec::new(),
             stats: Stats::default(),
@@ -103,15 +109,16 @@ impl Session {
     pub fn open(&mut self, now: Time) {
         self.output.clear();
         self.skip = 0;
+        self.peer_closed = false;
         self.protocol = self.fallback.protocol();
-        let fresh = !self.started;
+        // A session that begins clean ends with its connection in 3.1.1, and some brokers do not
+        // keep it over a restart of theirs in 5 (mosquitto 2.0). So one connection discards the old
+        // session and the next one begins the new.
+        let wipe = !self.started;
         match self.protocol {
-            Protocol::V4 => wire_v4::put_connect(&mut self.output, &self.settings, fresh),
-            Protocol::V5 => wire_v5::put_connect(&mut self.output, &self.settings, fresh),
+            Protocol::V4 => wire_v4::put_connect(&mut self.output, &self.settings, wipe),
+            Protocol::V5 => wire_v5::put_connect(&mut self.output, &self.settings, wipe),
         }
-        // In 3.1.1 a session that begins clean also ends with its connection. So one connection
-        // discards the old session and the next one begins the new.
-        let wipe = fresh && self.protocol == Protocol::V4;
         self.state = State::Connecting { since: now, wipe };
     }
 
@@ -140,20 +147,29 @@ impl Session {
         result.inspect_err(|error| self.fail(error))
     }
 
+    /// The broker closed the stream: end of file, or reset by peer. To be called before
+    /// [`Self::closed`] where that is known. A publication that makes a broker hang up again and
+    /// again is then refused; a network that fails is no reason.
+    pub fn peer_closed(&mut self) {
+        self.peer_closed = true;
+    }
+
     /// The stream is gone, whoever closed it, or it could not be opened.
     pub fn closed(&mut self, _now: Time, events: Events<'_>) {
         let state = std::mem::replace(&mut self.state, State::Closed);
+        let peer_closed = std::mem::take(&mut self.peer_closed) && state == State::Connected;
         self.output = BytesMut::new();
         self.skip = 0;
         match state {
-            State::Closed | State::Closing { was_connected: false } => {}
+            State::Closed | State::Closing { was_connected: false, .. } => {}
             State::Connecting { .. } => self.fallback.no_connack(),
-            State::Connected | State::Closing { was_connected: true } => {
+            State::Connected | State::Closing { was_connected: true, .. } => {
+                let hung_up = peer_closed || matches!(state, State::Closing { hung_up: true, .. });
                 self.fallback.connection_lost();
                 self.stats.disconnects += 1;
                 self.ids.forget_subscriptions();
                 self.subscribing = 0;
-                self.outgoing.connection_lost();
+                self.outgoing.connection_lost(hung_up, &mut self.ids, &mut self.stats, events);
                 self.incoming.connection_lost();
                 events(UpstreamEvent::Disconnected);
             }
@@ -185,7 +201,7 @@ impl Session {
             _ => Ok(()),
         };
         if let (Err(_), State::Connected) = (&result, self.state) {
-            self.state = State::Closing { was_connected: true };
+            self.state = State::Closing { was_connected: true, hung_up: false };
         }
         result
     }
@@ -299,7 +315,7 @@ impl Session {
             wire::put_disconnect(&mut self.output, self.protocol, 0);
         }
         if self.state != State::Closed {
-            self.state = State::Closing { was_connected };
+            self.state = State::Closing { was_connected, hung_up: false };
         }
     }
 
@@ -385,6 +401,7 @@ impl Session {
         Ok(id)
     }
 
+<<<<<<< HEAD
     /// Works through whole packets; returns how many octets are done with.
     fn packets(
         &mut self,
@@ -658,22 +675,13 @@ impl Session {
         }
     }
 
+=======
+>>>>>>> mqtt
     fn ping(&mut self, now: Time) {
         wire::put_pingreq(&mut self.output);
         self.stats.pings += 1;
         self.keep_alive.pinged(now);
         self.trim();
-    }
-
-    fn pump(&mut self, events: Events<'_>) {
-        let mut wire = Wire {
-            output: &mut self.output,
-            protocol: self.protocol,
-            limits: &self.limits,
-            ids: &mut self.ids,
-            stats: &mut self.stats,
-        };
-        self.outgoing.pump(&mut wire, events);
     }
 
     /// The connection is over by our judgement. MQTT 5 tells the broker why.
@@ -682,7 +690,7 @@ impl Session {
             State::Connected => true,
             // `closed` will take it for a connection without a CONNACK, and so it is.
             State::Connecting { .. } | State::Closed => return,
-            State::Closing { was_connected } => was_connected,
+            State::Closing { was_connected, .. } => was_connected,
         };
         let reason = match error {
             ConnectionError::Protocol(_) => Some(reasons::MALFORMED),
@@ -694,7 +702,8 @@ impl Session {
             self.stats.protocol_errors += 1;
             wire::put_disconnect(&mut self.output, self.protocol, reason);
         }
-        self.state = State::Closing { was_connected };
+        let hung_up = matches!(error, ConnectionError::Disconnected { .. });
+        self.state = State::Closing { was_connected, hung_up };
     }
 
     fn gauge(&mut self) {
