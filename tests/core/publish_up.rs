@@ -90,10 +90,56 @@ fn qos_minus_one_needs_no_connection_and_gets_no_answer() {
 }
 
 #[test]
+fn qos_minus_one_that_cannot_be_is_dropped_and_counted() {
+    let mut world = World::new();
+    let node = device(1);
+    let topics = [
+        PublishTopic::Normal(FIRST_ID),
+        PublishTopic::Reserved(1),
+        PublishTopic::Predefined(99),
+        PublishTopic::Short(*b"a#"),
+        PublishTopic::Short([b'a', 1]),
+        PublishTopic::Short([0xff, 0xff]),
+    ];
+    for topic in topics {
+        world.exchange(&node, publish(topic, Qos::MinusOne, 0, b"x"), &[]);
+    }
+    assert_eq!((world.up(), world.dropped(Drop::Unauthenticated)), (vec![], 6));
+}
+
+#[test]
 fn qos_minus_one_can_be_switched_off() {
     let mut world = World::with(Settings { unauthenticated_publish: false, ..settings() });
     world.exchange(&device(1), publish(FIVE, Qos::MinusOne, 0, b"x"), &[]);
     assert_eq!((world.up(), world.dropped(Drop::Unauthenticated)), (vec![], 1));
+}
+
+/// §6.6: errors come as PUBACK whatever the QoS.
+#[test]
+fn what_cannot_be_published_is_refused_by_puback() {
+    let table = [
+        (PublishTopic::Normal(0x0000), 0x0000, INVALID_ID),
+        (PublishTopic::Normal(0xFFFF), 0xFFFF, INVALID_ID),
+        (PublishTopic::Normal(FIRST_ID + 1), FIRST_ID + 1, INVALID_ID),
+        // A normal id is none of the predefined ones, and the other way round.
+        (PublishTopic::Normal(5), 5, INVALID_ID),
+        (PublishTopic::Predefined(FIRST_ID), FIRST_ID, INVALID_ID),
+        (PublishTopic::Predefined(99), 99, INVALID_ID),
+        (PublishTopic::Short(*b"a#"), 0x6123, UNSUPPORTED),
+        (PublishTopic::Short(*b"+b"), 0x2B62, UNSUPPORTED),
+        (PublishTopic::Short([b'a', 0]), 0x6100, UNSUPPORTED),
+        (PublishTopic::Short([b'a', 0x1f]), 0x611F, UNSUPPORTED),
+        (PublishTopic::Short([0xC3, 0x28]), 0xC328, UNSUPPORTED),
+        (PublishTopic::Reserved(0x11), 0x11, UNSUPPORTED),
+    ];
+    let (mut world, node) = connected();
+    for (topic, field, code) in table {
+        world.exchange(&node, publish(topic, Qos::Zero, 0, b"x"), &[puback(field, 0, code)]);
+        world.exchange(&node, publish(topic, Qos::One, 2, b"x"), &[puback(field, 2, code)]);
+        world.exchange(&node, publish(topic, Qos::Two, 3, b"x"), &[puback(field, 3, code)]);
+    }
+    assert_eq!(world.up(), []);
+    assert_eq!(world.gateway.residue()[2], 0);
 }
 
 #[test]

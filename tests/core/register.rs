@@ -57,6 +57,44 @@ fn ids_belong_to_one_client() {
     assert_eq!(world.published().3, "topic/of/b");
 }
 
+/// Beside wildcards and what is no UTF-8: control characters, non-characters and more than 64 levels.
+/// MQTT lets a broker close the connection over them (MQTT 3.1.1 §1.5.3), mosquitto does, and the
+/// connection is everybody's.
+#[test]
+fn names_that_the_broker_would_not_take_are_refused() {
+    let deep = ["a"; 65].join("/");
+    let bad = [
+        "",
+        "#",
+        "s/#",
+        "+",
+        "a/+/b",
+        "a+",
+        "a\0",
+        "a\u{1}b",
+        "\u{1f}",
+        "a\u{7f}",
+        "a\u{85}b",
+        "\u{fdd0}",
+        "a\u{ffff}",
+        "\u{1fffe}",
+        &deep,
+    ];
+    let mut world = World::new();
+    let node = device(1);
+    world.connect(&node, "n1");
+    for name in bad {
+        world.exchange(&node, register(11, name), &[regack(0, 11, UNSUPPORTED)]);
+    }
+    for name in [&b"\xC3\x28"[..], b"\xED\xA0\x80", b"a\xff"] {
+        let register = Message::Register { topic_id: 0, msg_id: 11, topic: name };
+        world.exchange(&node, register, &[regack(0, 11, UNSUPPORTED)]);
+    }
+    for name in ["a", "/", "a//b", " ", "\u{e9}/\u{1f321}", "$x", &deep[2..]] {
+        world.register(&node, 12, name);
+    }
+}
+
 #[test]
 fn there_is_an_end_to_ids() {
     let mut world = World::with(Settings { max_topics_per_client: 2, ..settings() });

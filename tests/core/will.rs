@@ -118,6 +118,25 @@ fn a_new_will_counts_from_willmsg_on() {
 }
 
 #[test]
+fn an_impossible_will_is_refused_and_the_connection_with_it() {
+    let bad = [
+        will_topic("a/#", Qos::Zero, false),
+        will_topic("a", Qos::MinusOne, false),
+        will_topic("a\u{1}b", Qos::Zero, false),
+        will_topic("mqtt-sn-gateway/gateway/status", Qos::Zero, false),
+        Message::WillTopic(Some(WillTopic { qos: Qos::Zero, retain: false, topic: b"\xff" })),
+    ];
+    for will in bad {
+        let mut world = World::new();
+        let node = device(1);
+        world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+        world.exchange(&node, will, &[connack(UNSUPPORTED)]);
+        assert_eq!(world.stats().clients, 0);
+        world.exchange(&node, PING, &[BYE]);
+    }
+}
+
+#[test]
 fn nothing_but_the_dialogue_is_done_before_connack() {
     let mut world = World::new();
     let node = device(1);

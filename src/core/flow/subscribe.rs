@@ -121,7 +121,8 @@ impl Gateway {
                 if filter.split('/').count() > MAX_LEVELS {
                     return Err(unsupported("more than 64 topic levels"));
                 }
-                if filter.starts_with("$share/") {
+                // Without a second level too: mosquitto closes the connection over it.
+                if filter.split('/').next() == Some("$share") {
                     return Err(unsupported("shared subscriptions are not available"));
                 }
                 let id = if names::has_wildcard(filter) {
