@@ -62,6 +62,32 @@ fn a_will_may_have_an_empty_message() {
     assert_eq!(will_after_loss(&mut world), Some((MqttQos::Two, false, "lwt".into(), vec![])));
 }
 
+/// §6.13: CONNECT, WILLTOPIC and WILLMSG are repeated until the next prompt arrives.
+#[test]
+fn every_step_of_the_dialogue_may_be_repeated() {
+    let mut world = World::new();
+    let node = device(1);
+    for _ in 0..2 {
+        world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+    }
+    for _ in 0..2 {
+        world.exchange(&node, will_topic("lwt", Qos::Zero, false), &[Message::WillMsgReq]);
+    }
+    // CONNECT again, delayed on its way: the prompt that is due, §24.7.
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillMsgReq]);
+    for _ in 0..3 {
+        // The CONNACK was lost: WILLMSG is what the client repeats.
+        world.exchange(&node, will_msg("gone"), &[connack(OK)]);
+    }
+    // Or CONNECT, if it starts over.
+    world.exchange(&node, connect_with_will("n1", true, 60), &[connack(OK)]);
+    assert_eq!(world.stats().connected, 1);
+    world.exchange(&node, PING, &[PONG]);
+    // After that a WILLMSG belongs to nothing.
+    world.exchange(&node, will_msg("gone"), &[]);
+    assert_eq!(world.dropped(Drop::OutOfOrder), 1);
+}
+
 #[test]
 fn the_gateway_repeats_its_prompts_and_then_gives_up() {
     let mut world = World::new();
@@ -75,6 +101,25 @@ fn the_gateway_repeats_its_prompts_and_then_gives_up() {
     // It never was connected: no will, no loss.
     assert_eq!((world.stats().clients, world.stats().lost, world.up()), (0, 0, vec![]));
     assert_eq!(world.stats().retransmissions, 6);
+}
+
+/// §24.4: the empty WILLTOPIC deletes the stored will and ends the dialogue. So do flags without a
+/// topic.
+#[test]
+fn an_empty_willtopic_deletes_the_stored_will() {
+    for empty in ["02 07", "03 07 00"] {
+        let mut world = World::new();
+        let node = device(1);
+        connect_willed(&mut world, &node, "n1", false, 60);
+        world.exchange(&node, BYE, &[BYE]);
+        world.exchange(&node, connect_with_will("n1", false, 60), &[Message::WillTopicReq]);
+        // Twice: the CONNACK may get lost.
+        for _ in 0..2 {
+            world.send_hex(&node, empty);
+            world.expect(&node, &[connack(OK)]);
+        }
+        assert_eq!(will_after_loss(&mut world), None);
+    }
 }
 
 /// The table of §6.3.

@@ -20,7 +20,7 @@ use crate::core::names;
 use crate::core::notice::{Loss, Notice};
 use crate::core::peer::PeerRef;
 use crate::core::slots::Handle;
-use crate::core::stats::Limit;
+use crate::core::stats::{Drop, Limit};
 
 /// ProtocolId of MQTT-SN 1.2 (§5.3.8).
 const PROTOCOL_1_2: u8 = 0x01;
@@ -135,6 +135,28 @@ impl Gateway {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// A part of the will dialogue after its end. If nothing else was heard since, the CONNACK was
+    /// lost, and the client repeats what it answers (§6.13).
+    pub(crate) fn on_late_will(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        message: &Message<'_>,
+        fresh: bool,
+    ) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let recent = cx.now.since(client.connected_at) < REPETITION;
+        if !(fresh && client.print.will && recent) {
+            return self.drop_packet(Drop::OutOfOrder);
+        }
+        client.fresh = true;
+        self.stats.duplicates += 1;
+        // A WILLTOPIC with a topic is older than the WILLMSG that ended the dialogue.
+        if !matches!(message, Message::WillTopic(Some(_))) {
+            self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
         }
     }
 
