@@ -424,6 +424,14 @@ impl Gateway {
         }
     }
 
+    /// As [`Self::send`], for what the broker answered to a request: in the middle of a will dialogue
+    /// it is kept back. A device may take one datagram at a time there, and it repeats its request.
+    pub(crate) fn answer(&self, cx: &mut Cx<'_>, handle: Handle, message: &Message<'_>) {
+        if !self.is_connecting(handle) {
+            self.send(cx, handle, message);
+        }
+    }
+
     /// Any valid message is a sign of life (§6.11).
     fn heard(&mut self, cx: &Cx<'_>, handle: Option<Handle>) {
         if let Some(client) = handle.and_then(|handle| self.clients.get_mut(handle)) {

@@ -195,6 +195,34 @@ fn nothing_but_the_dialogue_is_done_before_connack() {
     assert_eq!(world.stats().clients, 0);
 }
 
+/// What the broker answers to the former connection is remembered, but not said in the middle of the
+/// dialogue: some clients read one datagram and expect the prompt.
+#[test]
+fn answers_to_the_former_connection_do_not_disturb_the_dialogue() {
+    let mut world = World::new();
+    let node = device(1);
+    world.resume(&node, "n1");
+    let first = publish(PublishTopic::Predefined(5), Qos::One, 1, b"x");
+    let second = publish(PublishTopic::Predefined(5), Qos::Two, 2, b"y");
+    world.exchange(&node, first, &[]);
+    let (one, ..) = world.published();
+    world.exchange(&node, second, &[]);
+    let (two, ..) = world.published();
+    world.exchange(&node, subscribe(3, "a", Qos::Zero), &[]);
+    let (three, ..) = world.subscribed();
+    world.exchange(&node, connect_with_will("n1", false, 60), &[Message::WillTopicReq]);
+    world.completed(one);
+    world.received_upstream(two);
+    world.granted(three, MqttQos::Zero);
+    world.silence(&node);
+    world.exchange(&node, will_topic("lwt", Qos::Zero, false), &[Message::WillMsgReq]);
+    world.exchange(&node, will_msg("gone"), &[connack(OK)]);
+    world.exchange(&node, again(first), &[puback(5, 1, OK)]);
+    world.exchange(&node, again(second), &[pubrec(2)]);
+    world.exchange(&node, subscribe(3, "a", Qos::Zero), &[suback(Qos::Zero, FIRST_ID, 3, OK)]);
+    assert_eq!(world.up(), []);
+}
+
 #[test]
 fn topic_and_message_of_the_will_are_updated_apart() {
     let mut world = World::new();

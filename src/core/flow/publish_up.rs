@@ -277,7 +277,7 @@ impl Gateway {
         publication.stage = Inbound::Received { completed: false, released: false };
         publication.at = cx.now;
         let msg_id = publication.msg_id;
-        self.send(cx, handle, &Message::PubRec { msg_id });
+        self.answer(cx, handle, &Message::PubRec { msg_id });
     }
 
     /// The broker is done with a publication, or refused it.
@@ -323,7 +323,7 @@ impl Gateway {
         };
         self.requests.remove(request);
         if let Some(answer) = answer {
-            self.send(cx, handle, &answer);
+            self.answer(cx, handle, &answer);
         }
         if let Some(code) = refused {
             let why = "the broker refused the message, or is not taking any";
