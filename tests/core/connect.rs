@@ -153,3 +153,18 @@ fn another_id_from_the_same_address_replaces_the_former_client() {
     assert_eq!((topic.as_str(), payload.as_slice()), ("lwt", &b"gone"[..]));
     assert_eq!((world.stats().clients, world.stats().lost), (1, 1));
 }
+
+/// What was asked before the new CONNECT cannot be repeated after it: the device has begun anew, and
+/// its message ids with it.
+#[test]
+fn a_new_connection_does_not_answer_from_memory_of_the_old_one() {
+    let mut world = World::obliging();
+    let node = device(1);
+    world.resume(&node, "n1");
+    world.exchange(&node, subscribe(1, "a", Qos::Zero), &[suback(Qos::Zero, FIRST_ID, 1, OK)]);
+    world.exchange(&node, unsubscribe(2, "a"), &[unsuback(2)]);
+    world.resume(&node, "n1");
+    world.exchange(&node, subscribe(1, "a", Qos::Zero), &[suback(Qos::Zero, FIRST_ID, 1, OK)]);
+    world.deliver(&Down::new("a", b"x"));
+    world.expect(&node, &[publish(PublishTopic::Normal(FIRST_ID), Qos::Zero, 0, b"x")]);
+}

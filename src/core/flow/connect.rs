@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::codec::{Connect, Message, ReturnCode};
-use crate::core::client::{Client, ConnectPrint, Dialogue, State};
+use crate::core::client::{Client, ConnectPrint, Dialogue, ExchangeStage, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::notice::{Loss, Notice};
@@ -88,6 +88,9 @@ impl Gateway {
         }
         if let Some(client) = self.clients.get_mut(handle) {
             client.topics.forget_confirmations();
+            // Its message ids begin anew: no SUBSCRIBE of this connection is a repetition of one
+            // that was answered in the last.
+            client.exchanges.retain(|e| matches!(e.stage, ExchangeStage::Waiting { .. }));
             client.print = print;
             client.last_heard = cx.now;
             client.paused_until = None;
