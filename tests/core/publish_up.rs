@@ -317,6 +317,18 @@ fn the_brokers_refusal_becomes_a_return_code() {
     }
 }
 
+/// After PUBREC there is no way to say no, and nothing to say before PUBREL.
+#[test]
+fn a_refusal_after_pubrec_ends_the_handshake_in_its_order() {
+    let (mut world, node) = connected();
+    let token = goes_up(&mut world, &node, NORMAL, Qos::Two, 2);
+    world.received_upstream(token);
+    world.expect(&node, &[pubrec(2)]);
+    world.refused(token, Refusal::NotSupported);
+    world.silence(&node);
+    world.exchange(&node, pubrel(2), &[pubcomp(2)]);
+}
+
 #[test]
 fn a_broker_with_a_lower_qos_gets_a_lower_qos() {
     let mut world = World::offline(settings());

@@ -297,12 +297,12 @@ impl Gateway {
         let (msg_id, topic_id) = (publication.msg_id, publication.topic_id);
         let before = publication.stage;
         let answer = match (outcome, publication.qos, before) {
-            (Ok(()), MqttQos::Two, Inbound::Received { released: false, .. }) => {
+            // After PUBREC nothing but PUBCOMP can be said, and not before PUBREL.
+            (_, MqttQos::Two, Inbound::Received { released: false, .. }) => {
                 publication.stage = Inbound::Received { completed: true, released: false };
                 None
             }
             (_, MqttQos::Two, Inbound::Received { .. }) => {
-                // After PUBREC nothing but PUBCOMP can be said.
                 publication.stage = Inbound::Done(ReturnCode::ACCEPTED);
                 Some(Message::PubComp { msg_id })
             }
