@@ -391,6 +391,20 @@ fn too_many_open_publications_are_congestion() {
     assert_eq!(world.published_topics().len(), 1);
 }
 
+/// A device that restarts in the middle of its handshakes leaves them open for good. They must not
+/// lock it out.
+#[test]
+fn handshakes_that_the_device_never_ends_do_not_lock_it_out() {
+    let mut world = World::obliging();
+    let node = device(1);
+    world.resume(&node, "n1");
+    for msg_id in 1..=200 {
+        world.exchange(&node, publish(FIVE, Qos::Two, msg_id, b"x"), &[pubrec(msg_id)]);
+        world.pass(seconds(10));
+    }
+    assert_eq!(world.published_topics().len(), 200);
+}
+
 #[test]
 fn a_payload_may_be_empty_or_long() {
     let (mut world, node) = connected();

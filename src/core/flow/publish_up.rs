@@ -110,9 +110,7 @@ impl Gateway {
         qos: MqttQos,
         hash: u64,
     ) {
-        let Some(client) = self.clients.get(handle) else { return };
-        let open = client.publications.iter().filter(|p| !matches!(p.stage, Inbound::Done(_)));
-        if open.count() >= MAX_OPEN {
+        if !self.may_open(cx.now, handle) {
             self.limit_reached(cx, Some(handle), Limit::InFlight);
             return self.refuse_publish(cx, handle, publish, ReturnCode::CONGESTION);
         }
@@ -134,6 +132,21 @@ impl Gateway {
             request: Some(request),
             at: cx.now,
         });
+    }
+
+    /// Whether the client may have one more open publication. A handshake that it let go of long ago
+    /// (it restarted, say) gives way; the broker has the message.
+    fn may_open(&mut self, now: Time, handle: Handle) -> bool {
+        let Some(client) = self.clients.get_mut(handle) else { return false };
+        let open = client.publications.iter().filter(|p| !matches!(p.stage, Inbound::Done(_)));
+        if open.count() < MAX_OPEN {
+            return true;
+        }
+        let abandoned = client.publications.iter().position(|p| {
+            matches!(p.stage, Inbound::Received { completed: true, .. })
+                && now.since(p.at) >= REPETITION
+        });
+        abandoned.map(|position| client.publications.remove(position)).is_some()
     }
 
     /// Resolves the topic and hands the message to the broker.
