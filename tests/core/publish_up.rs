@@ -255,6 +255,27 @@ fn another_message_under_a_known_id_is_another_message() {
     }
 }
 
+/// A device may use one message id for all it sends: legal once the exchange is over. What it was
+/// acknowledged for must not get lost, even if it says the same thing every time.
+#[test]
+fn a_device_that_uses_one_message_id_for_everything_is_heard() {
+    for (qos, period) in [(Qos::One, 5), (Qos::One, 45), (Qos::Two, 5)] {
+        let (mut world, node) = connected();
+        world.obliging = true;
+        world.up();
+        for _ in 0..100 {
+            world.send(&node, publish(NORMAL, qos, 1, b"alive"));
+            if qos == Qos::Two {
+                world.send(&node, pubrel(1));
+            }
+            world.pass(seconds(period));
+        }
+        world.received(&node);
+        let forwarded = world.published_topics().len();
+        assert!(forwarded >= 94, "{forwarded} of 100 at {qos:?} every {period} s");
+    }
+}
+
 #[test]
 fn after_other_content_under_one_id_every_message_counts() {
     let (mut world, node) = connected();
@@ -266,6 +287,23 @@ fn after_other_content_under_one_id_every_message_counts() {
     // With DUP it says itself that it is the same.
     world.exchange(&node, again(publish(NORMAL, Qos::One, 1, b"2")), &[puback(FIRST_ID, 1, OK)]);
     assert_eq!(world.up(), []);
+}
+
+#[test]
+fn a_reboot_says_nothing_about_how_a_device_numbers() {
+    let mut world = World::obliging();
+    let node = device(1);
+    world.resume(&node, "n1");
+    world.exchange(&node, publish(FIVE, Qos::Two, 1, b"before"), &[pubrec(1)]);
+    world.exchange(&node, pubrel(1), &[pubcomp(1)]);
+    world.pass(seconds(1));
+    world.resume(&node, "n1");
+    // Ids begin again, with other content.
+    world.exchange(&node, publish(FIVE, Qos::Two, 1, b"after"), &[pubrec(1)]);
+    world.exchange(&node, pubrel(1), &[pubcomp(1)]);
+    // A copy of it, delayed on its way, is still recognised.
+    world.exchange(&node, publish(FIVE, Qos::Two, 1, b"after"), &[pubrec(1)]);
+    assert_eq!(world.published_topics().len(), 2);
 }
 
 #[test]

@@ -26,6 +26,11 @@ use crate::time::Time;
 /// A message id that comes again with the same content within this time of the last sign of it is a
 /// repetition, with or without DUP: some stacks never set the bit.
 const REPETITION: Duration = Duration::from_secs(60);
+/// The same for a finished QoS 1 publication without DUP: twice T_retry (§7.2). At QoS 1 it is better
+/// to forward a repetition than to lose a message.
+const UNMARKED_REPETITION: Duration = Duration::from_secs(30);
+/// Repetitions without DUP of a finished publication: no more than N_retry (§7.2) can be real.
+const MAX_UNMARKED: u8 = 5;
 /// Finished publications remembered per client.
 const MAX_REMEMBERED: usize = 8;
 /// Unfinished publications per client; the protocol allows one, some stacks send five.
@@ -130,6 +135,7 @@ impl Gateway {
             stage: Inbound::Pending,
             hash,
             request: Some(request),
+            unmarked: 0,
             at: cx.now,
         });
     }
@@ -212,7 +218,6 @@ impl Gateway {
 
     fn seen(&mut self, now: Time, handle: Handle, publish: &Publish<'_>, hash: u64) -> Seen {
         let Some(client) = self.clients.get_mut(handle) else { return Seen::New };
-        let reuses_ids = client.reuses_ids;
         let Some(position) =
             client.publications.iter().position(|known| known.msg_id == publish.msg_id)
         else {
@@ -220,17 +225,23 @@ impl Gateway {
         };
         let Some(known) = client.publications.get_mut(position) else { return Seen::New };
         let same = known.hash == hash;
-        let recent = now.since(known.at) < REPETITION;
+        let age = now.since(known.at);
+        // A device that uses one id for everything repeats itself only where it says so.
+        let unmarked = !client.reuses_ids && known.unmarked < MAX_UNMARKED;
         let again = match known.stage {
             Inbound::Pending => same,
             // Unreleased at QoS 2: the message id alone counts, unless it clearly is another one.
             Inbound::Received { .. } => same || publish.dup,
-            // A device that uses one id for everything repeats itself only where it says so.
-            Inbound::Done(_) if known.qos == MqttQos::Two => same && recent,
-            Inbound::Done(_) => same && recent && (publish.dup || !reuses_ids),
+            Inbound::Done(_) if publish.dup || known.qos == MqttQos::Two => {
+                same && age < REPETITION && (publish.dup || unmarked)
+            }
+            Inbound::Done(_) => same && age < UNMARKED_REPETITION && unmarked,
         };
         if again {
             known.at = now;
+            if matches!(known.stage, Inbound::Done(_)) && !publish.dup {
+                known.unmarked = known.unmarked.saturating_add(1);
+            }
             return match known.stage {
                 Inbound::Pending => Seen::Swallow,
                 stage => Seen::Again(stage),
@@ -238,10 +249,12 @@ impl Gateway {
         }
         // Another message under a known id. What was open goes on at the broker, unanswered: the
         // device has let go of it.
-        client.publications.remove(position);
-        if !publish.dup && !same {
+        let stale = known.unmarked >= MAX_UNMARKED;
+        // What is left from before the last CONNECT says nothing: ids begin anew with it.
+        if known.at >= client.connected_at && !publish.dup && (!same || stale) {
             client.reuses_ids = true;
         }
+        client.publications.remove(position);
         Seen::New
     }
 
