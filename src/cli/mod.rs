@@ -7,6 +7,7 @@ mod link;
 mod publish;
 mod run;
 mod subscribe;
+mod values;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

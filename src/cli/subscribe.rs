@@ -8,7 +8,8 @@ use clap::{ArgGroup, Args};
 use tokio::time::{Instant, sleep_until};
 
 use super::Failure;
-use super::link::{Connection, Link, block_on, duration, explain_refusal, qos, topic_filter};
+use super::link::{Connection, Interrupts, Link, block_on, explain_refusal};
+use super::values::{duration, qos, topic_filter};
 use crate::client::{Event, Incoming, RequestId, Topic};
 use crate::codec::Qos;
 
@@ -108,12 +109,13 @@ struct Subscriber<'a> {
 
 impl Subscriber<'_> {
     async fn run(mut self) -> Result<(), Failure> {
+        let mut interrupts = Interrupts::new()?;
         self.link.client.connect(self.link.now());
         let end = self.arguments.timeout.map(|timeout| Instant::now() + timeout);
         loop {
             tokio::select! {
                 biased;
-                _ = tokio::signal::ctrl_c() => {
+                () = interrupts.next() => {
                     if self.end.is_some() || !self.link.client.is_connected() {
                         return Ok(());
                     }
@@ -153,11 +155,7 @@ impl Subscriber<'_> {
             Event::Message(message) if self.end.is_none() => self.on_message(&message)?,
             Event::Lost(loss) => {
                 let words = self.link.explain_loss(&loss);
-                if let Some(end) = self.end.take() {
-                    self.end = Some(end);
-                    return Err(Failure::run(words));
-                }
-                if !self.connected_once {
+                if !self.connected_once || self.end.is_some() {
                     return Err(Failure::run(words));
                 }
                 eprintln!("{words}; connecting again");
