@@ -64,7 +64,8 @@ impl Drop for Guarded {
 /// From now on SIGINT, SIGTERM, SIGHUP and the passing of `limit` end the program with its
 /// children.
 ///
-/// To be called before other threads exist: they inherit the blocked signals. Children do not.
+/// To be called before other threads exist: they inherit the blocked signals, as children do until
+/// they unblock them.
 pub fn watch(limit: Duration) -> Result<(), Failure> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -92,6 +93,7 @@ pub fn watch(limit: Duration) -> Result<(), Failure> {
 pub fn become_program(program: &[String]) -> Result<(), Failure> {
     let (path, arguments) = program.split_first().ok_or("--become needs a program")?;
     prctl::set_pdeathsig(Signal::SIGKILL)?;
+    SigSet::all().thread_unblock()?;
     let error = Command::new(path).args(arguments).exec();
     Err(format!("cannot start {path}: {error}").into())
 }

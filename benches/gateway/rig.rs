@@ -66,22 +66,24 @@ impl Rig {
     fn await_start(&mut self) -> Result<(), Failure> {
         let deadline = Instant::now() + START_LIMIT;
         self.open_devices(1)?;
-        let (mut connect, mut answered) = (Vec::new(), false);
+        let (mut connect, mut answered, mut refused) = (Vec::new(), false, false);
         sn::connect(&mut connect, "bench-first");
         while !(answered && self.sink.connected()) {
             if Instant::now() > deadline {
                 let missing = match (answered, self.sink.connected()) {
                     (_, false) => "did not connect to the broker",
+                    _ if refused => "kept refusing CONNECT",
                     _ => "did not answer CONNECT",
                 };
                 let log = self.target.log();
-                return Err(format!("{missing} within {START_LIMIT:?}{log}").into());
+                return Err(format!("{missing} for {START_LIMIT:?}{log}").into());
             }
             if !answered {
                 send(&self.devices[0], &connect)?;
             }
             self.turn(Duration::from_millis(50), |_, _, datagram| {
-                answered |= matches!(sn::split(datagram), Some((sn::CONNACK, [0, ..])));
+                answered |= matches!(sn::split(datagram), Some((sn::CONNACK, [0])));
+                refused |= matches!(sn::split(datagram), Some((sn::CONNACK, [1..=0xFF])));
                 Ok(())
             })?;
             self.target.check()?;
@@ -155,6 +157,19 @@ impl Rig {
             self.target.check()?;
         }
         Ok(count > 0)
+    }
+
+    /// Serves the sink until `count` messages have arrived there, or none has for `patience`.
+    pub fn await_arrivals(&mut self, count: u64, patience: Duration) -> Result<(), Failure> {
+        let mut last = Instant::now();
+        while self.sink.counts.arrived < count && last.elapsed() < patience {
+            let before = self.sink.counts.arrived;
+            self.turn_quietly(patience / 10)?;
+            if self.sink.counts.arrived > before {
+                last = Instant::now();
+            }
+        }
+        Ok(())
     }
 
     /// Only serves the sink, for cases in which devices get nothing.
@@ -241,10 +256,15 @@ fn passes(error: &std::io::Error) -> bool {
 /// are not.
 pub fn unexpected(datagram: &[u8]) -> Result<(), Failure> {
     match sn::split(datagram) {
-        Some((sn::PUBACK, body)) if body.last() != Some(&0) => {
-            Err(format!("a PUBLISH was refused with return code {:?}", body.last()).into())
-        }
+        Some((sn::CONNACK, [.., code])) if *code != 0 => refused("CONNECT", *code),
+        Some((sn::REGACK, [.., code])) if *code != 0 => refused("REGISTER", *code),
+        Some((sn::SUBACK, [.., code])) if *code != 0 => refused("SUBSCRIBE", *code),
+        Some((sn::PUBACK, [.., code])) if *code != 0 => refused("PUBLISH", *code),
         Some((sn::DISCONNECT, _)) => Err("a device was disconnected".into()),
         _ => Ok(()),
     }
+}
+
+fn refused(what: &str, code: u8) -> Result<(), Failure> {
+    Err(format!("{what} was refused with return code {code}").into())
 }

@@ -141,19 +141,18 @@ fn without_our_settings(command: &mut Command) {
     }
 }
 
-/// Writes a `gateway.toml` that differs from the defaults in nothing but addresses.
+/// Writes a `gateway.toml` that differs from the defaults in nothing but name, addresses and protocol
+/// version. State is kept beside it by default, so it goes when the directory does.
 fn configure(directory: &Path, udp: SocketAddr, broker: SocketAddr) -> Result<PathBuf, Failure> {
     let path = directory.join("gateway.toml");
     write!(
         File::create(&path)?,
         "name = \"benchmark\"\n\
-         state_dir = \"{}\"\n\
          [upstream]\n\
          url = \"mqtt://{broker}\"\n\
          version = \"3.1.1\"\n\
          [[udp]]\n\
          listen = \"{udp}\"\n",
-        directory.join("state").display(),
     )?;
     Ok(path)
 }

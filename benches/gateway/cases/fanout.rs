@@ -13,7 +13,7 @@ const DEVICES: usize = 100;
 const TOPIC: &str = "bench/fanout/value";
 /// Messages under way at once; each becomes a delivery per device.
 const OUTSTANDING: u64 = 4;
-/// After so long without a delivery what is outstanding counts as lost.
+/// After so long without a delivery what is outstanding counts as lost, and more is published.
 const GIVE_UP: Duration = Duration::from_millis(500);
 
 pub fn run(rig: &mut Rig, scale: &Scale) -> Result<Sample, Failure> {
@@ -53,6 +53,16 @@ pub fn run(rig: &mut Rig, scale: &Scale) -> Result<Sample, Failure> {
             break interval;
         }
     };
+    while come < due && last.elapsed() < GIVE_UP {
+        let before = come;
+        rig.turn(GIVE_UP / 10, |_, _, datagram| {
+            come += u64::from(matches!(sn::split(datagram), Some((sn::PUBLISH, _))));
+            Ok(())
+        })?;
+        if come > before {
+            last = Instant::now();
+        }
+    }
     let mut remarks = Vec::new();
     if come == 0 {
         remarks.push("WRONG: nothing was delivered".into());
@@ -63,7 +73,7 @@ pub fn run(rig: &mut Rig, scale: &Scale) -> Result<Sample, Failure> {
             ("rate", interval.rate()),
             ("busy", interval.busy()),
             ("load-busy", interval.load_busy()),
-            ("lost", lost as f64),
+            ("lost", due.saturating_sub(come) as f64),
         ],
         remarks,
     })

@@ -42,14 +42,7 @@ pub fn flood(rig: &mut Rig, scale: &Scale) -> Result<Sample, Failure> {
     }
     let sending = start.elapsed();
     let end = Mark::now(rig, rig.sink.counts.arrived)?;
-    let mut last = Instant::now();
-    while rig.sink.counts.arrived < sent && last.elapsed() < LINGER {
-        let before = rig.sink.counts.arrived;
-        rig.turn_quietly(Duration::from_millis(50))?;
-        if rig.sink.counts.arrived > before {
-            last = Instant::now();
-        }
-    }
+    rig.await_arrivals(sent, LINGER)?;
     let (interval, arrived) = (begin.until(end), rig.sink.counts.arrived);
     let mut remarks = Vec::new();
     if arrived > sent {
