@@ -130,6 +130,6 @@ impl Gateway {
             }
             _ => {}
         }
-        self.rearm(handle);
+        self.rearm_after(handle, cx.now);
     }
 }
