@@ -323,6 +323,22 @@ fn invalid_topic_id_leads_to_register_and_the_same_message() {
     }
 }
 
+/// The id is taken back while a PUBLISH under it is in flight: it is announced, not repeated under
+/// a name that means nothing, or not at all.
+#[test]
+fn an_id_taken_back_during_an_exchange_is_announced_anew() {
+    let (mut world, node) = subscribed(Qos::One);
+    world.deliver(&Down::new("a/b", b"0"));
+    world.deliver(&Down::new("a/b", b"1").qos1(1));
+    world.received(&node);
+    world.exchange(&node, puback(FIRST_ID, 0, INVALID_ID), &[]);
+    world.pass(RETRY + seconds(1));
+    world.expect(&node, &[announce(FIRST_ID, 1, "a/b")]);
+    world.exchange(&node, regack(FIRST_ID, 1, OK), &[again(publish(NORMAL, Qos::One, 1, b"1"))]);
+    world.exchange(&node, puback(FIRST_ID, 1, OK), &[]);
+    assert_eq!(world.acknowledged(), [1]);
+}
+
 #[test]
 fn corrections_come_to_an_end() {
     let (mut world, node) = subscribed(Qos::One);

@@ -146,7 +146,7 @@ impl Gateway {
     }
 
     /// Starts the message in flight again, from the naming of its topic on.
-    fn restart(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+    pub(crate) fn restart(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let outbound = self.clients.get_mut(handle).and_then(|client| client.outbound.take());
         if let Some(outbound) = outbound {
             let (queued, sent) = (outbound.queued, outbound.sent);
