@@ -363,6 +363,14 @@ impl Gateway {
         self.pump(cx, handle);
     }
 
+    /// Whether a message under `name` may have gone to the client.
+    pub(crate) fn is_subscribed(&mut self, handle: Handle, name: &str) -> bool {
+        let mut matched = alloc::vec::Vec::new();
+        self.filters.matches(name, &mut matched);
+        let Some(client) = self.clients.get(handle) else { return false };
+        client.subscriptions.iter().any(|subscription| matched.contains(&subscription.filter))
+    }
+
     /// Takes one subscription of a client away.
     pub(crate) fn remove_subscription(&mut self, cx: &mut Cx<'_>, handle: Handle, filter: Handle) {
         let Some(client) = self.clients.get_mut(handle) else { return };
