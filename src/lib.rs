@@ -17,6 +17,10 @@
 
 extern crate alloc;
 
+#[cfg(feature = "gateway")]
+pub mod cli;
+#[cfg(feature = "gateway")]
+pub mod client;
 pub mod codec;
 #[cfg(feature = "gateway")]
 pub mod config;

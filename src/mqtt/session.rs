@@ -420,6 +420,8 @@ impl Session {
             return Ok(input.len());
         }
         let Some(header) = wire::header(input)? else { return Ok(0) };
+        // Before the packet is complete: whatever is no MQTT would keep us waiting for its end.
+        self.check_first_octet(header)?;
         let limit = self.settings.max_packet_in as usize;
         if header.length() > limit {
             return self.oversized(header, input);
@@ -430,25 +432,40 @@ impl Session {
             return Err(ConnectionError::Stalled(waiting));
         }
         match self.state {
-            State::Connecting { wipe, .. } => self.first_packet(now, header, body, wipe, events)?,
+            State::Connecting { wipe, .. } => self.first_packet(now, body, wipe, events)?,
             State::Connected => self.next_packet(header, body, events)?,
             State::Closed | State::Closing { .. } => {}
         }
         Ok(header.length())
     }
 
-    /// CONNACK (MQTT 3.1.1 §3.2); nothing else may come first.
+    /// Type and flags (MQTT 3.1.1 §2.2.2); nothing but CONNACK may come first.
+    fn check_first_octet(&self, header: Header) -> Result<(), Malformed> {
+        let connecting = matches!(self.state, State::Connecting { .. });
+        let flags = match header.kind() {
+            kind::CONNACK if !connecting => return Err(Malformed("a second CONNACK")),
+            kind if connecting && kind != kind::CONNACK => {
+                return Err(Malformed("its first packet is not a CONNACK"));
+            }
+            kind::PUBLISH => header.flags(),
+            kind::PUBREL => 2,
+            _ => 0,
+        };
+        if header.flags() == flags {
+            Ok(())
+        } else {
+            Err(Malformed("a packet with the wrong flags"))
+        }
+    }
+
+    /// CONNACK (MQTT 3.1.1 §3.2).
     fn first_packet(
         &mut self,
         now: Time,
-        header: Header,
         body: &[u8],
         wipe: bool,
         events: Events<'_>,
     ) -> Result<(), ConnectionError> {
-        if header.first != kind::CONNACK << 4 {
-            return Err(Malformed("its first packet is not a CONNACK").into());
-        }
         let connack = replies::connack(self.protocol, body).map_err(|error| {
             // The broker has answered: a hang-up is not the reason for what comes next.
             self.state = State::Closing { was_connected: false };
@@ -498,14 +515,6 @@ impl Session {
         body: &[u8],
         events: Events<'_>,
     ) -> Result<(), ConnectionError> {
-        let flags = match header.kind() {
-            kind::PUBLISH => header.flags(),
-            kind::PUBREL => 2,
-            _ => 0,
-        };
-        if header.flags() != flags {
-            return Err(Malformed("a packet with the wrong flags").into());
-        }
         match header.kind() {
             kind::PUBLISH => self.publish_packet(header.first, body, events),
             kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
@@ -520,7 +529,6 @@ impl Session {
                 Ok(())
             }
             kind::DISCONNECT if self.protocol == Protocol::V5 => Err(replies::disconnect(body)),
-            kind::CONNACK => Err(Malformed("a second CONNACK").into()),
             _ => Err(Malformed("a packet that a broker does not send").into()),
         }
     }
@@ -693,6 +701,7 @@ impl Session {
         self.outgoing.gauge(&mut self.stats);
         self.stats.incoming = self.incoming.len();
         self.stats.subscribing = self.subscribing;
+        self.stats.packet_ids = self.ids.len();
     }
 
     /// Gives memory back; called when the connection was idle.

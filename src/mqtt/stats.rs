@@ -12,6 +12,8 @@ pub struct Stats {
     pub queued_bytes: usize,
     /// Gauge: SUBSCRIBE and UNSUBSCRIBE not yet answered.
     pub subscribing: usize,
+    /// Gauge: packet ids of ours in use.
+    pub packet_ids: usize,
     /// Gauge: QoS 1 and 2 messages from the broker that are not over.
     pub incoming: usize,
     /// Connections that the broker accepted.

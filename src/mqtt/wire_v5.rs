@@ -19,7 +19,9 @@ pub(super) fn put_connect(output: &mut BytesMut, settings: &Settings, clean_star
     let mut properties = ConnectProperties::new();
     let expiry = settings.session_expiry.as_secs();
     properties.session_expiry_interval = Some(u32::try_from(expiry).unwrap_or(u32::MAX));
-    properties.receive_maximum = Some(settings.receive_maximum.max(1));
+    // 65,535 is what holds without it.
+    let receive_maximum = settings.receive_maximum.max(1);
+    properties.receive_maximum = (receive_maximum < u16::MAX).then_some(receive_maximum);
     properties.max_packet_size = Some(settings.max_packet_in.max(1));
     let connect = Connect {
         keep_alive: u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX),
