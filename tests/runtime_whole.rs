@@ -100,33 +100,36 @@ fn a_reading_goes_through_the_built_in_broker_and_back_at_every_qos() {
     config.embedded_broker.listen = free_tcp();
     start(config);
     let device = Device::connect(gateway, b"whole");
-    device.subscribe(1, b"ab", 2);
+    // A topic for each QoS: the built-in broker delivers at the QoS of the subscription.
+    device.subscribe(1, b"q0", 0);
+    device.subscribe(2, b"q1", 1);
+    device.subscribe(3, b"q2", 2);
 
-    device.send(&[8, 0x0C, 0b10, b'a', b'b', 0, 0, b'0']);
-    assert_eq!(device.heard(), [8, 0x0C, 0b10, b'a', b'b', 0, 0, b'0'], "QoS 0");
+    device.send(&[8, 0x0C, 0b10, b'q', b'0', 0, 0, b'0']);
+    assert_eq!(device.heard(), [8, 0x0C, 0b10, b'q', b'0', 0, 0, b'0'], "QoS 0");
 
     // The order of the acknowledgement and of the message that comes back is open.
-    device.send(&[8, 0x0C, 0b0010_0010, b'a', b'b', 0, 5, b'1']);
+    device.send(&[8, 0x0C, 0b0010_0010, b'q', b'1', 0, 5, b'1']);
     let (mut acknowledged, mut delivered) = (false, false);
     while !(acknowledged && delivered) {
         let packet = device.heard();
         match packet[1] {
             0x0D => {
-                assert_eq!(packet, [7, 0x0D, b'a', b'b', 0, 5, 0], "PUBACK");
+                assert_eq!(packet, [7, 0x0D, b'q', b'1', 0, 5, 0], "PUBACK");
                 acknowledged = true;
             }
             0x0C => {
                 assert_eq!(packet[7..], *b"1");
                 let qos = packet[2] >> 5 & 0b11;
                 assert_eq!(qos, 1, "PUBLISH at QoS 1: {packet:02x?}");
-                device.send(&[7, 0x0D, b'a', b'b', packet[5], packet[6], 0]);
+                device.send(&[7, 0x0D, b'q', b'1', packet[5], packet[6], 0]);
                 delivered = true;
             }
             _ => panic!("{packet:02x?}"),
         }
     }
 
-    device.send(&[8, 0x0C, 0b0100_0010, b'a', b'b', 0, 6, b'2']);
+    device.send(&[8, 0x0C, 0b0100_0010, b'q', b'2', 0, 6, b'2']);
     let (mut completed, mut delivered) = (false, false);
     while !(completed && delivered) {
         let packet = device.heard();
