@@ -206,7 +206,9 @@ fn messages_come_from_many_places() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), b"\x00file\n").expect("written");
     let path = file.path().to_str().expect("UTF-8");
-    let cases: [(&[&str], &[u8], &[&'static [u8]]); 4] = [
+    /// Arguments, standard input, messages.
+    type Case<'a> = (&'a [&'a str], &'a [u8], &'a [&'static [u8]]);
+    let cases: [Case<'_>; 4] = [
         (&["-f", path], b"", &[b"\x00file\n"]),
         (&["-s"], b"all\nof it\n", &[b"all\nof it\n"]),
         (&["-n"], b"", &[b""]),
@@ -290,6 +292,16 @@ fn refusals_are_told_in_words() {
     let end = ended(child);
     assert_eq!(end.code, 1);
     assert!(end.err.contains("refused the connection: congestion"), "{}", end.err);
+
+    let long = "x".repeat(24);
+    let mut command = gateway();
+    command.args(["pub", "--gateway", &peer.address(), "-i", &long, "-t", "a", "-n"]);
+    let child = command.spawn().expect("it starts");
+    peer.receive();
+    peer.send(&Message::ConnAck { code: ReturnCode::NOT_SUPPORTED });
+    let end = ended(child);
+    assert_eq!(end.code, 1);
+    assert!(end.err.contains("up to 23 bytes only"), "{}", end.err);
 
     let child = peer.start(&["pub", "-t", "a/b", "-m", "x"]);
     peer.accept();

@@ -106,6 +106,8 @@ pub(super) struct Link {
     other_addresses: Vec<SocketAddr>,
     origin: Instant,
     debug: bool,
+    /// The client id is longer than MQTT-SN 1.2 §5.3.1 has it.
+    long_id: bool,
     retry: Duration,
     tries: u64,
     /// The gateway has answered once: it is there, and no refusal of the system says otherwise.
@@ -135,6 +137,7 @@ impl Link {
             other_addresses: addresses,
             origin: Instant::now(),
             debug: arguments.debug,
+            long_id: arguments.id.as_ref().is_some_and(|id| id.len() > 23),
             retry: arguments.retry,
             tries: u64::from(arguments.retries) + 1,
             answered: false,
@@ -251,7 +254,13 @@ impl Link {
         let gateway = self.gateway;
         match loss {
             Loss::Refused(code) => {
-                format!("the gateway {gateway} refused the connection: {}", reason(*code))
+                let guess = match *code {
+                    ReturnCode::NOT_SUPPORTED if self.long_id => {
+                        "; many gateways take client ids of up to 23 bytes only"
+                    }
+                    _ => "",
+                };
+                format!("the gateway {gateway} refused the connection: {}{guess}", reason(*code))
             }
             Loss::NoAnswer(name) if self.answered => format!(
                 "the gateway {gateway} does not answer any more ({name} sent {} times)",

@@ -18,9 +18,9 @@ use crate::codec::{Qos, ReturnCode};
     group(ArgGroup::new("where").required(true).args(["topic", "predefined"])),
     group(ArgGroup::new("what").required(true).args(["message", "file", "lines", "stdin", "null"])),
     after_help = "\
-A topic of two characters is sent as a short topic name, without registering it (--no-short registers
-it). QoS -1 is sent without a connection and is never acknowledged; it needs a predefined id (-T) or a
-topic of two characters. QoS 0 over UDP may be lost.
+A topic of two characters is sent as a short topic name, without registering it (--no-short \
+registers it). QoS -1 is sent without a connection and is never acknowledged; it needs a predefined \
+id (-T) or a topic of two characters. QoS 0 over UDP may be lost.
 
 Examples:
   mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1

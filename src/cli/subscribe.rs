@@ -18,15 +18,15 @@ use crate::codec::Qos;
 #[command(
     group(ArgGroup::new("where").required(true).multiple(true).args(["topic", "predefined"])),
     after_help = "\
-Each message is printed on a line of its own. A topic of two characters is subscribed to as a short
-topic name (--no-short uses the name). With --verbose a message of a predefined id is shown under
+Each message is printed on a line of its own. A topic of two characters is subscribed to as a short \
+topic name (--no-short uses the name). With --verbose a message of a predefined id is shown under \
 #ID. If the gateway goes away, this waits for it to come back and subscribes again.
 
 Examples:
   mqtt-sn-gateway sub -t 'sensors/#' -v
   mqtt-sn-gateway sub --gateway gateway.example:1883 -T 7 -q 1
-  mqtt-sn-gateway sub -t commands/door -C 1 -W 30     one message, at most half a minute
-  mqtt-sn-gateway sub -t commands/# -i door-1 -c -q 1 keep the session for the next time"
+  mqtt-sn-gateway sub -t doors/a -C 1 -W 30       one message within 30 s
+  mqtt-sn-gateway sub -t doors/a -i door-1 -c     keep the session for next time"
 )]
 pub struct Arguments {
     /// Topic or filter to subscribe to; may be given several times

@@ -332,7 +332,7 @@ mod tests {
     fn packet() -> Vec<u8> {
         let mut packet = vec![0x60, 0, 0, 0, 0, 18, 44, 64];
         packet.extend([1; 32]);
-        packet.extend([17, 0, 0, 0, 0, 0, 0, 1]);
+        packet.extend([17, 0, 0, 1, 0, 0, 0, 0]);
         packet.extend([0x13, 0x88, 0x07, 0x5B, 0, 10, 0, 0, 2, 0x16]);
         packet
     }
@@ -369,7 +369,8 @@ mod tests {
     fn good_captures_are_read_to_the_end() {
         assert_eq!(read(&classic()).unwrap(), 3);
         assert_eq!(read(&next_generation()).unwrap(), 3);
-        let parsed = frame::parse(101, &packet());
+        let packet = packet();
+        let parsed = frame::parse(101, &packet);
         assert!(matches!(parsed, frame::Content::Udp(udp) if udp.cut && udp.payload == [2, 0x16]));
     }
 
