@@ -23,8 +23,8 @@ use super::stats::Stats;
 use super::wire::{self, Protocol, first};
 use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent};
 
-/// Most buffers kept for the next requests, and the largest one worth keeping.
-const POOL: usize = 256;
+/// Most octets kept in buffers for the next requests, and the largest buffer worth keeping.
+const POOL: usize = 512 * 1024;
 const POOLED_CAPACITY: usize = 2_048;
 
 /// A publication that heads the window when the broker hangs up, this many connections in a row and
@@ -93,6 +93,8 @@ pub(super) struct Outgoing {
     /// Not sent on this connection, first to be sent first.
     waiting: VecDeque<usize>,
     pool: Vec<Vec<u8>>,
+    /// Capacity of the buffers in the pool.
+    pooled: usize,
     bounds: Bounds,
     bytes: usize,
     counter: u64,
@@ -109,6 +111,7 @@ impl Outgoing {
             requests: Slab::new(),
             waiting: VecDeque::new(),
             pool: Vec::new(),
+            pooled: 0,
             bounds,
             bytes: 0,
             counter: 0,
@@ -138,6 +141,7 @@ impl Outgoing {
             return Err(Refusal::Congestion);
         }
         let mut data = self.pool.pop().unwrap_or_default();
+        self.pooled = self.pooled.saturating_sub(data.capacity());
         data.reserve(size);
         data.extend_from_slice(topic.as_bytes());
         data.extend_from_slice(payload);
@@ -329,6 +333,7 @@ impl Outgoing {
             self.requests = Slab::new();
             self.waiting = VecDeque::new();
             self.pool = Vec::new();
+            self.pooled = 0;
         }
     }
 
@@ -406,8 +411,10 @@ impl Outgoing {
             ids.release(request.id);
         }
         self.bytes = self.bytes.saturating_sub(request.data.len());
-        if self.pool.len() < POOL && request.data.capacity() <= POOLED_CAPACITY {
+        let capacity = request.data.capacity();
+        if capacity <= POOLED_CAPACITY && self.pooled.saturating_add(capacity) <= POOL {
             request.data.clear();
+            self.pooled = self.pooled.saturating_add(capacity);
             self.pool.push(request.data);
         }
         events(UpstreamEvent::Published { token: request.token, outcome });
