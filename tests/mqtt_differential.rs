@@ -153,6 +153,11 @@ struct World {
     last_reported: HashMap<(usize, MqttQos), u64>,
     deliveries: Vec<(DeliveryId, u64)>,
     busy: HashMap<u16, OnWire>,
+    /// QoS 2: in which order the client got its PUBRECs, and what it has sent PUBREL for on this
+    /// connection.
+    pubrecs: HashMap<u16, u64>,
+    pubrels: Vec<u16>,
+    clock: u64,
 }
 
 /// Builds a packet of the version that is spoken.
@@ -190,6 +195,9 @@ impl World {
             last_reported: HashMap::new(),
             deliveries: Vec::new(),
             busy: HashMap::new(),
+            pubrecs: HashMap::new(),
+            pubrels: Vec::new(),
+            clock: 0,
         };
         let settings = Settings {
             version,
@@ -320,6 +328,15 @@ impl World {
                     assert_eq!(before, Some(OnWire::Publish(token)), "DUP on a new message");
                 }
             }
+            6 => {
+                let id = u16::from_be_bytes([body[0], body[1]]);
+                let order = self.pubrecs.get(&id).copied();
+                if let (Some(order), false) = (order, self.pubrels.contains(&id)) {
+                    let mut before = self.pubrels.iter().filter_map(|id| self.pubrecs.get(id));
+                    assert!(before.all(|&before| before < order), "the order of PUBREL");
+                    self.pubrels.push(id);
+                }
+            }
             8 | 10 => {
                 let id = u16::from_be_bytes([body[0], body[1]]);
                 let before = self.busy.insert(id, OnWire::Subscription);
@@ -334,9 +351,21 @@ impl World {
         let id = || u16::from_be_bytes([body[0], body[1]]);
         let failed = body.len() > 2 && body[2] >= 0x80;
         match first >> 4 {
-            2 if body[0] & 1 == 0 => self.busy.clear(),
-            4 | 7 | 9 | 11 => drop(self.busy.remove(&id())),
+            2 if body[0] & 1 == 0 => {
+                self.busy.clear();
+                self.pubrecs.clear();
+            }
+            7 => {
+                self.busy.remove(&id());
+                self.pubrecs.remove(&id());
+                self.pubrels.retain(|&other| other != id());
+            }
+            4 | 9 | 11 => drop(self.busy.remove(&id())),
             5 if failed => drop(self.busy.remove(&id())),
+            5 if self.busy.contains_key(&id()) => {
+                self.clock += 1;
+                self.pubrecs.entry(id()).or_insert(self.clock);
+            }
             _ => {}
         }
     }
@@ -633,6 +662,7 @@ impl World {
             buffer.clear();
         }
         self.due.clear();
+        self.pubrels.clear();
         self.subscriptions.clear();
         self.busy.retain(|_, what| *what != OnWire::Subscription);
         self.server.notify_closed();

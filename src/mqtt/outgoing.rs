@@ -172,7 +172,9 @@ impl Outgoing {
     pub(super) fn pump(&mut self, wire: &mut Wire<'_>, events: &mut dyn FnMut(UpstreamEvent<'_>)) {
         let window = self.window(wire.limits);
         while let Some(&slot) = self.waiting.front() {
-            if self.in_flight() >= window {
+            // A PUBREL is no new publication, so the window does not hold it back.
+            let released = self.requests.get(slot).is_some_and(|request| request.released);
+            if !released && self.in_flight() >= window {
                 break;
             }
             if self.fits(slot, wire) {
@@ -337,11 +339,20 @@ impl Outgoing {
         }
     }
 
-    /// Rebuilds the queue: what the broker may know already comes first.
+    /// Rebuilds the queue. PUBRELs come first, in the order of their PUBRECs: a PUBREC that comes
+    /// on the next connection must not be answered before them (MQTT 3.1.1 §4.6). Then what the
+    /// broker may know already, then what is new.
     fn queue_all(&mut self) {
-        let requests = &self.requests;
-        let mut all: Vec<(bool, u64, usize)> =
-            requests.iter().map(|(slot, request)| (request.id == 0, request.order, slot)).collect();
+        let rank = |request: &Request| match request {
+            Request { released: true, .. } => 0,
+            Request { id: 0, .. } => 2,
+            _ => 1,
+        };
+        let mut all: Vec<(u8, u64, usize)> = self
+            .requests
+            .iter()
+            .map(|(slot, request)| (rank(request), request.order, slot))
+            .collect();
         all.sort_unstable();
         self.waiting = all.into_iter().map(|(_, _, slot)| slot).collect();
     }

@@ -286,10 +286,10 @@ fn a_kept_session_is_resumed_with_dup_and_pubrel_in_order() {
     client.reconnect(true);
     client.publish(5, MqttQos::One).unwrap();
     let again = client.sent();
-    assert_eq!(again[..5], [0x3A, 6, 0, 1, b't'], "DUP");
-    assert_eq!(again[..8][5..], sent[8..16][5..], "same packet id, same payload");
-    assert_eq!(again[8..16][5..], sent[16..24][5..]);
-    assert_eq!(again[16..], [0x62, 2, high, low], "PUBREL after what was not acknowledged");
+    assert_eq!(again[..4], [0x62, 2, high, low], "PUBREL before what was not acknowledged");
+    assert_eq!(again[4..9], [0x3A, 6, 0, 1, b't'], "DUP");
+    assert_eq!(again[4..12][5..], sent[8..16][5..], "same packet id, same payload");
+    assert_eq!(again[12..][5..], sent[16..24][5..]);
     client.input(&[0x70, 2, high, low]).unwrap();
     assert_eq!(client.sent()[7], 4, "what is new comes last");
     assert_eq!(client.session.stats().resent, 3);
