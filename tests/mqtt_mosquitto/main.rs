@@ -183,6 +183,9 @@ fn the_will_is_published_when_the_connection_goes_and_not_after_a_disconnect() {
 }
 
 /// Traffic to itself at QoS 1 and 2, with connections that go in the middle of it.
+///
+/// Every connection lives until mosquitto has sent again what it has to. If it goes before, twice in
+/// a row, mosquitto 2.0 forgets that it owes a PUBREL, sends PUBLISH instead, and breaks QoS 2.
 #[test]
 fn nothing_is_lost_or_doubled_when_connections_go() {
     let Some(broker) = Mosquitto::start(UNBOUNDED) else { return };
@@ -196,6 +199,7 @@ fn nothing_is_lost_or_doubled_when_connections_go() {
                 client.drop_connection();
                 traffic(&mut client, &mut token, 10);
                 client.connect().unwrap();
+                client.subscribe(1_000_000 + round, "barrier", MqttQos::Zero, 2, false);
             }
         }
         let repetitions = everything_arrived(&mut client, token);
