@@ -128,7 +128,7 @@ fn v4() -> Settings {
 }
 
 fn v5() -> Settings {
-    Settings { version: Version::V5, ..Settings::default() }
+    Settings { version: Version::V5, clean_start: false, ..Settings::default() }
 }
 
 /// Packet id of a PUBLISH to topic "t".
@@ -185,7 +185,7 @@ fn a_refusal_of_the_broker_ends_the_request() {
         client.publish(2, MqttQos::Two).unwrap();
         let [high, low] = id(&client.sent());
         client.input(&[0x50, 3, high, low, reason]).unwrap();
-        assert_eq!(client.sent(), [], "no PUBREL after a PUBREC that refuses");
+        assert_eq!(client.sent(), [0_u8; 0], "no PUBREL after a PUBREC that refuses");
         let refused = [Event::Published(1, Err(refusal)), Event::Published(2, Err(refusal))];
         assert_eq!(client.events(), refused);
     }
@@ -199,7 +199,7 @@ fn an_unknown_pubrec_gets_its_pubrel_and_other_unknowns_nothing() {
         client.input(&[0x50, 2, 0, 9]).unwrap();
         assert_eq!(client.sent(), pubrel);
         client.input(&[0x40, 2, 0, 9, 0x70, 2, 0, 9]).unwrap();
-        assert_eq!(client.sent(), []);
+        assert_eq!(client.sent(), [0_u8; 0]);
         assert_eq!(client.session.stats().unexpected_acks, 3);
     }
 }
@@ -317,6 +317,51 @@ fn after_a_lost_session_everything_is_sent_as_new() {
     let [high, low] = id(&again);
     client.input(&[0x50, 2, high, low, 0x70, 2, high, low]).unwrap();
     assert_eq!(client.events(), [Event::Published(1, Ok(()))], "Received was reported before");
+}
+
+#[test]
+fn what_the_broker_hangs_up_on_is_given_up() {
+    let mut client = Client::connected(v4());
+    client.publish(1, MqttQos::One).unwrap();
+    client.publish(2, MqttQos::One).unwrap();
+    for connection in 1..=5 {
+        assert_eq!(client.sent().len(), if connection <= 2 { 16 } else { 8 }, "alone");
+        client.session.peer_closed();
+        client.reconnect(true);
+    }
+    assert!(!client.events().iter().any(|event| matches!(event, Event::Published(..))));
+    client.session.peer_closed();
+    client.close();
+    let given_up = [Event::Published(1, Err(Refusal::NotSupported)), Event::Disconnected];
+    assert_eq!(client.events(), given_up);
+    assert_eq!(client.session.stats().given_up, 1);
+    // With a sign of life in between nobody is suspected.
+    for _ in 0..20 {
+        client.connect(true).unwrap();
+        client.publish(3, MqttQos::One).unwrap();
+        let sent = client.sent();
+        let [high, low] = id(&sent[sent.len() - 8..]);
+        client.input(&[0x40, 2, high, low]).unwrap();
+        client.session.peer_closed();
+        client.close();
+    }
+    assert_eq!(client.session.stats().given_up, 1);
+}
+
+#[test]
+fn a_network_that_fails_is_not_the_fault_of_a_publication() {
+    let mut client = Client::connected(v4());
+    client.publish(1, MqttQos::One).unwrap();
+    for _ in 0..20 {
+        client.now = Time(client.now.0 + 60_000);
+        client.session.handle_timeout(client.now).unwrap();
+        client.now = Time(client.now.0 + 60_000);
+        client.session.handle_timeout(client.now).unwrap_err();
+        client.sent();
+        client.reconnect(true);
+        client.reconnect(true);
+    }
+    assert_eq!(client.session.stats().given_up, 0);
 }
 
 #[test]
@@ -439,7 +484,7 @@ fn acknowledgements_keep_the_order_of_the_messages_if_asked_to() {
     }
     client.acknowledge(deliveries[2]);
     client.acknowledge(deliveries[1]);
-    assert_eq!(client.sent(), []);
+    assert_eq!(client.sent(), [0_u8; 0]);
     client.acknowledge(deliveries[0]);
     assert_eq!(client.sent(), [0x40, 2, 0, 1, 0x40, 2, 0, 2, 0x40, 2, 0, 3]);
 }
@@ -454,7 +499,7 @@ fn an_acknowledgement_without_a_connection_answers_the_repetition() {
     client.close();
     client.acknowledge(one);
     client.acknowledge(two);
-    assert_eq!(client.sent(), []);
+    assert_eq!(client.sent(), [0_u8; 0]);
     client.connect(true).unwrap();
     client.events();
     client.input(b"\x3A\x06\0\x01t\0\x05x\x3C\x06\0\x01t\0\x06y").unwrap();
@@ -472,7 +517,7 @@ fn another_message_under_a_busy_packet_id_is_not_taken_for_a_repetition() {
     client.input(b"\x32\x06\0\x01t\0\x05z").unwrap();
     let new = client.delivery();
     client.acknowledge(old);
-    assert_eq!(client.sent(), [], "the old acknowledgement is not for the new message");
+    assert_eq!(client.sent(), [0_u8; 0], "the old acknowledgement is not for the new message");
     client.acknowledge(new);
     assert_eq!(client.sent(), [0x40, 2, 0, 5]);
 }
@@ -487,7 +532,7 @@ fn a_delivery_of_a_lost_session_is_not_acknowledged() {
     client.input(b"\x32\x06\0\x01t\0\x05x").unwrap();
     let new = client.delivery();
     client.acknowledge(old);
-    assert_eq!(client.sent(), []);
+    assert_eq!(client.sent(), [0_u8; 0]);
     client.acknowledge(new);
     assert_eq!(client.sent(), [0x40, 2, 0, 5]);
 }
@@ -631,41 +676,37 @@ fn requests_survive_a_change_of_version() {
 }
 
 #[test]
-fn a_clean_start_in_3_1_1_wipes_with_a_connection_of_its_own() {
-    let mut client = Client::new(Settings { clean_start: true, ..v4() });
-    client.publish(1, MqttQos::One).unwrap();
-    client.session.open(client.now);
-    assert_eq!(client.sent()[9] & 2, 2, "clean session");
-    let error = client.input(&[0x20, 2, 0, 0]).unwrap_err();
-    assert_eq!(error, ConnectionError::SessionDiscarded);
-    assert!(error.reopen_at_once());
-    assert_eq!(client.sent(), [0xE0, 0]);
-    client.close();
-    assert_eq!(client.events(), [], "this one does not count");
-    for _ in 0..2 {
-        client.session.open(client.now);
-        assert_eq!(client.sent()[9] & 2, 0);
-        client.input(&[0x20, 2, 0, 0]).unwrap();
-        assert!(client.session.is_connected());
+fn a_clean_start_wipes_with_a_connection_of_its_own() {
+    for (settings, connack) in [(v4(), &[0x20, 2, 0, 0][..]), (v5(), &[0x20, 3, 0, 0, 0])] {
+        let mut client = Client::new(Settings { clean_start: true, ..settings });
+        client.publish(1, MqttQos::One).unwrap();
+        for _ in 0..2 {
+            // Also after an attempt that failed.
+            client.close();
+            client.session.open(client.now);
+            assert_eq!(client.sent()[9] & 2, 2, "clean");
+        }
+        let error = client.input(connack).unwrap_err();
+        assert_eq!(error, ConnectionError::SessionDiscarded);
+        assert!(error.reopen_at_once());
+        assert_eq!(client.sent(), [0xE0, 0]);
         client.close();
+        assert_eq!(client.events(), [], "this one does not count");
+        for _ in 0..2 {
+            client.session.open(client.now);
+            assert_eq!(client.sent()[9] & 2, 0);
+            client.input(connack).unwrap();
+            assert!(client.session.is_connected());
+            client.close();
+        }
+        assert_eq!(client.session.stats().connects, 2);
     }
 }
 
 #[test]
-fn a_clean_start_in_5_happens_once() {
+fn a_session_that_should_be_gone_is_an_error() {
     let mut client = Client::new(Settings { clean_start: true, ..v5() });
-    for clean in [2, 2, 0, 0] {
-        client.session.open(client.now);
-        assert_eq!(client.sent()[9] & 2, clean);
-        if clean == 0 || client.session.stats().connects == 0 && client.now > Time(0) {
-            client.input(&[0x20, 3, 0, 0, 0]).unwrap();
-        }
-        client.now = Time(1);
-        client.close();
-    }
-    assert_eq!(client.session.stats().connects, 3);
-    let mut client = Client::new(Settings { clean_start: true, ..v5() });
-    assert!(client.connect(true).is_err(), "a session that should be gone");
+    assert!(matches!(client.connect(true), Err(ConnectionError::Protocol(_))));
 }
 
 #[test]
@@ -685,7 +726,7 @@ fn refused_connections_say_what_to_do() {
         client.sent();
         let error = client.input(connack).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
-        assert_eq!(client.sent(), [], "nothing is sent after a refusal");
+        assert_eq!(client.sent(), [0_u8; 0], "nothing is sent after a refusal");
         client.close();
         assert_eq!(client.events(), []);
     }
