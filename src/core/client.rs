@@ -259,8 +259,9 @@ impl Client {
         };
         consider(self.dialogue.as_ref().map(|dialogue| dialogue.deadline));
         if self.state == State::Active {
-            consider(self.outbound.as_ref().map(|outbound| outbound.deadline));
-            consider(self.paused_until);
+            // Nothing is repeated during a pause, whatever the client still says.
+            let pause = self.paused_until;
+            consider(pause.or(self.outbound.as_ref().map(|outbound| outbound.deadline)));
         }
         next
     }
