@@ -306,6 +306,11 @@ impl Gateway {
         }
     }
 
+    /// A QoS 0 publication was not taken by the session: the broker is away or does not read.
+    pub fn count_unsent(&mut self) {
+        self.drop_packet(Drop::BrokerAway);
+    }
+
     /// Counters and gauges.
     #[must_use]
     pub fn stats(&self) -> Stats {
