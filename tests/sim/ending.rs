@@ -96,7 +96,7 @@ impl World {
         self.at_rest()?;
         self.oracle.settled(perfect)?;
         let at_broker = self.broker.session().map(|session| session.subscriptions.as_slice());
-        self.oracle.subscriptions_match(at_broker.unwrap_or_default())
+        self.oracle.subscriptions_match(self.clock.now(), at_broker.unwrap_or_default())
     }
 
     /// Those with a will vanish, the others say goodbye. The wills come, and clean sessions leave
@@ -114,6 +114,6 @@ impl World {
             return Err("a sensor came back from its retirement".into());
         }
         let at_broker = self.broker.session().map(|session| session.subscriptions.as_slice());
-        self.oracle.subscriptions_match(at_broker.unwrap_or_default())
+        self.oracle.subscriptions_match(self.clock.now(), at_broker.unwrap_or_default())
     }
 }

@@ -27,11 +27,6 @@ impl Network {
         self.plan = RadioPlan { loss: 0, duplication: 0, mangling: 0, delay: (1, 20) };
     }
 
-    /// Longest time that a datagram stays on the air, milliseconds.
-    pub fn delay_max(&self) -> u64 {
-        self.plan.delay.1
-    }
-
     /// The copies of `bytes` that arrive, in no particular order.
     pub fn carry(&mut self, bytes: &[u8]) -> Vec<Arrival> {
         let copies = 1 + u64::from(self.rng.chance(self.plan.duplication));

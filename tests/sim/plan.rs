@@ -101,9 +101,10 @@ impl Plan {
             Level::V4 => &[Version::V311, Version::Auto],
             Level::V5 => &[Version::V5, Version::Auto],
         });
+        let crowd = *rng.pick(&[3, 8, 20]);
         Self {
             weather,
-            sensors: rng.between(1, *rng.pick(&[3, 8, 20])) as usize,
+            sensors: rng.between(1, crowd) as usize,
             duration: rng.between(60, 400) * 1_000,
             pace: rng.between(2, 12) * 1_000,
             radio,

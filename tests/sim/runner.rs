@@ -55,8 +55,8 @@ pub fn seeds(weather: Weather, count: u64) {
     });
     let mut failures = failures.into_inner().expect("no thread panics");
     failures.sort();
-    for (seed, error) in failures.iter().take(20) {
-        println!("{error}\n  {}", again(*seed, weather));
+    for (seed, error) in failures.iter().take(200) {
+        println!("{error}\n→ {}", again(*seed, weather));
     }
     let total = failures.len();
     assert!(total == 0, "{total} of {} seeds failed: {}", end - first, again(failures[0].0, weather));

@@ -67,7 +67,7 @@ pub fn publishable(rng: &mut Rng, sensors: usize) -> Topic {
             let sensor = rng.below(sensors as u64);
             Topic::new(&format!("dev/{sensor}/{}", rng.pick(&["cmd", "state"])))
         }
-        _ => Topic::new(rng.pick(&SHARED)),
+        _ => Topic::new(*rng.pick(&SHARED)),
     }
 }
 
@@ -77,8 +77,8 @@ pub fn subscribable(rng: &mut Rng, own: usize) -> Topic {
         0 => Topic::new("secret/#"),
         1 => Topic::new("#"),
         2..=5 => Topic::new(&format!("dev/{own}/{}", rng.pick(&["cmd", "#"]))),
-        6..=11 => Topic::new(rng.pick(&SHARED_FILTERS)),
-        _ => Topic::new(rng.pick(&SHARED)),
+        6..=11 => Topic::new(*rng.pick(&SHARED_FILTERS)),
+        _ => Topic::new(*rng.pick(&SHARED)),
     }
 }
 

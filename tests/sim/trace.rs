@@ -36,6 +36,7 @@ impl Trace {
         let line = format!("{:>9.3}  {}", now.0 as f64 / 1_000.0, text());
         if self.print {
             println!("{line}");
+            return;
         }
         if self.last.len() == KEPT {
             self.last.pop_front();

@@ -32,6 +32,18 @@ pub struct Sub {
     pub qos: u8,
     /// It was in force when a persistent session went away.
     pub kept: bool,
+    /// When the SUBACK left; what the broker distributed before need not come.
+    pub since: Time,
+}
+
+/// A SUBSCRIBE that brings the messages that are retained at that moment.
+#[derive(Clone, Debug)]
+pub struct Right {
+    pub filter: String,
+    /// The gateway has asked the broker since.
+    pub asked: bool,
+    /// When the broker answered: what is retained later does not come because of it.
+    pub settled: Option<Time>,
 }
 
 /// A SUBSCRIBE or UNSUBSCRIBE by message id.
@@ -106,8 +118,10 @@ pub struct Contract {
     pub down: BTreeMap<u16, Exchange>,
     pub will: Option<MsgNo>,
     pub new_will: Option<MsgNo>,
-    /// Times at which a SUBACK gave a right to retained messages, by filter.
-    pub retained_rights: Vec<(String, Option<Time>)>,
+    /// What entitles it to retained messages.
+    pub retained_rights: Vec<Right>,
+    /// Retained messages sent in this session.
+    pub retained_sent: BTreeMap<MsgNo, u32>,
     /// Last message sent, by topic and QoS: its place in the order of the broker.
     pub order: BTreeMap<(String, u8), u64>,
 }
@@ -141,6 +155,7 @@ impl Contract {
             will: None,
             new_will: None,
             retained_rights: Vec::new(),
+            retained_sent: BTreeMap::new(),
             order: BTreeMap::new(),
         }
     }
@@ -156,10 +171,22 @@ impl Contract {
         hits.map(|(_, sub)| sub.qos).max()
     }
 
-    /// Highest QoS of the subscriptions that certainly cover `topic`.
-    pub fn must_qos(&self, topic: &str) -> Option<u8> {
-        let hits = self.subs.iter().filter(|(filter, sub)| sub.must && matches(filter, topic));
+    /// Highest QoS of the subscriptions that certainly cover a message that the broker distributed
+    /// at `distributed`.
+    pub fn must_qos(&self, topic: &str, distributed: Time) -> Option<u8> {
+        let subs = self.subs.iter().filter(|(_, sub)| sub.must && sub.since <= distributed);
+        let hits = subs.filter(|(filter, _)| matches(filter, topic));
         hits.map(|(_, sub)| sub.qos).max()
+    }
+
+    /// Whether a copy of a message that is for these subscriptions (or for nobody knows which) is
+    /// the one that this sensor gets. With several that could be it, nobody can say.
+    pub fn waits_for(&self, filters: &[String], topic: &str) -> bool {
+        let mut covering = self.subs.iter().filter(|(filter, sub)| sub.may && matches(filter, topic));
+        match (covering.next(), covering.next()) {
+            (Some((only, _)), None) => filters.is_empty() || filters.contains(only),
+            _ => filters.is_empty(),
+        }
     }
 
     /// Transactions of the gateway that await an answer.

@@ -7,6 +7,7 @@ use mqtt_sn_gateway::codec::{Publish, PublishTopic, ReturnCode};
 use mqtt_sn_gateway::time::Time;
 
 use super::contract::{Exchange, Link};
+use super::upstream::Fed;
 use super::{Oracle, Verdict, level};
 use crate::ledger::MsgNo;
 use crate::topics::predefined;
@@ -17,6 +18,7 @@ use crate::wire;
 pub struct Descent {
     /// Publications at the broker: how often subscribers may get it.
     pub publications: u32,
+    distributed_at: Time,
     /// Place in the order in which the broker sent messages.
     first_feed: u64,
     feeds: u32,
@@ -49,6 +51,7 @@ impl Oracle {
         let retain = self.ledger.get(message).retain;
         let descent = self.descents.entry(message).or_default();
         descent.publications += 1;
+        descent.distributed_at = now;
         if retain {
             descent.retained_at = Some(now);
         }
@@ -100,7 +103,10 @@ impl Oracle {
             None => None,
         };
         if publish.qos > 0 {
-            self.upstream.down.insert(publish.id, message);
+            let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
+            let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
+            let filters = names.map(str::to_owned).collect();
+            self.upstream.down.insert(publish.id, Fed { message, filters, retain: publish.retain });
         }
         let Some(message) = message else { return };
         let topic = self.ledger.get(message).topic.name.clone();
@@ -119,7 +125,7 @@ impl Oracle {
                 let due = seen.entry(sensor).or_default();
                 *due = (*due).max(qos.min(publish.qos));
             }
-            let (false, Some(qos)) = (publish.retain, contract.must_qos(&topic)) else { continue };
+            let (false, Some(qos)) = (publish.retain, contract.must_qos(&topic, descent.distributed_at)) else { continue };
             if !contract.living(now) {
                 continue;
             }
@@ -132,11 +138,19 @@ impl Oracle {
     }
 
     /// The gateway acknowledges a message to the broker.
-    pub(super) fn released_upstream(&mut self, now: Time, message: MsgNo) -> Verdict {
+    pub(super) fn released_upstream(&mut self, now: Time, id: u16, fed: &Fed) -> Verdict {
+        let Some(message) = fed.message.filter(|_| !fed.retain) else { return Ok(()) };
         let Some(descent) = self.descents.get(&message) else { return Ok(()) };
+        let mut others = self.upstream.down.iter().filter(|(other, _)| **other != id);
+        if self.blurred_copies && others.any(|(_, other)| other.message == fed.message) {
+            // Another copy is still held back.
+            return Ok(());
+        }
+        let topic = &self.ledger.get(message).topic.name;
         let waiting = descent.expected.iter().filter(|(_, acked)| !**acked);
         for (sensor, _) in waiting {
-            if self.contracts[*sensor].living(now) {
+            let contract = &self.contracts[*sensor];
+            if contract.living(now) && contract.waits_for(&fed.filters, topic) {
                 return Err(format!(
                     "message {message} is acknowledged to the broker before sensor {sensor} did"
                 ));
@@ -230,15 +244,17 @@ impl Oracle {
         let (live, kept) = descent.sent.entry(sensor).or_default();
         if retain {
             *kept += 1;
-            // A right counts if the SUBACK came after the message was retained.
+            let times = contract.retained_sent.entry(message).or_default();
+            *times += 1;
+            // A right counts if the broker was asked after the message was retained.
             let since = descent.retained_at.unwrap_or_default();
             let rights = contract.retained_rights.iter();
-            let covering = rights.filter(|(filter, _)| wire::matches(filter, topic));
-            let rights = covering.filter(|(_, at)| at.is_none_or(|at| at >= since)).count();
+            let covering = rights.filter(|right| wire::matches(&right.filter, topic));
+            let rights = covering.filter(|right| right.settled.is_none_or(|at| at >= since)).count();
             let again = contract.connects - connects;
-            if *kept > rights as u32 + again {
+            if *times > rights as u32 + again {
                 return Err(format!(
-                    "retained message {message} for the {kept}th time, subscribed {rights} times"
+                    "retained message {message} for the {times}th time, subscribed {rights} times"
                 ));
             }
             return Ok(());

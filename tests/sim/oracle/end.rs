@@ -2,7 +2,6 @@
 
 use mqtt_sn_gateway::time::Time;
 
-use super::contract::Link;
 use super::{Oracle, Verdict};
 use crate::broker::Subscription;
 use crate::ledger::{MsgNo, Origin};
@@ -48,10 +47,10 @@ impl Oracle {
             let app = self.ledger.get(*message);
             let forbidden = app.topic.name.starts_with(FORBIDDEN);
             let strict = self.strict && app.qos <= 0 && !forbidden;
-            if strict && ascent.accepted != ascent.copies {
+            if strict && ascent.accepted < ascent.due {
                 return Err(format!(
                     "message {message} at QoS {} arrived {} times and went up {} times",
-                    app.qos, ascent.copies, ascent.accepted
+                    app.qos, ascent.due, ascent.accepted
                 ));
             }
         }
@@ -80,8 +79,8 @@ impl Oracle {
     ///
     /// # Errors
     /// The difference.
-    pub fn subscriptions_match(&self, at_broker: &[Subscription]) -> Verdict {
-        for contract in &self.contracts {
+    pub fn subscriptions_match(&self, now: Time, at_broker: &[Subscription]) -> Verdict {
+        for contract in self.contracts.iter().filter(|contract| contract.living(now)) {
             for (filter, sub) in contract.subs.iter().filter(|(_, sub)| sub.must) {
                 let wire = format!("{}{filter}", self.prefix);
                 if !at_broker.iter().any(|other| other.filter == wire && other.qos >= sub.qos) {
@@ -95,7 +94,7 @@ impl Oracle {
         for other in at_broker {
             let wanted = self.contracts.iter().any(|contract| {
                 let mut filters = contract.subs.iter().filter(|(_, sub)| sub.may || sub.kept);
-                let kept = contract.link != Link::Down || !contract.clean;
+                let kept = contract.living(now) || !contract.clean;
                 kept && filters.any(|(filter, _)| format!("{}{filter}", self.prefix) == other.filter)
             });
             if !wanted {

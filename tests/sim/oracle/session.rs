@@ -5,7 +5,7 @@ use std::time::Duration;
 use mqtt_sn_gateway::codec::{Connect, Qos, ReturnCode, Subscribe, SubscribeTopic};
 use mqtt_sn_gateway::time::Time;
 
-use super::contract::{ConnectSeen, Link, Sub, SubRequest};
+use super::contract::{ConnectSeen, Link, Right, Sub, SubRequest};
 use super::{Oracle, Verdict, level};
 use crate::topics::{Form, predefined};
 use crate::wire::matches;
@@ -109,9 +109,14 @@ impl Oracle {
             if sure {
                 contract.subs.clear();
                 contract.retained_rights.clear();
+                contract.retained_sent.clear();
             }
             contract.order.clear();
         } else {
+            if contract.clean {
+                // Whether a clean session outlives its connection is not said.
+                contract.forget_ids(false);
+            }
             for sub in contract.subs.values_mut().filter(|sub| sub.kept) {
                 sub.must = true;
                 sub.kept = false;
@@ -208,7 +213,8 @@ impl Oracle {
                 sub.may = true;
                 sub.qos = sub.qos.max(qos);
                 if !known {
-                    contract.retained_rights.push((filter.clone(), None));
+                    let right = Right { filter: filter.clone(), asked: false, settled: None };
+                    contract.retained_rights.push(right);
                     self.new_subscriptions.push((sensor, filter.clone()));
                 }
             }
@@ -268,15 +274,12 @@ impl Oracle {
         if !first {
             return Ok(());
         }
-        let right = contract.retained_rights.iter_mut().find(|(of, at)| of == filter && at.is_none());
-        if let Some((_, at)) = right {
-            *at = Some(now);
-        }
         let sub = contract.subs.entry(filter.clone()).or_default();
         if request.disturbed {
             sub.qos = sub.qos.max(qos);
         } else {
-            *sub = Sub { may: true, must: contract.link == Link::Up, qos, kept: false };
+            let must = contract.link == Link::Up;
+            *sub = Sub { may: true, must, qos, kept: false, since: now };
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mqtt_sn_gateway::codec::{Publish, ReturnCode};
 
+use super::contract::Link;
 use super::{Oracle, Verdict, level};
 use crate::broker::Accepted;
 use crate::ledger::{MsgNo, Origin};
@@ -24,8 +25,8 @@ pub struct Ascent {
     fresh: u32,
     /// The broker owns it (PUBACK or PUBREC reached the gateway).
     pub owned: bool,
-    /// The broker took it from a connected sensor at QoS 0; for calm days.
-    pub from_connected: u32,
+    /// Copies that came from a connected sensor while the broker was there; for calm days.
+    pub due: u32,
 }
 
 impl Oracle {
@@ -45,6 +46,7 @@ impl Oracle {
             .entry(message)
             .or_insert_with(|| Ascent { losses_before: losses, ..Ascent::default() });
         ascent.copies += 1;
+        ascent.due += u32::from(self.upstream.connected && contract.link == Link::Up);
         ascent.attempts.insert((epoch, publish.msg_id));
         if level(publish.qos) > 0 {
             contract.up.insert(publish.msg_id, (message, contract.sure_epoch));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mqtt_sn_gateway::time::Time;
 
+use super::contract::Right;
 use super::{Oracle, Verdict};
 use crate::ledger::MsgNo;
 use crate::wire::{Ack, Packet, Publish};
@@ -19,13 +20,24 @@ pub struct Upstream {
     /// SUBSCRIBEs by packet id.
     asking: BTreeMap<u16, Vec<(String, u8)>>,
     /// Publications of the broker by packet id.
-    pub down: BTreeMap<u16, Option<MsgNo>>,
+    pub down: BTreeMap<u16, Fed>,
+    /// Filters by subscription identifier (MQTT 5).
+    pub filters: BTreeMap<u32, String>,
     /// Filters that the broker ever granted, with the highest QoS.
     granted: BTreeMap<String, u8>,
     /// Sessions that the broker forgot.
     pub losses: u32,
     /// Messages from the broker so far.
     pub feeds: u64,
+}
+
+/// A QoS 1 or 2 PUBLISH of the broker that the gateway has not acknowledged.
+#[derive(Clone, Debug)]
+pub struct Fed {
+    pub message: Option<MsgNo>,
+    /// The subscriptions that this copy is for, where the broker says so.
+    pub filters: Vec<String>,
+    pub retain: bool,
 }
 
 impl Upstream {
@@ -56,9 +68,15 @@ impl Oracle {
     pub fn to_broker(&mut self, now: Time, packet: &Packet) -> Verdict {
         match packet {
             Packet::Publish(publish) => self.published_upstream(now, publish),
-            Packet::Subscribe { id, filters, .. } => {
+            Packet::Subscribe { id, filters, sub_id } => {
+                if let (Some(sub_id), Some((filter, _))) = (sub_id, filters.first()) {
+                    self.upstream.filters.insert(*sub_id, filter.clone());
+                }
                 if self.upstream.up.contains_key(id) {
                     return Err(format!("packet id {id} of SUBSCRIBE is in use"));
+                }
+                for (filter, _) in filters {
+                    self.rights(filter, |right| right.asked = true);
                 }
                 let asked = filters.iter().map(|(filter, options)| (filter.clone(), options & 3));
                 self.upstream.asking.insert(*id, asked.collect());
@@ -66,10 +84,9 @@ impl Oracle {
             }
             Packet::Ack { kind: Ack::PubAck | Ack::PubRec, id, .. } => {
                 let down = &mut self.upstream.down;
-                let message = if packet_ends(packet) { down.remove(id) } else { down.get(id).copied() };
-                match message {
-                    Some(Some(message)) => self.released_upstream(now, message),
-                    Some(None) => Ok(()),
+                let fed = if packet_ends(packet) { down.remove(id) } else { down.get(id).cloned() };
+                match fed {
+                    Some(fed) => self.released_upstream(now, *id, &fed),
                     None => Err(format!("acknowledges packet id {id}, which it never got")),
                 }
             }
@@ -78,6 +95,14 @@ impl Oracle {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Everybody's rights to what is retained under a filter as the broker knows it.
+    fn rights(&mut self, filter: &str, change: impl Fn(&mut Right)) {
+        let Some(name) = filter.strip_prefix(self.prefix) else { return };
+        for contract in &mut self.contracts {
+            contract.retained_rights.iter_mut().filter(|right| right.filter == name).for_each(&change);
         }
     }
 
@@ -135,6 +160,12 @@ impl Oracle {
             Packet::SubAck { id, codes } => {
                 let asked = upstream.asking.remove(id).unwrap_or_default();
                 for ((filter, _), code) in asked.into_iter().zip(codes) {
+                    self.rights(&filter, |right| {
+                        if right.asked {
+                            right.settled.get_or_insert(now);
+                        }
+                    });
+                    let upstream = &mut self.upstream;
                     if *code <= 2 {
                         let granted = upstream.granted.entry(filter).or_default();
                         *granted = (*granted).max(*code);

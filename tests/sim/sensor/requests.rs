@@ -80,8 +80,8 @@ impl Sensor {
     /// Retransmits what is due; gives up after N_retry.
     pub(super) fn retransmit(&mut self, io: &mut Io<'_>) {
         let mut pending = std::mem::take(&mut self.pending);
-        let mut exhausted = None;
-        for one in pending.iter_mut().filter(|one| one.due <= io.now) {
+        let (now, mut exhausted) = (io.now, None);
+        for one in pending.iter_mut().filter(|one| one.due <= now) {
             match one.left.checked_sub(1) {
                 Some(left) => {
                     one.left = left;
