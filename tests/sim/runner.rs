@@ -26,7 +26,7 @@ pub fn live(seed: u64, weather: Weather, tamper: Box<dyn Tamper>) -> Verdict {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(seed, weather, tamper);
         let verdict = world.live();
-        verdict.map_err(|error| format!("{}{error}", world.tail()))
+        verdict.map_err(|error| format!("{}{error} [at {}]", world.tail(), world.now()))
     }));
     lived.unwrap_or_else(|_| Err("panicked".into()))
 }

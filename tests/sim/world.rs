@@ -135,6 +135,11 @@ impl World {
         self.trace.line(self.clock.now(), || format!("{plan:?}"));
     }
 
+    /// The present in seconds, for reports.
+    pub fn now(&self) -> f64 {
+        self.clock.now().0 as f64 / 1_000.0
+    }
+
     /// The last lines of the trace.
     pub fn tail(&self) -> String {
         self.trace.tail()

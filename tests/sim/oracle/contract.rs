@@ -6,7 +6,7 @@ use std::time::Duration;
 use mqtt_sn_gateway::codec::ReturnCode;
 use mqtt_sn_gateway::time::Time;
 
-use super::{GATEWAY_RETRIES, Verdict};
+use super::{GATEWAY_RETRIES, SLACK, Verdict};
 use crate::ledger::MsgNo;
 use crate::wire::matches;
 
@@ -96,6 +96,8 @@ pub struct Contract {
     /// The gateway may have given it up.
     pub doubtful: bool,
     pub clean: bool,
+    /// A CONNECT with CleanSession came since the last CONNACK.
+    pub wiped: bool,
     /// CONNECTs so far.
     pub connects: u32,
     /// CONNECTs with CleanSession so far, counting possible repetitions.
@@ -116,6 +118,8 @@ pub struct Contract {
     /// Publications of the sensor by message id, with the epoch.
     pub up: BTreeMap<u16, (MsgNo, u32)>,
     pub down: BTreeMap<u16, Exchange>,
+    /// It is known which exchanges are open; a CONNECT that may be a repetition blurs that.
+    pub counts_exchanges: bool,
     pub will: Option<MsgNo>,
     pub new_will: Option<MsgNo>,
     /// What entitles it to retained messages.
@@ -140,6 +144,7 @@ impl Contract {
             last_heard: Time(0),
             doubtful: false,
             clean: true,
+            wiped: false,
             connects: 0,
             epoch: 0,
             sure_epoch: 0,
@@ -152,6 +157,7 @@ impl Contract {
             offered: None,
             up: BTreeMap::new(),
             down: BTreeMap::new(),
+            counts_exchanges: true,
             will: None,
             new_will: None,
             retained_rights: Vec::new(),
@@ -163,6 +169,12 @@ impl Contract {
     /// Certainly connected and in touch.
     pub fn living(&self, now: Time) -> bool {
         self.link == Link::Up && !self.doubtful && now.since(self.last_heard) < self.keep_alive
+    }
+
+    /// Not connected, or silent for so long that the gateway must know.
+    pub fn surely_gone(&self, now: Time) -> bool {
+        let patience = self.keep_alive * 3 / 2 + SLACK;
+        self.link == Link::Down || now.since(self.last_heard) >= patience
     }
 
     /// Highest QoS of the subscriptions that may cover `topic`.
@@ -177,6 +189,12 @@ impl Contract {
         let subs = self.subs.iter().filter(|(_, sub)| sub.must && sub.since <= distributed);
         let hits = subs.filter(|(filter, _)| matches(filter, topic));
         hits.map(|(_, sub)| sub.qos).max()
+    }
+
+    /// The subscriptions that may cover `topic`, for reports.
+    pub fn covering(&self, topic: &str) -> Vec<(&String, &Sub)> {
+        let covering = self.subs.iter().filter(|(filter, sub)| sub.may && matches(filter, topic));
+        covering.collect()
     }
 
     /// Whether a copy of a message that is for these subscriptions (or for nobody knows which) is
@@ -256,7 +274,8 @@ impl Contract {
             offered => {
                 let replaced = offered.replace((msg_id, id, 1));
                 let publishing = self.down.values().any(|exchange| exchange.open);
-                if (replaced.is_some() || publishing) && self.living(now) {
+                let second = replaced.is_some() || publishing;
+                if second && self.counts_exchanges && self.living(now) {
                     return Err("a second exchange at once".into());
                 }
             }

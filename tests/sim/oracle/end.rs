@@ -12,9 +12,10 @@ impl Oracle {
     /// Sensors that still wait for a message that they must get.
     pub fn waiting(&self) -> Vec<(MsgNo, usize)> {
         let all = self.descents.iter().flat_map(|(message, descent)| {
-            descent.expected.iter().map(move |(sensor, acked)| (*message, *sensor, *acked))
+            let waiting = descent.expected.iter().filter(|(_, expected)| !expected.acked);
+            waiting.map(move |(sensor, _)| (*message, *sensor))
         });
-        all.filter(|(_, _, acked)| !acked).map(|(message, sensor, _)| (message, sensor)).collect()
+        all.collect()
     }
 
     /// Nothing is owed any more. Messages from number `perfect` on were made after the world was
@@ -25,7 +26,8 @@ impl Oracle {
     pub fn settled(&self, perfect: MsgNo) -> Verdict {
         if let Some((message, sensor)) = self.waiting().first() {
             let app = self.ledger.get(*message);
-            return Err(format!("sensor {sensor} never got message {message}: {app:?}"));
+            let subs = self.contracts[*sensor].covering(&app.topic.name);
+            return Err(format!("sensor {sensor} never got message {message}: {app:?}: {subs:?}"));
         }
         for (message, descent) in &self.descents {
             let strict = self.strict || *message >= perfect;
@@ -36,7 +38,7 @@ impl Oracle {
             }
             let owed = descent.retained_due.iter();
             let mut owed = owed.filter(|(sensor, (_, before))| sent(**sensor).1 <= *before);
-            if let Some((sensor, (filter, _))) = owed.next() {
+            if let (false, Some((sensor, (filter, _)))) = (self.skips("retained"), owed.next()) {
                 return Err(format!(
                     "retained message {message} was not sent to sensor {sensor}, which subscribed \
                      to {filter:?}"
@@ -94,7 +96,7 @@ impl Oracle {
         for other in at_broker {
             let wanted = self.contracts.iter().any(|contract| {
                 let mut filters = contract.subs.iter().filter(|(_, sub)| sub.may || sub.kept);
-                let kept = contract.living(now) || !contract.clean;
+                let kept = !contract.surely_gone(now) || !contract.clean;
                 kept && filters.any(|(filter, _)| format!("{}{filter}", self.prefix) == other.filter)
             });
             if !wanted {

@@ -58,17 +58,20 @@ impl Oracle {
         for request in contract.requests.values_mut() {
             request.disturbed = true;
         }
+        // The order of what was sent but not acknowledged begins anew.
+        contract.order.clear();
         if connect.clean_session {
             contract.epoch += 1;
             contract.sure_epoch += u32::from(!repetition);
+            contract.wiped = true;
+        }
+        // A clean session may have ended in silence before this CONNECT.
+        if connect.clean_session || contract.clean {
             for sub in contract.subs.values_mut() {
                 sub.must = false;
                 sub.kept = false;
             }
             self.cancel_expectations(sensor, |_| true);
-        } else {
-            // The order of what was sent but not acknowledged begins anew.
-            contract.order.clear();
         }
     }
 
@@ -103,6 +106,8 @@ impl Oracle {
         }
         contract.link = Link::Up;
         contract.doubtful = false;
+        let wiped = std::mem::take(&mut contract.wiped);
+        contract.counts_exchanges = connect.surely_new || !was_up;
         if connect.clean {
             let sure = connect.surely_new || !was_up;
             contract.forget_ids(sure);
@@ -111,10 +116,10 @@ impl Oracle {
                 contract.retained_rights.clear();
                 contract.retained_sent.clear();
             }
-            contract.order.clear();
         } else {
-            if contract.clean {
-                // Whether a clean session outlives its connection is not said.
+            if contract.clean || wiped {
+                // Whether a clean session outlives its connection is not said; and a CONNECT that
+                // came to nothing may have ended the one before.
                 contract.forget_ids(false);
             }
             for sub in contract.subs.values_mut().filter(|sub| sub.kept) {

@@ -1,16 +1,11 @@
 //! Wills: published when a sensor is lost, once, and never otherwise.
 
-use std::time::Duration;
-
 use mqtt_sn_gateway::time::Time;
 
 use super::contract::Link;
-use super::{Oracle, Verdict};
+use super::{Oracle, SLACK, Verdict};
 use crate::ledger::{MsgNo, Origin};
 use crate::wire::Publish;
-
-/// Silence beyond 1.5 × keep-alive plus this must have made the gateway act.
-const SLACK: Duration = Duration::from_secs(10);
 
 /// A will that a sensor left with the gateway.
 #[derive(Debug)]
