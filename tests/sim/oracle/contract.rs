@@ -252,6 +252,7 @@ impl Contract {
     pub fn resolve(&self, id: u16) -> Result<String, String> {
         match (self.ids.get(&id), self.old_ids.get(&id)) {
             (Some((name, true)), _) | (None, Some(name)) => Ok(name.clone()),
+            (Some((name, false)), Some(old)) if name == old => Ok(name.clone()),
             (Some((name, false)), _) => {
                 Err(format!("topic id {id} ({name:?}) was not acknowledged by the sensor yet"))
             }
@@ -288,10 +289,10 @@ impl Contract {
     pub fn register_answered(&mut self, id: u16, msg_id: u16, code: ReturnCode) {
         if self.offered.is_some_and(|(offered, of, _)| offered == msg_id && of == id) {
             self.offered = None;
-            if code == ReturnCode::ACCEPTED {
-                if let Some((_, known)) = self.ids.get_mut(&id) {
-                    *known = true;
-                }
+        }
+        if code == ReturnCode::ACCEPTED {
+            if let Some((_, known)) = self.ids.get_mut(&id) {
+                *known = true;
             }
         }
     }

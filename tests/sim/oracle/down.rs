@@ -226,7 +226,7 @@ impl Oracle {
                 contract.tire();
                 return Ok(false);
             }
-            if exchange.open {
+            if exchange.open && contract.counts_exchanges {
                 return Err(format!("message id {} is still in use", publish.msg_id));
             }
         }
@@ -306,9 +306,9 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         match contract.down.get_mut(&msg_id) {
             Some(exchange) if exchange.qos == 2 && exchange.acked => {
-                if exchange.open {
-                    exchange.sends += 1;
-                }
+                // Also one that was begun before the sensor went away and came back.
+                exchange.open |= contract.link == Link::Up;
+                exchange.sends += 1;
                 contract.tire();
                 Ok(())
             }
