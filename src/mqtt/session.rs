@@ -1,18 +1,20 @@
 //! The connection as a whole: CONNECT and CONNACK, requests in, packets in, time.
 
+mod packets;
+
 use bytes::{Buf, BytesMut};
 
 use super::error::ConnectionError;
 use super::fallback::Fallback;
-use super::incoming::{Incoming, Verdict};
+use super::incoming::Incoming;
 use super::keep_alive::{Due, KeepAlive};
 use super::limits::Limits;
 use super::outgoing::{Bounds, Outgoing, Publication, Wire};
 use super::packet_ids::{Exchange, PacketIds};
-use super::settings::Settings;
+use super::settings::{Settings, Version};
 use super::stats::Stats;
-use super::wire::{self, Header, Malformed, Protocol, Reader, kind};
-use super::{backoff, reasons, replies, wire_v4, wire_v5};
+use super::wire::{self, Protocol};
+use super::{backoff, reasons, wire_v4, wire_v5};
 use crate::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
 use crate::time::Time;
 
@@ -34,6 +36,8 @@ pub struct Session {
     state: State,
     /// The clean start that the settings ask for is behind us.
     started: bool,
+    /// The broker kept the session over from the connection before.
+    resumed: bool,
     limits: Limits,
     output: BytesMut,
     keep_alive: KeepAlive,
@@ -41,6 +45,7 @@ pub struct Session {
     subscribing: usize,
     outgoing: Outgoing,
     incoming: Incoming,
+    peer_closed: bool,
     /// Octets of an oversized message that are still to be thrown away.
     skip: usize,
     subscription_ids: Vec<u32>,
@@ -59,8 +64,10 @@ enum State {
     },
     Connected,
     /// DISCONNECT is queued or the broker is at fault: what it sends does not matter any more.
+    /// `hung_up`: it was the broker that ended the connection.
     Closing {
         was_connected: bool,
+        hung_up: bool,
     },
 }
 
@@ -82,6 +89,7 @@ impl Session {
             protocol: fallback.protocol(),
             state: State::Closed,
             started: !settings.clean_start,
+            resumed: false,
             limits: Limits::default(),
             output: BytesMut::new(),
             keep_alive: KeepAlive::new(settings.keep_alive, Time(0)),
@@ -89,6 +97,7 @@ impl Session {
             subscribing: 0,
             outgoing: Outgoing::new(bounds),
             incoming: Incoming::new(settings.acknowledge_in_order),
+            peer_closed: false,
             skip: 0,
             subscription_ids: Vec::new(),
             stats: Stats::default(),
@@ -100,15 +109,16 @@ impl Session {
     pub fn open(&mut self, now: Time) {
         self.output.clear();
         self.skip = 0;
+        self.peer_closed = false;
         self.protocol = self.fallback.protocol();
-        let fresh = !self.started;
+        // A session that begins clean ends with its connection in 3.1.1, and some brokers do not
+        // keep it over a restart of theirs in 5 (mosquitto 2.0). So one connection discards the old
+        // session and the next one begins the new.
+        let wipe = !self.started;
         match self.protocol {
-            Protocol::V4 => wire_v4::put_connect(&mut self.output, &self.settings, fresh),
-            Protocol::V5 => wire_v5::put_connect(&mut self.output, &self.settings, fresh),
+            Protocol::V4 => wire_v4::put_connect(&mut self.output, &self.settings, wipe),
+            Protocol::V5 => wire_v5::put_connect(&mut self.output, &self.settings, wipe),
         }
-        // In 3.1.1 a session that begins clean also ends with its connection. So one connection
-        // discards the old session and the next one begins the new.
-        let wipe = fresh && self.protocol == Protocol::V4;
         self.state = State::Connecting { since: now, wipe };
     }
 
@@ -137,20 +147,29 @@ impl Session {
         result.inspect_err(|error| self.fail(error))
     }
 
+    /// The broker closed the stream: end of file, or reset by peer. To be called before
+    /// [`Self::closed`] where that is known. A publication that makes a broker hang up again and
+    /// again is then refused; a network that fails is no reason.
+    pub fn peer_closed(&mut self) {
+        self.peer_closed = true;
+    }
+
     /// The stream is gone, whoever closed it, or it could not be opened.
     pub fn closed(&mut self, _now: Time, events: Events<'_>) {
         let state = std::mem::replace(&mut self.state, State::Closed);
+        let peer_closed = std::mem::take(&mut self.peer_closed) && state == State::Connected;
         self.output = BytesMut::new();
         self.skip = 0;
         match state {
-            State::Closed | State::Closing { was_connected: false } => {}
+            State::Closed | State::Closing { was_connected: false, .. } => {}
             State::Connecting { .. } => self.fallback.no_connack(),
-            State::Connected | State::Closing { was_connected: true } => {
+            State::Connected | State::Closing { was_connected: true, .. } => {
+                let hung_up = peer_closed || matches!(state, State::Closing { hung_up: true, .. });
                 self.fallback.connection_lost();
                 self.stats.disconnects += 1;
                 self.ids.forget_subscriptions();
                 self.subscribing = 0;
-                self.outgoing.connection_lost();
+                self.outgoing.connection_lost(hung_up, &mut self.ids, &mut self.stats, events);
                 self.incoming.connection_lost();
                 events(UpstreamEvent::Disconnected);
             }
@@ -182,7 +201,7 @@ impl Session {
             _ => Ok(()),
         };
         if let (Err(_), State::Connected) = (&result, self.state) {
-            self.state = State::Closing { was_connected: true };
+            self.state = State::Closing { was_connected: true, hung_up: false };
         }
         result
     }
@@ -296,7 +315,7 @@ impl Session {
             wire::put_disconnect(&mut self.output, self.protocol, 0);
         }
         if self.state != State::Closed {
-            self.state = State::Closing { was_connected };
+            self.state = State::Closing { was_connected, hung_up: false };
         }
     }
 
@@ -309,6 +328,17 @@ impl Session {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.state == State::Connected
+    }
+
+    /// The version that is spoken, and whether the broker had kept the session; `None` unless it
+    /// has accepted the connection.
+    #[must_use]
+    pub fn accepted(&self) -> Option<(Version, bool)> {
+        let version = match self.protocol {
+            Protocol::V4 => Version::V311,
+            Protocol::V5 => Version::V5,
+        };
+        self.is_connected().then_some((version, self.resumed))
     }
 
     /// Counters and gauges.
@@ -371,6 +401,7 @@ impl Session {
         Ok(id)
     }
 
+<<<<<<< HEAD
     /// Works through whole packets; returns how many octets are done with.
     fn packets(
         &mut self,
@@ -406,6 +437,8 @@ impl Session {
             return Ok(input.len());
         }
         let Some(header) = wire::header(input)? else { return Ok(0) };
+        // Before the packet is complete: whatever is no MQTT would keep us waiting for its end.
+        self.check_first_octet(header)?;
         let limit = self.settings.max_packet_in as usize;
         if header.length() > limit {
             return self.oversized(header, input);
@@ -416,25 +449,40 @@ impl Session {
             return Err(ConnectionError::Stalled(waiting));
         }
         match self.state {
-            State::Connecting { wipe, .. } => self.first_packet(now, header, body, wipe, events)?,
+            State::Connecting { wipe, .. } => self.first_packet(now, body, wipe, events)?,
             State::Connected => self.next_packet(header, body, events)?,
             State::Closed | State::Closing { .. } => {}
         }
         Ok(header.length())
     }
 
-    /// CONNACK (MQTT 3.1.1 §3.2); nothing else may come first.
+    /// Type and flags (MQTT 3.1.1 §2.2.2); nothing but CONNACK may come first.
+    fn check_first_octet(&self, header: Header) -> Result<(), Malformed> {
+        let connecting = matches!(self.state, State::Connecting { .. });
+        let flags = match header.kind() {
+            kind::CONNACK if !connecting => return Err(Malformed("a second CONNACK")),
+            kind if connecting && kind != kind::CONNACK => {
+                return Err(Malformed("its first packet is not a CONNACK"));
+            }
+            kind::PUBLISH => header.flags(),
+            kind::PUBREL => 2,
+            _ => 0,
+        };
+        if header.flags() == flags {
+            Ok(())
+        } else {
+            Err(Malformed("a packet with the wrong flags"))
+        }
+    }
+
+    /// CONNACK (MQTT 3.1.1 §3.2).
     fn first_packet(
         &mut self,
         now: Time,
-        header: Header,
         body: &[u8],
         wipe: bool,
         events: Events<'_>,
     ) -> Result<(), ConnectionError> {
-        if header.first != kind::CONNACK << 4 {
-            return Err(Malformed("its first packet is not a CONNACK").into());
-        }
         let connack = replies::connack(self.protocol, body).map_err(|error| {
             // The broker has answered: a hang-up is not the reason for what comes next.
             self.state = State::Closing { was_connected: false };
@@ -461,6 +509,7 @@ impl Session {
             .map(|seconds| std::time::Duration::from_secs(u64::from(seconds)));
         self.keep_alive = KeepAlive::new(interval.unwrap_or(self.settings.keep_alive), now);
         self.state = State::Connected;
+        self.resumed = connack.session_present;
         self.stats.connects += 1;
         if !connack.session_present {
             self.stats.sessions_lost += 1;
@@ -483,14 +532,6 @@ impl Session {
         body: &[u8],
         events: Events<'_>,
     ) -> Result<(), ConnectionError> {
-        let flags = match header.kind() {
-            kind::PUBLISH => header.flags(),
-            kind::PUBREL => 2,
-            _ => 0,
-        };
-        if header.flags() != flags {
-            return Err(Malformed("a packet with the wrong flags").into());
-        }
         match header.kind() {
             kind::PUBLISH => self.publish_packet(header.first, body, events),
             kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
@@ -505,7 +546,6 @@ impl Session {
                 Ok(())
             }
             kind::DISCONNECT if self.protocol == Protocol::V5 => Err(replies::disconnect(body)),
-            kind::CONNACK => Err(Malformed("a second CONNACK").into()),
             _ => Err(Malformed("a packet that a broker does not send").into()),
         }
     }
@@ -635,22 +675,13 @@ impl Session {
         }
     }
 
+=======
+>>>>>>> mqtt
     fn ping(&mut self, now: Time) {
         wire::put_pingreq(&mut self.output);
         self.stats.pings += 1;
         self.keep_alive.pinged(now);
         self.trim();
-    }
-
-    fn pump(&mut self, events: Events<'_>) {
-        let mut wire = Wire {
-            output: &mut self.output,
-            protocol: self.protocol,
-            limits: &self.limits,
-            ids: &mut self.ids,
-            stats: &mut self.stats,
-        };
-        self.outgoing.pump(&mut wire, events);
     }
 
     /// The connection is over by our judgement. MQTT 5 tells the broker why.
@@ -659,7 +690,7 @@ impl Session {
             State::Connected => true,
             // `closed` will take it for a connection without a CONNACK, and so it is.
             State::Connecting { .. } | State::Closed => return,
-            State::Closing { was_connected } => was_connected,
+            State::Closing { was_connected, .. } => was_connected,
         };
         let reason = match error {
             ConnectionError::Protocol(_) => Some(reasons::MALFORMED),
@@ -671,13 +702,15 @@ impl Session {
             self.stats.protocol_errors += 1;
             wire::put_disconnect(&mut self.output, self.protocol, reason);
         }
-        self.state = State::Closing { was_connected };
+        let hung_up = matches!(error, ConnectionError::Disconnected { .. });
+        self.state = State::Closing { was_connected, hung_up };
     }
 
     fn gauge(&mut self) {
         self.outgoing.gauge(&mut self.stats);
         self.stats.incoming = self.incoming.len();
         self.stats.subscribing = self.subscribing;
+        self.stats.packet_ids = self.ids.len();
     }
 
     /// Gives memory back; called when the connection was idle.
