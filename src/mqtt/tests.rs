@@ -185,7 +185,7 @@ fn a_refusal_of_the_broker_ends_the_request() {
         client.publish(2, MqttQos::Two).unwrap();
         let [high, low] = id(&client.sent());
         client.input(&[0x50, 3, high, low, reason]).unwrap();
-        assert_eq!(client.sent(), [], "no PUBREL after a PUBREC that refuses");
+        assert_eq!(client.sent(), [0_u8; 0], "no PUBREL after a PUBREC that refuses");
         let refused = [Event::Published(1, Err(refusal)), Event::Published(2, Err(refusal))];
         assert_eq!(client.events(), refused);
     }
@@ -199,7 +199,7 @@ fn an_unknown_pubrec_gets_its_pubrel_and_other_unknowns_nothing() {
         client.input(&[0x50, 2, 0, 9]).unwrap();
         assert_eq!(client.sent(), pubrel);
         client.input(&[0x40, 2, 0, 9, 0x70, 2, 0, 9]).unwrap();
-        assert_eq!(client.sent(), []);
+        assert_eq!(client.sent(), [0_u8; 0]);
         assert_eq!(client.session.stats().unexpected_acks, 3);
     }
 }
@@ -484,7 +484,7 @@ fn acknowledgements_keep_the_order_of_the_messages_if_asked_to() {
     }
     client.acknowledge(deliveries[2]);
     client.acknowledge(deliveries[1]);
-    assert_eq!(client.sent(), []);
+    assert_eq!(client.sent(), [0_u8; 0]);
     client.acknowledge(deliveries[0]);
     assert_eq!(client.sent(), [0x40, 2, 0, 1, 0x40, 2, 0, 2, 0x40, 2, 0, 3]);
 }
@@ -499,7 +499,7 @@ fn an_acknowledgement_without_a_connection_answers_the_repetition() {
     client.close();
     client.acknowledge(one);
     client.acknowledge(two);
-    assert_eq!(client.sent(), []);
+    assert_eq!(client.sent(), [0_u8; 0]);
     client.connect(true).unwrap();
     client.events();
     client.input(b"\x3A\x06\0\x01t\0\x05x\x3C\x06\0\x01t\0\x06y").unwrap();
@@ -517,7 +517,7 @@ fn another_message_under_a_busy_packet_id_is_not_taken_for_a_repetition() {
     client.input(b"\x32\x06\0\x01t\0\x05z").unwrap();
     let new = client.delivery();
     client.acknowledge(old);
-    assert_eq!(client.sent(), [], "the old acknowledgement is not for the new message");
+    assert_eq!(client.sent(), [0_u8; 0], "the old acknowledgement is not for the new message");
     client.acknowledge(new);
     assert_eq!(client.sent(), [0x40, 2, 0, 5]);
 }
@@ -532,7 +532,7 @@ fn a_delivery_of_a_lost_session_is_not_acknowledged() {
     client.input(b"\x32\x06\0\x01t\0\x05x").unwrap();
     let new = client.delivery();
     client.acknowledge(old);
-    assert_eq!(client.sent(), []);
+    assert_eq!(client.sent(), [0_u8; 0]);
     client.acknowledge(new);
     assert_eq!(client.sent(), [0x40, 2, 0, 5]);
 }
@@ -726,7 +726,7 @@ fn refused_connections_say_what_to_do() {
         client.sent();
         let error = client.input(connack).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
-        assert_eq!(client.sent(), [], "nothing is sent after a refusal");
+        assert_eq!(client.sent(), [0_u8; 0], "nothing is sent after a refusal");
         client.close();
         assert_eq!(client.events(), []);
     }

@@ -119,6 +119,7 @@ impl Session {
             self.limits.keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds)));
         self.keep_alive = KeepAlive::new(interval.unwrap_or(self.settings.keep_alive), now);
         self.state = State::Connected;
+        self.resumed = connack.session_present;
         self.stats.connects += 1;
         if !connack.session_present {
             self.stats.sessions_lost += 1;
