@@ -69,6 +69,8 @@ pub struct Exchange {
     pub acked: bool,
     /// The exchange is not over.
     pub open: bool,
+    /// PUBCOMP has come; a late PUBREC gets its PUBREL all the same.
+    pub done: bool,
 }
 
 /// The last CONNECT.

@@ -130,6 +130,8 @@ impl Oracle {
             descent.first_feed = self.upstream.feeds;
         }
         descent.last_feed = self.upstream.feeds;
+        // What the broker repeats, the gateway may have settled before the connection broke.
+        let settled = publish.dup && descent.feeds > 0;
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
         descent.qos = descent.qos.max(publish.qos);
@@ -141,7 +143,7 @@ impl Oracle {
                 *due = (*due).max(qos.min(publish.qos));
             }
             let (false, Some(qos)) = (publish.retain, contract.must_qos(&topic, descent.distributed_at)) else { continue };
-            if !contract.living(now) {
+            if settled || !contract.living(now) {
                 continue;
             }
             if qos.min(publish.qos) > 0 {
@@ -220,7 +222,10 @@ impl Oracle {
         let qos = level(publish.qos);
         let contract = &mut self.contracts[sensor];
         if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
-            if exchange.message == message && exchange.qos == qos && !exchange.acked {
+            let same = exchange.message == message && exchange.qos == qos;
+            // A PUBACK may cross an "invalid topic id" for an earlier copy; at QoS 1 once more does
+            // no harm.
+            if same && (!exchange.acked || qos == 1 && publish.dup) {
                 exchange.sends += 1;
                 exchange.open = true;
                 contract.tire();
@@ -231,8 +236,9 @@ impl Oracle {
             }
         }
         let living = contract.living(now);
-        let (acked, open, sends) = (false, true, 1);
-        contract.down.insert(publish.msg_id, Exchange { message, qos, sends, acked, open });
+        let (acked, open, done, sends) = (false, true, false, 1);
+        let exchange = Exchange { message, qos, sends, acked, open, done };
+        contract.down.insert(publish.msg_id, exchange);
         if living && contract.counts_exchanges && contract.open_exchanges() > 1 {
             return Err("a second exchange at once".into());
         }
@@ -307,7 +313,7 @@ impl Oracle {
         match contract.down.get_mut(&msg_id) {
             Some(exchange) if exchange.qos == 2 && exchange.acked => {
                 // Also one that was begun before the sensor went away and came back.
-                exchange.open |= contract.link == Link::Up;
+                exchange.open |= contract.link == Link::Up && !exchange.done;
                 exchange.sends += 1;
                 contract.tire();
                 Ok(())
@@ -340,6 +346,7 @@ impl Oracle {
         if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id) {
             if exchange.qos == 2 && exchange.acked {
                 exchange.open = false;
+                exchange.done = true;
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::ledger::{Ledger, MsgNo};
 use crate::plan::{Plan, Weather};
 use crate::sensor::Report;
 
-use contract::Contract;
+use contract::{Contract, Link};
 use up::Ascent;
 use upstream::Upstream;
 use wills::Will;
@@ -119,6 +119,8 @@ impl Oracle {
             Message::Unsubscribe { msg_id, topic } => {
                 self.unsubscribe_arrives(sensor, msg_id, &topic);
             }
+            // Not after a DISCONNECT: the connection that these belong to is over.
+            _ if self.contracts[sensor].link == Link::Down => {}
             Message::PubAck { msg_id, code, .. } => self.puback_arrives(sensor, msg_id, code),
             Message::PubRec { msg_id } => self.pubrec_arrives(sensor, msg_id),
             Message::PubComp { msg_id } => self.pubcomp_arrives(sensor, msg_id),
