@@ -204,8 +204,9 @@ impl Gateway {
             | Message::WillMsgResp { .. } => return self.drop_packet(Drop::WrongDirection),
             _ => {}
         }
-        let state = bound.and_then(|handle| self.clients.get(handle)).map(|client| client.state);
-        let (Some(handle), Some(state)) = (bound, state) else {
+        let client = bound.and_then(|handle| self.clients.get(handle));
+        let (Some(handle), Some((state, fresh))) = (bound, client.map(|c| (c.state, c.fresh)))
+        else {
             return self.on_stranger(cx, peer, message);
         };
         self.heard(cx, bound);
@@ -241,7 +242,9 @@ impl Gateway {
             Message::WillMsgUpd { message } => self.on_will_msg_upd(cx, handle, message),
             // A sign of life, nothing more.
             Message::PingResp => {}
-            Message::WillTopic(_) | Message::WillMsg { .. } => self.drop_packet(Drop::OutOfOrder),
+            Message::WillTopic(_) | Message::WillMsg { .. } => {
+                self.on_late_will(cx, handle, message, fresh);
+            }
             // All handled above.
             _ => self.drop_packet(Drop::WrongDirection),
         }
@@ -418,6 +421,14 @@ impl Gateway {
     pub(crate) fn send(&self, cx: &mut Cx<'_>, handle: Handle, message: &Message<'_>) {
         if let Some(peer) = self.clients.get(handle).and_then(|client| client.peer.as_ref()) {
             peer.as_ref().send(message, cx.fx);
+        }
+    }
+
+    /// As [`Self::send`], for what the broker answered to a request: in the middle of a will dialogue
+    /// it is kept back. A device may take one datagram at a time there, and it repeats its request.
+    pub(crate) fn answer(&self, cx: &mut Cx<'_>, handle: Handle, message: &Message<'_>) {
+        if !self.is_connecting(handle) {
+            self.send(cx, handle, message);
         }
     }
 

@@ -14,13 +14,13 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::codec::{Connect, Message, ReturnCode};
-use crate::core::client::{Client, ConnectPrint, Dialogue, State};
+use crate::core::client::{Client, ConnectPrint, Dialogue, ExchangeStage, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::notice::{Loss, Notice};
 use crate::core::peer::PeerRef;
 use crate::core::slots::Handle;
-use crate::core::stats::Limit;
+use crate::core::stats::{Drop, Limit};
 
 /// ProtocolId of MQTT-SN 1.2 (§5.3.8).
 const PROTOCOL_1_2: u8 = 0x01;
@@ -88,6 +88,9 @@ impl Gateway {
         }
         if let Some(client) = self.clients.get_mut(handle) {
             client.topics.forget_confirmations();
+            // Its message ids begin anew: no SUBSCRIBE of this connection is a repetition of one
+            // that was answered in the last.
+            client.exchanges.retain(|e| matches!(e.stage, ExchangeStage::Waiting { .. }));
             client.print = print;
             client.last_heard = cx.now;
             client.paused_until = None;
@@ -135,6 +138,28 @@ impl Gateway {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// A part of the will dialogue after its end. If nothing else was heard since, the CONNACK was
+    /// lost, and the client repeats what it answers (§6.13).
+    pub(crate) fn on_late_will(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        message: &Message<'_>,
+        fresh: bool,
+    ) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let recent = cx.now.since(client.connected_at) < REPETITION;
+        if !(fresh && client.print.will && recent) {
+            return self.drop_packet(Drop::OutOfOrder);
+        }
+        client.fresh = true;
+        self.stats.duplicates += 1;
+        // A WILLTOPIC with a topic is older than the WILLMSG that ended the dialogue.
+        if !matches!(message, Message::WillTopic(Some(_))) {
+            self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
         }
     }
 

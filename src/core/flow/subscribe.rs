@@ -14,7 +14,7 @@ use core::hash::BuildHasher;
 use core::time::Duration;
 
 use crate::codec::{Message, Qos, ReturnCode, Subscribe, SubscribeTopic};
-use crate::core::client::{AckId, Exchange, ExchangeStage, Form, Subscription};
+use crate::core::client::{AckId, Exchange, ExchangeStage, Form, State, Subscription};
 use crate::core::filter::MAX_LEVELS;
 use crate::core::filters::Subscriber;
 use crate::core::gateway::{Cx, Gateway};
@@ -121,7 +121,8 @@ impl Gateway {
                 if filter.split('/').count() > MAX_LEVELS {
                     return Err(unsupported("more than 64 topic levels"));
                 }
-                if filter.starts_with("$share/") {
+                // Without a second level too: mosquitto closes the connection over it.
+                if filter.split('/').next() == Some("$share") {
                     return Err(unsupported("shared subscriptions are not available"));
                 }
                 let id = if names::has_wildcard(filter) {
@@ -233,6 +234,10 @@ impl Gateway {
     /// SUBACK of an answered exchange.
     fn acknowledge_subscription(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
         let Some(client) = self.clients.get_mut(handle) else { return };
+        if client.state != State::Active {
+            // It asks again once it is there.
+            return self.forget_answered(handle);
+        }
         let Some(exchange) = client.exchanges.iter().find(|e| e.msg_id == msg_id) else { return };
         let ExchangeStage::Subscribed { qos, id, code } = exchange.stage else { return };
         let topic_id = match id {
