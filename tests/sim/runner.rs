@@ -59,7 +59,12 @@ pub fn seeds(weather: Weather, count: u64) {
         println!("{error}\n→ {}", again(*seed, weather));
     }
     let total = failures.len();
-    assert!(total == 0, "{total} of {} seeds failed: {}", end - first, again(failures[0].0, weather));
+    assert!(
+        total == 0,
+        "{total} of {} seeds failed: {}",
+        end - first,
+        again(failures[0].0, weather)
+    );
 }
 
 fn again(seed: u64, weather: Weather) -> String {

@@ -14,8 +14,9 @@ const SEEDS: u64 = 20;
 
 /// Asserts that `sabotage` is found, and that the words of the verdict fit.
 fn is_found<T: Tamper + 'static>(sabotage: impl Fn() -> T, words: &[&str]) {
-    let verdicts: Vec<String> =
-        (0..SEEDS).filter_map(|seed| live(seed, Weather::Calm, Box::new(sabotage())).err()).collect();
+    let verdicts: Vec<String> = (0..SEEDS)
+        .filter_map(|seed| live(seed, Weather::Calm, Box::new(sabotage())).err())
+        .collect();
     assert!(
         verdicts.iter().any(|verdict| words.iter().any(|word| verdict.contains(word))),
         "not found, only: {verdicts:?}"
@@ -80,7 +81,13 @@ impl Tamper for WrongSensor {
 
 #[test]
 fn a_message_for_another_sensor_is_found() {
-    let words = ["was never announced", "not for this sensor", "without a connection", "which nobody", "belongs to another topic"];
+    let words = [
+        "was never announced",
+        "not for this sensor",
+        "without a connection",
+        "which nobody",
+        "belongs to another topic",
+    ];
     is_found(WrongSensor::default, &words);
 }
 
@@ -108,7 +115,10 @@ impl Tamper for WrongTopic {
 
 #[test]
 fn a_wrong_topic_id_is_found() {
-    is_found(WrongTopic::default, &["was never announced", "belongs to another topic", "not acknowledged by the sensor"]);
+    is_found(
+        WrongTopic::default,
+        &["was never announced", "belongs to another topic", "not acknowledged by the sensor"],
+    );
 }
 
 /// PUBREL never reaches the gateway.

@@ -52,7 +52,8 @@ pub fn predefined(id: u16) -> Option<&'static str> {
     PREDEFINED.iter().find(|(known, _)| *known == id).map(|(_, name)| *name)
 }
 
-const LONG: &str = "building/7/floor/3/room/42/cabinet/north/rack/2/unit/19/sensor/temperature/inlet";
+const LONG: &str =
+    "building/7/floor/3/room/42/cabinet/north/rack/2/unit/19/sensor/temperature/inlet";
 
 const SHARED: [&str; 10] =
     ["all/cmd", "a/b", "a/c", "a/b/c", "ab", "cd", "pre/one", "pre/two", "x", LONG];

@@ -236,10 +236,10 @@ impl World {
         let now = self.clock.now();
         let name = format!("{}{}", self.plan.topic_prefix, topic.name);
         let filler = self.rng.between(1, 30) as usize;
-        let message =
-            self.oracle.ledger.create(Origin::Outside, topic, qos as i8, retain, filler);
+        let message = self.oracle.ledger.create(Origin::Outside, topic, qos as i8, retain, filler);
         let payload = self.oracle.ledger.get(message).payload.clone();
-        self.trace.line(now, || format!("outside publishes {message} on {name:?} q{qos} r{retain}"));
+        self.trace
+            .line(now, || format!("outside publishes {message} on {name:?} q{qos} r{retain}"));
         self.oracle.distributed(now, message);
         self.broker.publish(&name, &payload, qos, retain);
         self.flush_broker();

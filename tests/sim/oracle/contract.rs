@@ -202,7 +202,8 @@ impl Contract {
     /// Whether a copy of a message that is for these subscriptions (or for nobody knows which) is
     /// the one that this sensor gets. With several that could be it, nobody can say.
     pub fn waits_for(&self, filters: &[String], topic: &str) -> bool {
-        let mut covering = self.subs.iter().filter(|(filter, sub)| sub.may && matches(filter, topic));
+        let mut covering =
+            self.subs.iter().filter(|(filter, sub)| sub.may && matches(filter, topic));
         match (covering.next(), covering.next()) {
             (Some((only, _)), None) => filters.is_empty() || filters.contains(only),
             _ => filters.is_empty(),

@@ -142,7 +142,11 @@ impl Oracle {
                 let due = seen.entry(sensor).or_default();
                 *due = (*due).max(qos.min(publish.qos));
             }
-            let (false, Some(qos)) = (publish.retain, contract.must_qos(&topic, descent.distributed_at)) else { continue };
+            let (false, Some(qos)) =
+                (publish.retain, contract.must_qos(&topic, descent.distributed_at))
+            else {
+                continue;
+            };
             if settled || !contract.living(now) {
                 continue;
             }
@@ -276,7 +280,8 @@ impl Oracle {
             let since = descent.retained_at.unwrap_or_default();
             let rights = contract.retained_rights.iter();
             let covering = rights.filter(|right| wire::matches(&right.filter, topic));
-            let rights = covering.filter(|right| right.settled.is_none_or(|at| at >= since)).count();
+            let rights =
+                covering.filter(|right| right.settled.is_none_or(|at| at >= since)).count();
             let again = contract.connects - connects;
             if *times > rights as u32 + again && !skip_retained {
                 return Err(format!(
@@ -377,7 +382,8 @@ impl Oracle {
         *count += u32::from(qos == 2);
         let descent = self.descents.get(&message);
         let retained = descent.and_then(|d| d.sent.get(&sensor)).map_or(0, |(_, kept)| *kept);
-        let copies = descent.map_or(0, |d| if self.blurred_copies { d.feeds } else { d.publications });
+        let copies =
+            descent.map_or(0, |d| if self.blurred_copies { d.feeds } else { d.publications });
         if qos == 2 && *count > copies + retained {
             return Err(format!("sensor {sensor} got message {message} {count} times at QoS 2"));
         }

@@ -97,7 +97,8 @@ impl Oracle {
             let wanted = self.contracts.iter().any(|contract| {
                 let mut filters = contract.subs.iter().filter(|(_, sub)| sub.may || sub.kept);
                 let kept = !contract.surely_gone(now) || !contract.clean;
-                kept && filters.any(|(filter, _)| format!("{}{filter}", self.prefix) == other.filter)
+                kept && filters
+                    .any(|(filter, _)| format!("{}{filter}", self.prefix) == other.filter)
             });
             if !wanted {
                 return Err(format!("nobody wants {:?}, the gateway keeps it", other.filter));

@@ -95,7 +95,7 @@ impl Oracle {
             return Ok(());
         }
         if let Message::Publish(publish) = &message {
-            self.publish_arrives(sensor, publish);
+            self.publish_arrives(now, sensor, publish);
             if publish.qos == Qos::MinusOne {
                 return Ok(());
             }
@@ -134,7 +134,8 @@ impl Oracle {
     /// # Errors
     /// When it must not.
     pub fn sends(&mut self, now: Time, sensor: usize, to: [u8; 2], bytes: &[u8]) -> Verdict {
-        let packet = decode(bytes).map_err(|error| format!("it sent octets that are no message ({error:?})"))?;
+        let packet = decode(bytes)
+            .map_err(|error| format!("it sent octets that are no message ({error:?})"))?;
         let verdict = self.judge(now, sensor, to, &packet.message);
         verdict.map_err(|error| format!("to sensor {sensor}: {error}: {:?}", packet.message))
     }

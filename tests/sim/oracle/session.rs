@@ -37,9 +37,10 @@ impl Oracle {
     ) {
         let contract = &mut self.contracts[sensor];
         let moved = contract.address != Some(from);
-        let repetition = contract.connect.as_ref().is_some_and(|last| {
-            !moved && last.bytes == bytes && now.since(last.at) < REPETITION
-        });
+        let repetition = contract
+            .connect
+            .as_ref()
+            .is_some_and(|last| !moved && last.bytes == bytes && now.since(last.at) < REPETITION);
         contract.connect = Some(ConnectSeen {
             bytes: bytes.to_vec(),
             at: now,
@@ -203,9 +204,16 @@ impl Oracle {
     ) {
         let contract = &mut self.contracts[sensor];
         let connects = contract.connects;
-        let known = contract.requests.get(&msg_id).is_some_and(|old| {
-            old.filter == filter && old.qos == qos && old.connects == connects
-        });
+        let known = contract
+            .requests
+            .get(&msg_id)
+            .is_some_and(|old| old.filter == filter && old.qos == qos && old.connects == connects);
+        // What waits may now go out at QoS 0.
+        let old = contract.subs.get(&filter);
+        if old.is_some_and(|old| qos.is_some_and(|qos| qos < old.qos)) {
+            self.cancel_expectations(sensor, |topic| matches(&filter, topic));
+        }
+        let contract = &mut self.contracts[sensor];
         let crosses = |old: &SubRequest| old.filter == filter && old.qos.is_some() != qos.is_some();
         for (_, old) in contract.requests.iter_mut().filter(|(id, _)| **id != msg_id) {
             if crosses(old) && (!old.answered || known) {
@@ -215,6 +223,8 @@ impl Oracle {
         let sub = contract.subs.entry(filter.clone()).or_default();
         match qos {
             Some(qos) => {
+                let lowered = sub.may && qos < sub.qos;
+                sub.must &= !lowered;
                 sub.may = true;
                 sub.qos = sub.qos.max(qos);
                 if !known {

@@ -1,8 +1,10 @@
 //! The way up: nothing acknowledged is lost, QoS 2 arrives once, nothing is invented.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use mqtt_sn_gateway::codec::{Publish, ReturnCode};
+use mqtt_sn_gateway::time::Time;
 
 use super::contract::Link;
 use super::{Oracle, Verdict, level};
@@ -10,11 +12,19 @@ use crate::broker::Accepted;
 use crate::ledger::{MsgNo, Origin};
 use crate::topics::FORBIDDEN;
 
+/// A QoS 1 PUBLISH repeated this long after the last copy may count as a new one, with and without
+/// DUP (the gateway says 60 and 30 s; between its clock and ours lies an acknowledgement).
+const MARKED_ECHO: Duration = Duration::from_secs(50);
+const UNMARKED_ECHO: Duration = Duration::from_secs(20);
+
 /// A message on its way up.
 #[derive(Debug, Default)]
 pub struct Ascent {
     /// Copies that reached the gateway.
     pub copies: u32,
+    last_copy: Time,
+    /// Copies that came so late that at QoS 1 they may count as new.
+    late: u32,
     /// Attempts that reached the gateway: message id and session.
     attempts: BTreeSet<(u32, u16)>,
     /// Sessions that the broker had forgotten when the first copy arrived.
@@ -35,7 +45,7 @@ impl Oracle {
         self.upstream.losses += 1;
     }
 
-    pub(super) fn publish_arrives(&mut self, sensor: usize, publish: &Publish<'_>) {
+    pub(super) fn publish_arrives(&mut self, now: Time, sensor: usize, publish: &Publish<'_>) {
         let Some(message) = self.ledger.identify(publish.data) else { return };
         let contract = &mut self.contracts[sensor];
         let two = self.ledger.get(message).qos == 2;
@@ -45,6 +55,9 @@ impl Oracle {
             .ascents
             .entry(message)
             .or_insert_with(|| Ascent { losses_before: losses, ..Ascent::default() });
+        let patience = if publish.dup { MARKED_ECHO } else { UNMARKED_ECHO };
+        ascent.late += u32::from(ascent.copies > 0 && now.since(ascent.last_copy) >= patience);
+        ascent.last_copy = now;
         ascent.copies += 1;
         ascent.due += u32::from(self.upstream.connected && contract.link == Link::Up);
         ascent.attempts.insert((epoch, publish.msg_id));
@@ -76,7 +89,7 @@ impl Oracle {
         let allowed = attempts + losses - ascent.losses_before;
         let verdict = match app.qos {
             2 if ascent.accepted > allowed => Err("QoS 2 more than once"),
-            1 if ascent.fresh > allowed => Err("QoS 1 more often than it was sent"),
+            1 if ascent.fresh > allowed + ascent.late => Err("QoS 1 more often than it was sent"),
             0 | -1 if ascent.accepted > ascent.copies => Err("QoS 0 more often than it arrived"),
             _ => Ok(()),
         };

@@ -102,7 +102,11 @@ impl Oracle {
     fn rights(&mut self, filter: &str, change: impl Fn(&mut Right)) {
         let Some(name) = filter.strip_prefix(self.prefix) else { return };
         for contract in &mut self.contracts {
-            contract.retained_rights.iter_mut().filter(|right| right.filter == name).for_each(&change);
+            contract
+                .retained_rights
+                .iter_mut()
+                .filter(|right| right.filter == name)
+                .for_each(&change);
         }
     }
 
@@ -112,7 +116,10 @@ impl Oracle {
             let app = self.ledger.get(message);
             let topic = format!("{}{}", self.prefix, app.topic.name);
             if publish.topic != topic {
-                return Err(format!("message {message} goes to {:?}, not {topic:?}", publish.topic));
+                return Err(format!(
+                    "message {message} goes to {:?}, not {topic:?}",
+                    publish.topic
+                ));
             }
             if i16::from(publish.qos) != i16::from(app.qos.max(0)) || publish.retain != app.retain {
                 return Err(format!("message {message} goes up changed: {publish:?}"));
@@ -125,7 +132,10 @@ impl Oracle {
         let entry = (message, publish.qos);
         let known = self.upstream.up.get(&publish.id);
         if publish.dup != known.is_some() || known.is_some_and(|known| *known != entry) {
-            return Err(format!("packet id {} in flight as {known:?}, now {publish:?}", publish.id));
+            return Err(format!(
+                "packet id {} in flight as {known:?}, now {publish:?}",
+                publish.id
+            ));
         }
         self.upstream.up.insert(publish.id, entry);
         if self.upstream.up.len() > self.upstream.receive_maximum {

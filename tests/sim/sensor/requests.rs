@@ -216,8 +216,12 @@ impl Sensor {
         let requested = [Qos::Zero, Qos::One, Qos::Two][usize::from(qos)];
         let name = topic.name.clone();
         let topic_field = tail(&topic.form, &name);
-        let subscribe =
-            Message::Subscribe(Subscribe { dup: false, qos: requested, msg_id, topic: topic_field });
+        let subscribe = Message::Subscribe(Subscribe {
+            dup: false,
+            qos: requested,
+            msg_id,
+            topic: topic_field,
+        });
         self.wanted.retain(|(other, _)| *other != topic);
         self.wanted.push((topic.clone(), qos));
         self.start(io, Request::Subscribe(topic, qos), msg_id, &subscribe);
