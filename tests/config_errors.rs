@@ -289,3 +289,35 @@ fn passwords_do_not_get_into_messages() {
     let shown = errors(LINK, &[("MQTT_SN_GATEWAY_UPSTREAM__PASSWORD", "geheim")]);
     assert!(shown.contains("no `username`") && !shown.contains("geheim"), "{shown}");
 }
+
+#[test]
+fn no_slip_in_the_sample_is_more_than_an_error() {
+    const SLIPS: &[u8] = b"\"'[]{}=#.\n\\ 0aZ-_,";
+    let sample = mqtt_sn_gateway::config::SAMPLE.as_bytes();
+    let mut seed = 0xA076_1D64_78BD_642F_u64;
+    let mut next = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed as usize
+    };
+    let mut refused = 0;
+    for _ in 0..2_000 {
+        let mut text = sample.to_vec();
+        for _ in 0..1 + next() % 8 {
+            let at = next() % text.len();
+            match next() % 3 {
+                0 => text[at] = SLIPS[next() % SLIPS.len()],
+                1 => drop(text.drain(at..text.len().min(at + next() % 40))),
+                _ => text.truncate(text.len().max(10) - next() % 10),
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        let variables: [(OsString, OsString); 0] = [];
+        if let Err(error) = Config::from_toml(Path::new("gateway.toml"), &text, variables) {
+            assert!(!error.to_string().is_empty());
+            refused += 1;
+        }
+    }
+    assert!(refused > 200, "the slips hardly matter: {refused}");
+}

@@ -20,12 +20,12 @@ use crate::codec;
 Examples:
   mqtt-sn-gateway decode 0b0c000011000032312e35
   mqtt-sn-gateway decode -v '0B 0C 20 00 11 00 02 32 31 2E 35'
-  mqtt-sn-gateway decode < packets.txt          one packet a line, # begins a comment
+  mqtt-sn-gateway decode < packets.txt      one packet a line, # for comments
   mqtt-sn-gateway decode --port 10000 radio.pcapng
   tcpdump -w - udp port 1883 | mqtt-sn-gateway decode
 
-Spaces, colons and 0x in hex do not matter. Captures are pcap or pcapng with Ethernet, Linux cooked,
-raw IP or loopback frames; what is not UDP from or to one of the ports is passed over.
+Spaces, colons and 0x in hex do not matter. Captures are pcap or pcapng with Ethernet, Linux \
+cooked, raw IP or loopback frames; what is not UDP from or to one of the ports is passed over.
 
 The exit code is 1 if a packet was malformed or the input could not be read.")]
 pub struct Arguments {

@@ -8,16 +8,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::net::{UdpSocket, lookup_host};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep_until;
 
+use super::values::{client_id, duration, host_port, qos, topic_name};
 use super::{Failure, explain};
 use crate::client::{Client, Event, Loss, Options, Refusal, Will};
 use crate::codec::{Qos, ReturnCode, decode};
-use crate::config::parse_duration;
 use crate::time::Time;
-
-/// Default port of a gateway.
-const PORT: u16 = 1883;
 
 /// Arguments about the connection.
 #[derive(Debug, Args)]
@@ -103,9 +101,13 @@ impl Connection {
 pub(super) struct Link {
     pub(super) client: Client,
     socket: UdpSocket,
-    gateway: String,
+    gateway: SocketAddr,
+    /// Where else it may be, should nothing listen there.
+    other_addresses: Vec<SocketAddr>,
     origin: Instant,
     debug: bool,
+    /// The client id is longer than MQTT-SN 1.2 §5.3.1 has it.
+    long_id: bool,
     retry: Duration,
     tries: u64,
     /// The gateway has answered once: it is there, and no refusal of the system says otherwise.
@@ -118,24 +120,24 @@ impl Link {
     /// Looks the gateway up and opens a socket to it. Nothing is sent.
     pub(super) async fn open(arguments: &Connection, command: &str) -> Result<Self, Failure> {
         let (host, port) = (&arguments.gateway.0, arguments.gateway.1);
-        let address = lookup_host((host.as_str(), port))
+        let mut addresses: Vec<SocketAddr> = lookup_host((host.as_str(), port))
             .await
-            .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
-            .map_err(|error| Failure::run(format!("cannot look up the gateway {host}: {error}")))?;
-        let unusable = |error| Failure::run(format!("cannot send to {address}: {error}"));
-        let any: SocketAddr = match address {
-            SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-            SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
-        };
-        let socket = UdpSocket::bind(any).await.map_err(unusable)?;
-        // So that only the gateway's datagrams come in, and an ICMP refusal too.
-        socket.connect(address).await.map_err(unusable)?;
+            .map_err(|error| Failure::run(format!("cannot look up the gateway {host}: {error}")))?
+            .collect();
+        // Tried from the end: IPv4 first, on which a gateway listens unless told otherwise.
+        addresses.reverse();
+        addresses.sort_by_key(SocketAddr::is_ipv4);
+        let address = addresses
+            .pop()
+            .ok_or_else(|| Failure::run(format!("the gateway {host} has no address")))?;
         Ok(Self {
             client: Client::new(arguments.options(command)),
-            socket,
-            gateway: address.to_string(),
+            socket: open_socket(address).await?,
+            gateway: address,
+            other_addresses: addresses,
             origin: Instant::now(),
             debug: arguments.debug,
+            long_id: arguments.id.as_ref().is_some_and(|id| id.len() > 23),
             retry: arguments.retry,
             tries: u64::from(arguments.retries) + 1,
             answered: false,
@@ -168,7 +170,7 @@ impl Link {
             tokio::select! {
                 received = self.socket.recv(&mut self.buffer) => match received {
                     Ok(length) => self.receive(length),
-                    Err(error) => self.check(&error)?,
+                    Err(error) => self.check(&error).await?,
                 },
                 () = timer => {
                     // Timers of the system may be a little early.
@@ -181,6 +183,8 @@ impl Link {
 
     /// Sends one datagram that belongs to no connection.
     pub(super) async fn send_alone(&mut self, datagram: Vec<u8>) -> Result<(), Failure> {
+        // Nothing comes back, so nothing says that another address would be better.
+        self.other_addresses.clear();
         self.sending = Some(datagram);
         self.flush().await
     }
@@ -200,7 +204,7 @@ impl Link {
             }
             self.sending = None;
             if let Err(error) = outcome {
-                self.check(&error)?;
+                self.check(&error).await?;
             }
         }
     }
@@ -224,9 +228,16 @@ impl Link {
         eprintln!("{:9.3} {arrow} {words}", self.origin.elapsed().as_secs_f64());
     }
 
-    /// A gateway that was there may be about to come back; one that never was is an error.
-    fn check(&self, error: &io::Error) -> Result<(), Failure> {
+    /// A gateway that was there may be about to come back; one that never was is an error, unless
+    /// its name has another address.
+    async fn check(&mut self, error: &io::Error) -> Result<(), Failure> {
         if self.answered {
+            return Ok(());
+        }
+        if let Some(address) = self.other_addresses.pop() {
+            self.gateway = address;
+            self.socket = open_socket(address).await?;
+            self.client.connect(self.now());
             return Ok(());
         }
         Err(Failure::run(match error.kind() {
@@ -240,10 +251,16 @@ impl Link {
 
     /// Says why the connection is over.
     pub(super) fn explain_loss(&self, loss: &Loss) -> String {
-        let gateway = &self.gateway;
+        let gateway = self.gateway;
         match loss {
             Loss::Refused(code) => {
-                format!("the gateway {gateway} refused the connection: {}", reason(*code))
+                let guess = match *code {
+                    ReturnCode::NOT_SUPPORTED if self.long_id => {
+                        "; many gateways take client ids of up to 23 bytes only"
+                    }
+                    _ => "",
+                };
+                format!("the gateway {gateway} refused the connection: {}{guess}", reason(*code))
             }
             Loss::NoAnswer(name) if self.answered => format!(
                 "the gateway {gateway} does not answer any more ({name} sent {} times)",
@@ -256,6 +273,44 @@ impl Link {
                 crate::config::format_duration(self.retry)
             ),
             Loss::Ended => format!("the gateway {gateway} ended the connection"),
+        }
+    }
+}
+
+/// A socket of its own for one gateway.
+async fn open_socket(gateway: SocketAddr) -> Result<UdpSocket, Failure> {
+    let any: SocketAddr = match gateway {
+        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
+    };
+    let unusable = |error| Failure::run(format!("cannot send to {gateway}: {error}"));
+    let socket = UdpSocket::bind(any).await.map_err(unusable)?;
+    // So that only the gateway's datagrams come in, and a refusal of the system too.
+    socket.connect(gateway).await.map_err(unusable)?;
+    Ok(socket)
+}
+
+/// Ctrl-C and SIGTERM, from the moment of its making.
+pub(super) struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::run(format!("cannot listen for signals: {error}")))
+        };
+        let interrupt = listen(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
 }
@@ -295,87 +350,9 @@ fn random_id(command: &str) -> String {
     format!("{command}-{random:016x}")
 }
 
-fn host_port(text: &str) -> Result<(String, u16), String> {
-    let form = "write HOST:PORT, [ADDRESS]:PORT or HOST";
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or(form)?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or(form)?) })
-        }
-        // Several colons without brackets: an IPv6 address on its own.
-        None if text.matches(':').count() > 1 => (text, None),
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-    };
-    let port = match port {
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|port| *port != 0)
-            .ok_or("the port is no number from 1 to 65535")?,
-        None => PORT,
-    };
-    if host.is_empty() { Err(form.to_owned()) } else { Ok((host.to_owned(), port)) }
-}
-
-fn client_id(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("it cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-pub(super) fn topic_name(text: &str) -> Result<String, String> {
-    match text {
-        "" => Err("it cannot be empty".to_owned()),
-        _ if text.contains(['+', '#']) => {
-            Err("+ and # stand for other topics: they are only for subscriptions".to_owned())
-        }
-        _ => topic_filter(text),
-    }
-}
-
-pub(super) fn topic_filter(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 65_000 {
-        return Err("1 to 65000 bytes".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-pub(super) fn qos(text: &str) -> Result<Qos, String> {
-    match text {
-        "0" => Ok(Qos::Zero),
-        "1" => Ok(Qos::One),
-        "2" => Ok(Qos::Two),
-        _ => Err("0, 1 or 2".to_owned()),
-    }
-}
-
-/// A duration with a unit, or a number of seconds as mosquitto's tools take it.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = match text.parse::<u32>() {
-        Ok(seconds) => Duration::from_secs(seconds.into()),
-        Err(_) => parse_duration(text)?,
-    };
-    if duration.is_zero() { Err("it cannot be zero".to_owned()) } else { Ok(duration) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gateways_are_named_in_several_ways() {
-        for (text, host, port) in [
-            ("host", "host", 1883),
-            ("host:1", "host", 1),
-            ("127.0.0.1:10000", "127.0.0.1", 10_000),
-            ("[::1]:2000", "::1", 2000),
-            ("[fe80::1%eth0]", "fe80::1%eth0", 1883),
-            ("::1", "::1", 1883),
-        ] {
-            assert_eq!(host_port(text), Ok((host.to_owned(), port)), "{text}");
-        }
-        for text in ["", ":1", "host:", "host:0", "host:70000", "[::1", "[::1]1", "host:x"] {
-            assert!(host_port(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn random_ids_fit_and_differ() {

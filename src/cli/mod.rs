@@ -7,6 +7,7 @@ mod link;
 mod publish;
 mod run;
 mod subscribe;
+mod values;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -25,11 +26,11 @@ use crate::config::{Config, SAMPLE, Source};
     max_term_width = 100,
     after_help = "\
 Examples:
-  mqtt-sn-gateway                                   run with ./gateway.toml, or with the built-in sample
-  mqtt-sn-gateway config > gateway.toml             begin a configuration of your own
-  mqtt-sn-gateway check                             see whether it is right
-  mqtt-sn-gateway sub -t 'sensors/#' -v             be a device that listens
-  mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1     be a device that speaks
+  mqtt-sn-gateway                                 run it, with the built-in sample
+  mqtt-sn-gateway config > gateway.toml           begin a configuration
+  mqtt-sn-gateway check                           see whether it is right
+  mqtt-sn-gateway sub -t 'sensors/#' -v           be a device that listens
+  mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1   be a device that speaks
 
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or configuration."
 )]

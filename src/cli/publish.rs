@@ -7,7 +7,8 @@ use clap::{ArgGroup, Args};
 use tokio::sync::mpsc;
 
 use super::Failure;
-use super::link::{Connection, Link, block_on, explain_refusal, reason, topic_name};
+use super::link::{Connection, Interrupts, Link, block_on, explain_refusal, reason};
+use super::values::topic_name;
 use crate::client::{Client, Event, MAX_PAYLOAD, Publication, Refusal, Topic, UnconnectedError};
 use crate::codec::{Qos, ReturnCode};
 
@@ -17,9 +18,9 @@ use crate::codec::{Qos, ReturnCode};
     group(ArgGroup::new("where").required(true).args(["topic", "predefined"])),
     group(ArgGroup::new("what").required(true).args(["message", "file", "lines", "stdin", "null"])),
     after_help = "\
-A topic of two characters is sent as a short topic name, without registering it (--no-short registers
-it). QoS -1 is sent without a connection and is never acknowledged; it needs a predefined id (-T) or a
-topic of two characters. QoS 0 over UDP may be lost.
+A topic of two characters is sent as a short topic name, without registering it (--no-short \
+registers it). QoS -1 is sent without a connection and is never acknowledged; it needs a predefined \
+id (-T) or a topic of two characters. QoS 0 over UDP may be lost.
 
 Examples:
   mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1
@@ -92,10 +93,11 @@ async fn publish_unconnected(
     arguments: &Arguments,
     mut messages: Messages,
 ) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::new()?;
     loop {
         let message = tokio::select! {
             message = messages.next() => message?,
-            _ = tokio::signal::ctrl_c() => None,
+            () = interrupts.next() => None,
         };
         let Some(payload) = message else { return Ok(()) };
         let publication = arguments.publication(payload)?;
@@ -115,29 +117,31 @@ async fn publish(
     arguments: &Arguments,
     mut messages: Messages,
 ) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::new()?;
     link.client.connect(link.now());
-    let mut refused = 0_u64;
+    let mut failed = false;
     let mut leaving = false;
     let mut more = true;
     loop {
-        if !more && !leaving && link.client.is_connected() && link.client.pending() == 0 {
+        let idle = link.client.is_connected() && link.client.pending() == 0;
+        if !more && !leaving && idle {
             leaving = true;
             link.client.disconnect(link.now());
         }
-        let wanted = more && link.client.is_connected() && link.client.pending() == 0;
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c(), if !leaving => {
+            () = interrupts.next(), if !leaving => {
                 if !link.client.is_connected() {
                     return Err(Failure::silent());
                 }
+                failed |= link.client.pending() > 0;
                 (leaving, more) = (true, false);
                 link.client.disconnect(link.now());
             }
             event = link.next_event() => match event? {
                 Event::Connected | Event::Published(_, Ok(())) => {}
                 Event::Published(_, Err(refusal)) => {
-                    refused += 1;
+                    failed = true;
                     eprintln!("error: {}", explain_refusal(&refusal));
                     // Whoever is congested does not want more for a while (§6.6).
                     if matches!(refusal, Refusal::Gateway(_, ReturnCode::CONGESTION)) {
@@ -145,14 +149,14 @@ async fn publish(
                     }
                 }
                 Event::Rejected { code, .. } => {
-                    refused += 1;
+                    failed = true;
                     eprintln!("error: the gateway refused a message: {}", reason(code));
                 }
                 Event::Disconnected => break,
                 Event::Lost(loss) => return Err(Failure::run(link.explain_loss(&loss))),
                 Event::Message(_) | Event::Subscribed(..) | Event::Unsubscribed(_) => {}
             },
-            message = messages.next(), if wanted => match message? {
+            message = messages.next(), if more && idle => match message? {
                 Some(payload) => {
                     let publication = arguments.publication(payload)?;
                     let now = link.now();
@@ -162,7 +166,7 @@ async fn publish(
             },
         }
     }
-    if refused == 0 { Ok(()) } else { Err(Failure::silent()) }
+    if failed { Err(Failure::silent()) } else { Ok(()) }
 }
 
 impl Arguments {
@@ -267,6 +271,6 @@ fn too_large() -> Failure {
 fn qos(text: &str) -> Result<Qos, String> {
     match text {
         "-1" => Ok(Qos::MinusOne),
-        _ => super::link::qos(text).map_err(|_| "-1, 0, 1 or 2".to_owned()),
+        _ => super::values::qos(text).map_err(|_| "-1, 0, 1 or 2".to_owned()),
     }
 }

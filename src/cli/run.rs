@@ -6,8 +6,8 @@ use crate::ops::logging;
 use crate::runtime;
 
 pub(super) const HELP: &str = "\
-Runs in the foreground and logs to standard error. SIGTERM or Ctrl-C stops it; it says goodbye to the
-broker and exits with 0.
+Runs in the foreground and logs to standard error. SIGTERM or Ctrl-C stops it; it says goodbye to \
+the broker and exits with 0.
 
 Examples:
   mqtt-sn-gateway run --config /etc/mqtt-sn-gateway/gateway.toml

@@ -8,7 +8,8 @@ use clap::{ArgGroup, Args};
 use tokio::time::{Instant, sleep_until};
 
 use super::Failure;
-use super::link::{Connection, Link, block_on, duration, explain_refusal, qos, topic_filter};
+use super::link::{Connection, Interrupts, Link, block_on, explain_refusal};
+use super::values::{duration, qos, topic_filter};
 use crate::client::{Event, Incoming, RequestId, Topic};
 use crate::codec::Qos;
 
@@ -17,15 +18,15 @@ use crate::codec::Qos;
 #[command(
     group(ArgGroup::new("where").required(true).multiple(true).args(["topic", "predefined"])),
     after_help = "\
-Each message is printed on a line of its own. A topic of two characters is subscribed to as a short
-topic name (--no-short uses the name). With --verbose a message of a predefined id is shown under
+Each message is printed on a line of its own. A topic of two characters is subscribed to as a short \
+topic name (--no-short uses the name). With --verbose a message of a predefined id is shown under \
 #ID. If the gateway goes away, this waits for it to come back and subscribes again.
 
 Examples:
   mqtt-sn-gateway sub -t 'sensors/#' -v
   mqtt-sn-gateway sub --gateway gateway.example:1883 -T 7 -q 1
-  mqtt-sn-gateway sub -t commands/door -C 1 -W 30     one message, at most half a minute
-  mqtt-sn-gateway sub -t commands/# -i door-1 -c -q 1 keep the session for the next time"
+  mqtt-sn-gateway sub -t doors/a -C 1 -W 30       one message within 30 s
+  mqtt-sn-gateway sub -t doors/a -i door-1 -c     keep the session for next time"
 )]
 pub struct Arguments {
     /// Topic or filter to subscribe to; may be given several times
@@ -108,12 +109,13 @@ struct Subscriber<'a> {
 
 impl Subscriber<'_> {
     async fn run(mut self) -> Result<(), Failure> {
+        let mut interrupts = Interrupts::new()?;
         self.link.client.connect(self.link.now());
         let end = self.arguments.timeout.map(|timeout| Instant::now() + timeout);
         loop {
             tokio::select! {
                 biased;
-                _ = tokio::signal::ctrl_c() => {
+                () = interrupts.next() => {
                     if self.end.is_some() || !self.link.client.is_connected() {
                         return Ok(());
                     }
@@ -153,11 +155,7 @@ impl Subscriber<'_> {
             Event::Message(message) if self.end.is_none() => self.on_message(&message)?,
             Event::Lost(loss) => {
                 let words = self.link.explain_loss(&loss);
-                if let Some(end) = self.end.take() {
-                    self.end = Some(end);
-                    return Err(Failure::run(words));
-                }
-                if !self.connected_once {
+                if !self.connected_once || self.end.is_some() {
                     return Err(Failure::run(words));
                 }
                 eprintln!("{words}; connecting again");

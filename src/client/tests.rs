@@ -238,9 +238,9 @@ fn refusals_end_a_request_and_the_next_begins() {
     bench.gateway(&Message::SubAck { qos: Qos::Zero, topic_id: 0, msg_id: 2, code });
     bench.event(Event::Subscribed(other, Err(Refusal::Gateway("SUBSCRIBE", code))));
     // At QoS 0 a refusal comes when the request is over.
-    bench.publish("ab", Qos::Zero);
+    let id = bench.publish("ab", Qos::Zero);
     bench.sent_name("PUBLISH");
-    bench.client.poll_event();
+    bench.event(Event::Published(id, Ok(())));
     bench.client.disconnect(bench.now);
     bench.gateway(&Message::PubAck { topic_id: 0x6162, msg_id: 0, code });
     bench.event(Event::Rejected { topic_id: 0x6162, code });

@@ -103,7 +103,7 @@ fn list(table: &str) -> String {
     format!("allowed {}: {}", describe(table), allowed(table).join(", "))
 }
 
-/// Where a table is, as in "allowed under [log]".
+/// Where a table is, as in "allowed under `[log]`".
 pub(super) fn describe(table: &str) -> String {
     match table {
         "" => "at the top level".to_owned(),

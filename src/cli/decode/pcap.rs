@@ -303,3 +303,106 @@ fn damaged(what: String) -> io::Error {
 fn damaged_with(kind: io::ErrorKind, text: String) -> io::Error {
     io::Error::new(kind, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame;
+    use super::*;
+
+    /// Reads a whole capture; counts its records and looks into each.
+    fn read(file: &[u8]) -> io::Result<usize> {
+        let Ok(magic) = <[u8; 4]>::try_from(file.get(..4).unwrap_or(&[])) else { return Ok(0) };
+        if !is_capture(magic) {
+            return Ok(0);
+        }
+        let mut reader = Reader::new(magic, &file[4..])?;
+        let mut count = 0;
+        while let Some(record) = reader.next()? {
+            frame::parse(record.link_type, &record.frame);
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// An IPv6 packet with a fragment header, so that a mutation reaches every branch.
+    fn packet() -> Vec<u8> {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 18, 44, 64];
+        packet.extend([1; 32]);
+        packet.extend([17, 0, 0, 1, 0, 0, 0, 0]);
+        packet.extend([0x13, 0x88, 0x07, 0x5B, 0, 10, 0, 0, 2, 0x16]);
+        packet
+    }
+
+    fn classic() -> Vec<u8> {
+        let mut file = words(&[0xA1B2_C3D4, 0x0004_0002, 0, 0, 65_535, 101]);
+        for _ in 0..3 {
+            let length = u32::try_from(packet().len()).unwrap();
+            file.extend(words(&[1, 2, length, length]));
+            file.extend(packet());
+        }
+        file
+    }
+
+    fn next_generation() -> Vec<u8> {
+        let mut file = words(&[0x0A0D_0D0A, 28, 0x1A2B_3C4D, 1, !0, !0, 28]);
+        file.extend(words(&[1, 32, 101, 0, 0x0001_0009, 6, 0, 32]));
+        let length = u32::try_from(packet().len()).unwrap();
+        let padding = packet().len().next_multiple_of(4) - packet().len();
+        for _ in 0..2 {
+            let block = u32::try_from(packet().len() + padding + 32).unwrap();
+            file.extend(words(&[6, block, 0, 0, 5, length, length]));
+            file.extend([packet(), vec![0; padding]].concat());
+            file.extend(words(&[block]));
+        }
+        let block = u32::try_from(packet().len() + padding + 16).unwrap();
+        file.extend(words(&[3, block, length]));
+        file.extend([packet(), vec![0; padding]].concat());
+        file.extend(words(&[block]));
+        file
+    }
+
+    #[test]
+    fn good_captures_are_read_to_the_end() {
+        assert_eq!(read(&classic()).unwrap(), 3);
+        assert_eq!(read(&next_generation()).unwrap(), 3);
+        let packet = packet();
+        let parsed = frame::parse(101, &packet);
+        assert!(matches!(parsed, frame::Content::Udp(udp) if udp.cut && udp.payload == [2, 0x16]));
+    }
+
+    #[test]
+    fn every_truncation_is_an_end_or_an_error() {
+        for file in [classic(), next_generation()] {
+            for length in 0..file.len() {
+                if let Ok(count) = read(&file[..length]) {
+                    assert!(count < 3);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_mutation_can_harm() {
+        let mut seed = 0xD1B5_4A32_D192_ED03_u64;
+        let mut next = move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed as usize
+        };
+        let mut errors = 0;
+        for round in 0..40_000 {
+            let mut file = if round % 2 == 0 { classic() } else { next_generation() };
+            for _ in 0..1 + next() % 4 {
+                let at = 4 + next() % (file.len() - 4);
+                file[at] = [0, 1, 0x7F, 0x80, 0xFF, next() as u8][next() % 6];
+            }
+            errors += usize::from(read(&file).is_err());
+        }
+        assert!(errors > 1_000, "the mutations hardly touch the format: {errors}");
+    }
+}
