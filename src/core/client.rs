@@ -73,6 +73,8 @@ pub(crate) struct Publication {
     pub(crate) hash: u64,
     /// The request at the broker.
     pub(crate) request: Option<Handle>,
+    /// Repetitions without DUP after its end.
+    pub(crate) unmarked: u8,
     /// When it was last asked about or answered.
     pub(crate) at: Time,
 }
@@ -172,7 +174,8 @@ pub(crate) struct Client {
     pub(crate) armed: Option<Time>,
     /// Nothing is delivered before this: the client asked for a pause (congestion).
     pub(crate) paused_until: Option<Time>,
-    /// The same message id was seen with other content: ids say little about this device.
+    /// The same message id was seen with other content, or too often with the same: ids say little
+    /// about this device.
     pub(crate) reuses_ids: bool,
     /// SUBSCRIBEs that wait for the broker.
     pub(crate) waiting: u8,

@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::hash::BuildHasher;
 
 use super::hashing::Hashing;
@@ -13,6 +12,7 @@ use hashbrown::{HashMap, HashTable};
 use super::client::{Client, State};
 use super::effects::Effects;
 use super::filters::Filters;
+use super::flow::CopyMode;
 use super::messages::Messages;
 use super::notice::Notice;
 use super::peer::{Address, LinkId, PeerRef};
@@ -44,6 +44,8 @@ pub(crate) enum Request {
     Will,
     /// A subscription.
     Subscribe { filter: Handle },
+    /// A part of the probe (see `flow/probe.rs`).
+    Probe,
     /// The end of a subscription.
     Unsubscribe { filter: Box<str> },
 }
@@ -58,8 +60,8 @@ pub(crate) struct Broker {
     /// Filters waiting to be asked for, and how many SUBSCRIBEs are out.
     pub(crate) asks: VecDeque<Handle>,
     pub(crate) asking: u32,
-    /// A 3.1.1 broker that sends one copy of a message per overlapping subscription.
-    pub(crate) copies: bool,
+    /// How many copies of a message it sends where filters overlap.
+    pub(crate) copies: CopyMode,
     /// Filters that nobody uses any longer but that the broker may still know.
     pub(crate) stale: Vec<Box<str>>,
 }
@@ -79,6 +81,8 @@ pub struct Gateway {
     pub(crate) predefined_ids: HashMap<u32, u16, Hashing>,
     /// Normal topic ids start here.
     pub(crate) first_topic_id: u16,
+    /// How far above it those of the next new client do.
+    pub(crate) next_offset: u16,
     pub(crate) filters: Filters,
     pub(crate) requests: Slots<Request>,
     pub(crate) messages: Messages,
@@ -95,7 +99,7 @@ pub struct Gateway {
     /// Reused between messages.
     pub(crate) matched: Vec<Handle>,
     pub(crate) recipients: Vec<(Handle, MqttQos)>,
-    pub(crate) candidates: Vec<(Handle, bool, Reverse<MqttQos>, u32)>,
+    pub(crate) expected: Vec<u32>,
     wheel: Wheel,
     advertise_at: Option<Time>,
 }
@@ -130,6 +134,7 @@ impl Gateway {
             predefined,
             predefined_ids,
             first_topic_id,
+            next_offset: 0,
             filters: Filters::new(hasher),
             requests: Slots::default(),
             messages: Messages::default(),
@@ -144,7 +149,7 @@ impl Gateway {
             copies: super::copies::Copies::new(hasher),
             matched: Vec::new(),
             recipients: Vec::new(),
-            candidates: Vec::new(),
+            expected: Vec::new(),
             wheel: Wheel::new(now),
             advertise_at: advertises.then_some(now),
             settings,
@@ -204,8 +209,9 @@ impl Gateway {
             | Message::WillMsgResp { .. } => return self.drop_packet(Drop::WrongDirection),
             _ => {}
         }
-        let state = bound.and_then(|handle| self.clients.get(handle)).map(|client| client.state);
-        let (Some(handle), Some(state)) = (bound, state) else {
+        let client = bound.and_then(|handle| self.clients.get(handle));
+        let (Some(handle), Some((state, fresh))) = (bound, client.map(|c| (c.state, c.fresh)))
+        else {
             return self.on_stranger(cx, peer, message);
         };
         self.heard(cx, bound);
@@ -241,7 +247,9 @@ impl Gateway {
             Message::WillMsgUpd { message } => self.on_will_msg_upd(cx, handle, message),
             // A sign of life, nothing more.
             Message::PingResp => {}
-            Message::WillTopic(_) | Message::WillMsg { .. } => self.drop_packet(Drop::OutOfOrder),
+            Message::WillTopic(_) | Message::WillMsg { .. } => {
+                self.on_late_will(cx, handle, message, fresh);
+            }
             // All handled above.
             _ => self.drop_packet(Drop::WrongDirection),
         }
@@ -291,6 +299,7 @@ impl Gateway {
             }
             self.on_timer(cx, handle);
         }
+        self.end_probe(cx);
         if self.advertise_at.is_some_and(|at| at <= now) {
             self.advertise_at = Some(now.after(self.settings.advertise_interval));
             self.advertise(cx);
@@ -300,10 +309,8 @@ impl Gateway {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        match (self.wheel.next(), self.advertise_at) {
-            (Some(timer), Some(advertise)) => Some(timer.min(advertise)),
-            (timer, advertise) => timer.or(advertise),
-        }
+        let others = [self.advertise_at, self.probe_deadline()];
+        others.into_iter().flatten().chain(self.wheel.next()).min()
     }
 
     /// A QoS 0 publication was not taken by the session: the broker is away or does not read.
@@ -418,6 +425,14 @@ impl Gateway {
     pub(crate) fn send(&self, cx: &mut Cx<'_>, handle: Handle, message: &Message<'_>) {
         if let Some(peer) = self.clients.get(handle).and_then(|client| client.peer.as_ref()) {
             peer.as_ref().send(message, cx.fx);
+        }
+    }
+
+    /// As [`Self::send`], for what the broker answered to a request: in the middle of a will dialogue
+    /// it is kept back. A device may take one datagram at a time there, and it repeats its request.
+    pub(crate) fn answer(&self, cx: &mut Cx<'_>, handle: Handle, message: &Message<'_>) {
+        if !self.is_connecting(handle) {
+            self.send(cx, handle, message);
         }
     }
 

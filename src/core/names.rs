@@ -1,16 +1,30 @@
 //! What is a topic name, a filter, a client id (MQTT 3.1.1 §4.7, MQTT-SN 1.2 §5.3).
 
+use super::filter::MAX_LEVELS;
+
 /// Longest topic name or filter that MQTT can carry, octets.
 const MAX_LENGTH: usize = 65_535;
 
-/// A topic name that may be published to: not empty, UTF-8, no wildcard, no U+0000.
+/// Whether a broker has to take this as text. MQTT lets it close the connection over control
+/// characters and non-characters (MQTT 3.1.1 §1.5.3), and mosquitto does; the connection is
+/// everybody's.
+fn is_text(name: &str) -> bool {
+    let rejectable = |c: char| {
+        let code = u32::from(c);
+        c.is_control() || code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code)
+    };
+    !name.chars().any(rejectable)
+}
+
+/// A topic name that may be published to: not empty, text, no wildcard, no more than
+/// [`MAX_LEVELS`] (mosquitto closes the connection over more than 200).
 pub(crate) fn topic_name(bytes: &[u8]) -> Option<&str> {
     if bytes.is_empty() || bytes.len() > MAX_LENGTH {
         return None;
     }
     let name = core::str::from_utf8(bytes).ok()?;
-    let forbidden = |octet: &u8| matches!(octet, b'+' | b'#' | 0);
-    if name.as_bytes().iter().any(forbidden) { None } else { Some(name) }
+    let legal = is_text(name) && !has_wildcard(name) && name.split('/').count() <= MAX_LEVELS;
+    legal.then_some(name)
 }
 
 /// A filter that may be subscribed to. `#` only as the last level, `+` only as a whole level.
@@ -19,7 +33,7 @@ pub(crate) fn topic_filter(bytes: &[u8]) -> Option<&str> {
         return None;
     }
     let filter = core::str::from_utf8(bytes).ok()?;
-    if filter.contains('\0') {
+    if !is_text(filter) {
         return None;
     }
     let mut levels = filter.split('/').peekable();

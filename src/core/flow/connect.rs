@@ -14,13 +14,13 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::codec::{Connect, Message, ReturnCode};
-use crate::core::client::{Client, ConnectPrint, Dialogue, State};
+use crate::core::client::{Client, ConnectPrint, Dialogue, ExchangeStage, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::notice::{Loss, Notice};
 use crate::core::peer::PeerRef;
 use crate::core::slots::Handle;
-use crate::core::stats::Limit;
+use crate::core::stats::{Drop, Limit};
 
 /// ProtocolId of MQTT-SN 1.2 (§5.3.8).
 const PROTOCOL_1_2: u8 = 0x01;
@@ -28,6 +28,15 @@ const PROTOCOL_1_2: u8 = 0x01;
 /// Within this time the same CONNECT from the same address, with nothing in between, is a
 /// repetition: the CONNACK was lost.
 const REPETITION: Duration = Duration::from_secs(60);
+
+/// Within this time the same CONNECT is a repetition or an echo of the network whatever else was
+/// heard: no client repeats itself so soon (T_retry, §7.2), and starting over would take from it
+/// the subscriptions that it has just made.
+const ECHO: Duration = Duration::from_secs(5);
+
+/// How far apart the topic ids of two new sessions begin. A packet from the last life of a device
+/// that is still under way then finds no topic, instead of another one.
+const ID_STEP: u16 = 8;
 
 /// Most will dialogues at once.
 const MAX_HANDSHAKES: u32 = 1_000;
@@ -79,7 +88,10 @@ impl Gateway {
                     let why = "sessions.max_clients is reached";
                     return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
                 }
-                self.add_client(Client::new(id, print, cx.now))
+                let mut client = Client::new(id, print, cx.now);
+                client.topics.begin_at(self.next_offset);
+                self.next_offset = self.wrapped(self.next_offset.saturating_add(ID_STEP));
+                self.add_client(client)
             }
         };
         self.bind(handle, peer);
@@ -88,6 +100,9 @@ impl Gateway {
         }
         if let Some(client) = self.clients.get_mut(handle) {
             client.topics.forget_confirmations();
+            // Its message ids begin anew: no SUBSCRIBE of this connection is a repetition of one
+            // that was answered in the last.
+            client.exchanges.retain(|e| matches!(e.stage, ExchangeStage::Waiting { .. }));
             client.print = print;
             client.last_heard = cx.now;
             client.paused_until = None;
@@ -128,13 +143,39 @@ impl Gateway {
                 self.prompt(cx, handle);
                 true
             }
-            State::Active if client.fresh && cx.now.since(client.connected_at) < REPETITION => {
+            State::Active => {
+                let age = cx.now.since(client.connected_at);
+                if age >= ECHO && !(client.fresh && age < REPETITION) {
+                    return false;
+                }
                 client.last_heard = cx.now;
                 self.stats.duplicates += 1;
                 self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
                 true
             }
             _ => false,
+        }
+    }
+
+    /// A part of the will dialogue after its end. If nothing else was heard since, the CONNACK was
+    /// lost, and the client repeats what it answers (§6.13).
+    pub(crate) fn on_late_will(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        message: &Message<'_>,
+        fresh: bool,
+    ) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let recent = cx.now.since(client.connected_at) < REPETITION;
+        if !(fresh && client.print.will && recent) {
+            return self.drop_packet(Drop::OutOfOrder);
+        }
+        client.fresh = true;
+        self.stats.duplicates += 1;
+        // A WILLTOPIC with a topic is older than the WILLMSG that ended the dialogue.
+        if !matches!(message, Message::WillTopic(Some(_))) {
+            self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
         }
     }
 

@@ -35,7 +35,7 @@ impl Gateway {
             _ => return self.drop_packet(Drop::Unexpected),
         };
         // A refusal may come without the id; an acceptance of another id is not for us.
-        if code == ReturnCode::ACCEPTED && self.id_at(position) != Some(topic_id) {
+        if code == ReturnCode::ACCEPTED && self.id_at(&client.topics, position) != Some(topic_id) {
             return self.drop_packet(Drop::Unexpected);
         }
         let Some(client) = self.clients.get_mut(handle) else { return };
@@ -251,7 +251,8 @@ impl Gateway {
     }
 
     fn unconfirm_id(&mut self, handle: Handle, topic_id: u16) {
-        let position = self.position_of(topic_id);
+        let Some(client) = self.clients.get(handle) else { return };
+        let position = self.position_of(&client.topics, topic_id);
         if let Some(client) = self.clients.get_mut(handle)
             && let Some(entry) = position.and_then(|position| client.topics.get_mut(position))
         {

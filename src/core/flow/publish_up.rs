@@ -26,6 +26,11 @@ use crate::time::Time;
 /// A message id that comes again with the same content within this time of the last sign of it is a
 /// repetition, with or without DUP: some stacks never set the bit.
 const REPETITION: Duration = Duration::from_secs(60);
+/// The same for a finished QoS 1 publication without DUP: twice T_retry (§7.2). At QoS 1 it is better
+/// to forward a repetition than to lose a message.
+const UNMARKED_REPETITION: Duration = Duration::from_secs(30);
+/// Repetitions without DUP of a finished publication: no more than N_retry (§7.2) can be real.
+const MAX_UNMARKED: u8 = 5;
 /// Finished publications remembered per client.
 const MAX_REMEMBERED: usize = 8;
 /// Unfinished publications per client; the protocol allows one, some stacks send five.
@@ -110,9 +115,7 @@ impl Gateway {
         qos: MqttQos,
         hash: u64,
     ) {
-        let Some(client) = self.clients.get(handle) else { return };
-        let open = client.publications.iter().filter(|p| !matches!(p.stage, Inbound::Done(_)));
-        if open.count() >= MAX_OPEN {
+        if !self.may_open(cx.now, handle) {
             self.limit_reached(cx, Some(handle), Limit::InFlight);
             return self.refuse_publish(cx, handle, publish, ReturnCode::CONGESTION);
         }
@@ -132,8 +135,24 @@ impl Gateway {
             stage: Inbound::Pending,
             hash,
             request: Some(request),
+            unmarked: 0,
             at: cx.now,
         });
+    }
+
+    /// Whether the client may have one more open publication. A handshake that it let go of long ago
+    /// (it restarted, say) gives way; the broker has the message.
+    fn may_open(&mut self, now: Time, handle: Handle) -> bool {
+        let Some(client) = self.clients.get_mut(handle) else { return false };
+        let open = client.publications.iter().filter(|p| !matches!(p.stage, Inbound::Done(_)));
+        if open.count() < MAX_OPEN {
+            return true;
+        }
+        let abandoned = client.publications.iter().position(|p| {
+            matches!(p.stage, Inbound::Received { completed: true, .. })
+                && now.since(p.at) >= REPETITION
+        });
+        abandoned.map(|position| client.publications.remove(position)).is_some()
     }
 
     /// Resolves the topic and hands the message to the broker.
@@ -149,7 +168,7 @@ impl Gateway {
             PublishTopic::Normal(id) => {
                 let topic = handle
                     .and_then(|handle| self.clients.get(handle))
-                    .and_then(|client| client.topics.get(self.position_of(*id)?));
+                    .and_then(|client| client.topics.get(self.position_of(&client.topics, *id)?));
                 self.topics.name(topic.ok_or(ReturnCode::INVALID_TOPIC_ID)?.topic)
             }
             PublishTopic::Predefined(id) => {
@@ -199,7 +218,6 @@ impl Gateway {
 
     fn seen(&mut self, now: Time, handle: Handle, publish: &Publish<'_>, hash: u64) -> Seen {
         let Some(client) = self.clients.get_mut(handle) else { return Seen::New };
-        let reuses_ids = client.reuses_ids;
         let Some(position) =
             client.publications.iter().position(|known| known.msg_id == publish.msg_id)
         else {
@@ -207,17 +225,23 @@ impl Gateway {
         };
         let Some(known) = client.publications.get_mut(position) else { return Seen::New };
         let same = known.hash == hash;
-        let recent = now.since(known.at) < REPETITION;
+        let age = now.since(known.at);
+        // A device that uses one id for everything repeats itself only where it says so.
+        let unmarked = !client.reuses_ids && known.unmarked < MAX_UNMARKED;
         let again = match known.stage {
             Inbound::Pending => same,
             // Unreleased at QoS 2: the message id alone counts, unless it clearly is another one.
             Inbound::Received { .. } => same || publish.dup,
-            // A device that uses one id for everything repeats itself only where it says so.
-            Inbound::Done(_) if known.qos == MqttQos::Two => same && recent,
-            Inbound::Done(_) => same && recent && (publish.dup || !reuses_ids),
+            Inbound::Done(_) if publish.dup || known.qos == MqttQos::Two => {
+                same && age < REPETITION && (publish.dup || unmarked)
+            }
+            Inbound::Done(_) => same && age < UNMARKED_REPETITION && unmarked,
         };
         if again {
             known.at = now;
+            if matches!(known.stage, Inbound::Done(_)) && !publish.dup {
+                known.unmarked = known.unmarked.saturating_add(1);
+            }
             return match known.stage {
                 Inbound::Pending => Seen::Swallow,
                 stage => Seen::Again(stage),
@@ -225,10 +249,12 @@ impl Gateway {
         }
         // Another message under a known id. What was open goes on at the broker, unanswered: the
         // device has let go of it.
-        client.publications.remove(position);
-        if !publish.dup && !same {
+        let stale = known.unmarked >= MAX_UNMARKED;
+        // What is left from before the last CONNECT says nothing: ids begin anew with it.
+        if known.at >= client.connected_at && !publish.dup && (!same || stale) {
             client.reuses_ids = true;
         }
+        client.publications.remove(position);
         Seen::New
     }
 
@@ -277,7 +303,7 @@ impl Gateway {
         publication.stage = Inbound::Received { completed: false, released: false };
         publication.at = cx.now;
         let msg_id = publication.msg_id;
-        self.send(cx, handle, &Message::PubRec { msg_id });
+        self.answer(cx, handle, &Message::PubRec { msg_id });
     }
 
     /// The broker is done with a publication, or refused it.
@@ -297,12 +323,12 @@ impl Gateway {
         let (msg_id, topic_id) = (publication.msg_id, publication.topic_id);
         let before = publication.stage;
         let answer = match (outcome, publication.qos, before) {
-            (Ok(()), MqttQos::Two, Inbound::Received { released: false, .. }) => {
+            // After PUBREC nothing but PUBCOMP can be said, and not before PUBREL.
+            (_, MqttQos::Two, Inbound::Received { released: false, .. }) => {
                 publication.stage = Inbound::Received { completed: true, released: false };
                 None
             }
             (_, MqttQos::Two, Inbound::Received { .. }) => {
-                // After PUBREC nothing but PUBCOMP can be said.
                 publication.stage = Inbound::Done(ReturnCode::ACCEPTED);
                 Some(Message::PubComp { msg_id })
             }
@@ -323,7 +349,7 @@ impl Gateway {
         };
         self.requests.remove(request);
         if let Some(answer) = answer {
-            self.send(cx, handle, &answer);
+            self.answer(cx, handle, &answer);
         }
         if let Some(code) = refused {
             let why = "the broker refused the message, or is not taking any";

@@ -14,7 +14,7 @@ use core::hash::BuildHasher;
 use core::time::Duration;
 
 use crate::codec::{Message, Qos, ReturnCode, Subscribe, SubscribeTopic};
-use crate::core::client::{AckId, Exchange, ExchangeStage, Form, Subscription};
+use crate::core::client::{AckId, Exchange, ExchangeStage, Form, State, Subscription};
 use crate::core::filter::MAX_LEVELS;
 use crate::core::filters::Subscriber;
 use crate::core::gateway::{Cx, Gateway};
@@ -79,6 +79,7 @@ impl Gateway {
                 client.waiting = client.waiting.saturating_add(u8::from(!at_once));
                 client.exchanges.push(Exchange { msg_id, hash, at: cx.now, stage });
                 if at_once {
+                    self.grant(filter, handle, requested);
                     self.acknowledge_subscription(cx, handle, msg_id);
                 }
                 // Also when the broker knows the filter: the retained messages are for this client.
@@ -121,7 +122,8 @@ impl Gateway {
                 if filter.split('/').count() > MAX_LEVELS {
                     return Err(unsupported("more than 64 topic levels"));
                 }
-                if filter.starts_with("$share/") {
+                // Without a second level too: mosquitto closes the connection over it.
+                if filter.split('/').next() == Some("$share") {
                     return Err(unsupported("shared subscriptions are not available"));
                 }
                 let id = if names::has_wildcard(filter) {
@@ -158,7 +160,8 @@ impl Gateway {
             if let Some(filter) = self.filters.get_mut(filter)
                 && let Some(me) = filter.subscribers.iter_mut().find(|s| s.client == handle)
             {
-                me.qos = requested;
+                me.requested = requested;
+                me.granted = me.granted.min(requested);
             }
             return Ok((filter, wanted.id));
         }
@@ -172,7 +175,7 @@ impl Gateway {
         let filter = self.filters.find_or_add(&wanted.filter);
         client.subscriptions.push(Subscription { filter, form: wanted.form, exact });
         if let Some(filter) = self.filters.get_mut(filter) {
-            filter.subscribers.push(Subscriber { client: handle, qos: requested });
+            filter.subscribers.push(Subscriber { client: handle, requested, granted: requested });
         }
         Ok((filter, wanted.id))
     }
@@ -233,6 +236,10 @@ impl Gateway {
     /// SUBACK of an answered exchange.
     fn acknowledge_subscription(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
         let Some(client) = self.clients.get_mut(handle) else { return };
+        if client.state != State::Active {
+            // It asks again once it is there.
+            return self.forget_answered(handle);
+        }
         let Some(exchange) = client.exchanges.iter().find(|e| e.msg_id == msg_id) else { return };
         let ExchangeStage::Subscribed { qos, id, code } = exchange.stage else { return };
         let topic_id = match id {
@@ -282,6 +289,9 @@ impl Gateway {
                 }
             };
             client.waiting = client.waiting.saturating_sub(1);
+            if let Ok(granted) = outcome {
+                self.grant(filter, handle, requested.min(granted));
+            }
             self.acknowledge_subscription(cx, handle, msg_id);
             if let Err(code) = outcome {
                 // Worth another try later, so not to be answered from memory.
@@ -293,6 +303,15 @@ impl Gateway {
                 let why = "the broker refused the subscription, or is not taking any";
                 self.tell_refusal(cx, handle, "SUBSCRIBE", text.as_bytes(), code, why);
             }
+        }
+    }
+
+    /// From now on the client gets what matches the filter at this QoS.
+    fn grant(&mut self, filter: Handle, client: Handle, qos: MqttQos) {
+        if let Some(filter) = self.filters.get_mut(filter)
+            && let Some(me) = filter.subscribers.iter_mut().find(|s| s.client == client)
+        {
+            me.granted = qos;
         }
     }
 

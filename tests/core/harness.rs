@@ -1,0 +1,656 @@
+//! A gateway, a clock, devices that speak hex or messages, and a broker that does what it is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mqtt_sn_gateway::codec::{
+    Connect, Encapsulation, Message, Packet, Publish, PublishTopic, Qos, ReturnCode, Subscribe,
+    SubscribeTopic, WillTopic, decode,
+};
+use mqtt_sn_gateway::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
+use mqtt_sn_gateway::core::{
+    Address, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Settings, Stats,
+};
+use mqtt_sn_gateway::time::Time;
+
+pub const OK: ReturnCode = ReturnCode::ACCEPTED;
+pub const CONGESTION: ReturnCode = ReturnCode::CONGESTION;
+pub const INVALID_ID: ReturnCode = ReturnCode::INVALID_TOPIC_ID;
+pub const UNSUPPORTED: ReturnCode = ReturnCode::NOT_SUPPORTED;
+
+/// The default retry interval (T_retry) of the gateway.
+pub const RETRY: Duration = Duration::from_secs(10);
+
+pub fn hex(text: &str) -> Vec<u8> {
+    text.split_whitespace()
+        .map(|octet| u8::from_str_radix(octet, 16).expect("two hex digits"))
+        .collect()
+}
+
+pub fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Where a device is. Copies mean the same device.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Device {
+    link: u16,
+    address: Vec<u8>,
+    node: Option<Vec<u8>>,
+}
+
+/// The device at address `number` of the first link.
+pub fn device(number: u32) -> Device {
+    Device { link: 0, address: number.to_be_bytes().to_vec(), node: None }
+}
+
+impl Device {
+    pub fn on_link(self, link: u16) -> Self {
+        Self { link, ..self }
+    }
+
+    /// The node behind the forwarder at this address.
+    pub fn node(self, id: &[u8]) -> Self {
+        Self { node: Some(id.to_vec()), ..self }
+    }
+}
+
+/// What the gateway asked of the broker.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Up {
+    Publish { token: Token, qos: MqttQos, retain: bool, topic: String, payload: Vec<u8> },
+    Subscribe { token: Token, filter: String, qos: MqttQos, id: u32, retained: bool },
+    Unsubscribe { token: Token, filter: String },
+    Acknowledge(DeliveryId),
+}
+
+/// A message from the broker, with what most tests want as defaults.
+#[derive(Clone, Debug)]
+pub struct Down<'a> {
+    pub delivery: Option<u64>,
+    pub topic: &'a str,
+    pub payload: &'a [u8],
+    pub qos: MqttQos,
+    pub retain: bool,
+    pub ids: &'a [u32],
+}
+
+impl<'a> Down<'a> {
+    pub fn new(topic: &'a str, payload: &'a [u8]) -> Self {
+        Self { delivery: None, topic, payload, qos: MqttQos::Zero, retain: false, ids: &[] }
+    }
+
+    pub fn qos1(self, delivery: u64) -> Self {
+        Self { qos: MqttQos::One, delivery: Some(delivery), ..self }
+    }
+
+    pub fn qos2(self, delivery: u64) -> Self {
+        Self { qos: MqttQos::Two, delivery: Some(delivery), ..self }
+    }
+
+    pub fn retained(self) -> Self {
+        Self { retain: true, ..self }
+    }
+
+    pub fn ids(self, ids: &'a [u32]) -> Self {
+        Self { ids, ..self }
+    }
+}
+
+pub struct World {
+    pub gateway: Gateway,
+    pub now: Time,
+    fx: Effects,
+    inboxes: BTreeMap<Device, Vec<Vec<u8>>>,
+    broadcasts: Vec<(u16, Vec<u8>)>,
+    up: Vec<Up>,
+    notices: Vec<String>,
+    /// The broker answers everything at once, granting and accepting all.
+    pub obliging: bool,
+}
+
+impl World {
+    /// A gateway with these settings, and a connected broker that answers nothing by itself.
+    pub fn with(settings: Settings) -> Self {
+        let mut world = Self::offline(settings);
+        world.broker_up(false);
+        world
+    }
+
+    /// As [`Self::with`], but the broker has not been reached yet.
+    pub fn offline(settings: Settings) -> Self {
+        let now = Time(1_000_000);
+        Self {
+            gateway: Gateway::new(settings, 7, now),
+            now,
+            fx: Effects::new(),
+            inboxes: BTreeMap::new(),
+            broadcasts: Vec::new(),
+            up: Vec::new(),
+            notices: Vec::new(),
+            obliging: false,
+        }
+    }
+
+    pub fn new() -> Self {
+        Self::with(settings())
+    }
+
+    /// A broker that answers everything at once.
+    pub fn obliging() -> Self {
+        let mut world = Self::new();
+        world.obliging = true;
+        world
+    }
+
+    // Devices.
+
+    pub fn send_bytes(&mut self, from: &Device, bytes: &[u8]) {
+        let address = Address::new(&from.address).expect("a short address");
+        let link = LinkId(from.link);
+        self.gateway.handle_datagram(self.now, link, &address, bytes, &mut self.fx);
+        self.settle();
+    }
+
+    pub fn send_hex(&mut self, from: &Device, text: &str) {
+        self.send_bytes(from, &hex(text));
+    }
+
+    pub fn send(&mut self, from: &Device, message: Message<'_>) {
+        let bytes = encode(from, message);
+        self.send_bytes(from, &bytes);
+    }
+
+    /// What a device was sent since it was last looked at.
+    pub fn received(&mut self, device: &Device) -> Vec<Vec<u8>> {
+        self.inboxes.remove(device).unwrap_or_default()
+    }
+
+    /// The device was sent exactly these messages since it was last looked at.
+    #[track_caller]
+    pub fn expect(&mut self, device: &Device, messages: &[Message<'_>]) {
+        let received = self.received(device);
+        let wanted: Vec<Vec<u8>> = messages.iter().map(|m| encode(device, *m)).collect();
+        if received != wanted {
+            let received: Vec<String> = received.iter().map(|bytes| explain(bytes)).collect();
+            panic!("expected {messages:#?}\nreceived {received:#?}");
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_hex(&mut self, device: &Device, frames: &[&str]) {
+        let received = self.received(device);
+        let wanted: Vec<Vec<u8>> = frames.iter().map(|frame| hex(frame)).collect();
+        let explained: Vec<String> = received.iter().map(|bytes| explain(bytes)).collect();
+        assert_eq!(received, wanted, "received {explained:#?}");
+    }
+
+    #[track_caller]
+    pub fn silence(&mut self, device: &Device) {
+        self.expect(device, &[]);
+    }
+
+    /// Nobody was sent anything.
+    #[track_caller]
+    pub fn silence_everywhere(&mut self) {
+        assert_eq!(std::mem::take(&mut self.inboxes), BTreeMap::new());
+    }
+
+    /// The device sends and gets exactly these answers.
+    #[track_caller]
+    pub fn exchange(&mut self, device: &Device, message: Message<'_>, answers: &[Message<'_>]) {
+        self.silence(device);
+        self.send(device, message);
+        self.expect(device, answers);
+    }
+
+    /// What was sent to all on a link.
+    pub fn broadcasts(&mut self) -> Vec<(u16, Vec<u8>)> {
+        std::mem::take(&mut self.broadcasts)
+    }
+
+    // Time.
+
+    pub fn pass(&mut self, by: Duration) {
+        let end = self.now.after(by);
+        // Step by step, as a runtime would; the wheel may ask for wake-ups in between.
+        for _ in 0..1_000_000 {
+            match self.gateway.next_timeout() {
+                Some(at) if at <= end => {
+                    self.now = at.max(Time(self.now.0 + 1)).min(end);
+                    self.gateway.handle_timeout(self.now, &mut self.fx);
+                    self.settle();
+                    if self.now == end {
+                        return;
+                    }
+                }
+                _ => {
+                    self.now = end;
+                    return;
+                }
+            }
+        }
+        panic!("timers do not come to an end");
+    }
+
+    // Broker.
+
+    pub fn upstream(&mut self, event: UpstreamEvent<'_>) {
+        self.gateway.handle_upstream(self.now, event, &mut self.fx);
+        self.settle();
+    }
+
+    /// Connects, as MQTT 5 does.
+    pub fn broker_up(&mut self, session_present: bool) {
+        self.upstream(UpstreamEvent::Connected {
+            session_present,
+            subscription_ids: true,
+            maximum_qos: MqttQos::Two,
+        });
+    }
+
+    /// Connects, as MQTT 3.1.1 does.
+    pub fn old_broker_up(&mut self, session_present: bool) {
+        self.upstream(UpstreamEvent::Connected {
+            session_present,
+            subscription_ids: false,
+            maximum_qos: MqttQos::Two,
+        });
+    }
+
+    pub fn broker_down(&mut self) {
+        self.upstream(UpstreamEvent::Disconnected);
+    }
+
+    pub fn deliver(&mut self, down: &Down<'_>) {
+        self.upstream(UpstreamEvent::Message {
+            delivery: down.delivery.map(DeliveryId),
+            topic: down.topic,
+            payload: down.payload,
+            qos: down.qos,
+            retain: down.retain,
+            subscription_ids: down.ids,
+        });
+    }
+
+    /// What was asked of the broker since it was last looked at.
+    pub fn up(&mut self) -> Vec<Up> {
+        std::mem::take(&mut self.up)
+    }
+
+    /// The one PUBLISH that was asked for: token, QoS, retain, topic, payload.
+    #[track_caller]
+    pub fn published(&mut self) -> (Token, MqttQos, bool, String, Vec<u8>) {
+        match <[Up; 1]>::try_from(self.up()) {
+            Ok([Up::Publish { token, qos, retain, topic, payload }]) => {
+                (token, qos, retain, topic, payload)
+            }
+            other => panic!("expected one PUBLISH, got {other:?}"),
+        }
+    }
+
+    /// Topics of all that was published.
+    #[track_caller]
+    pub fn published_topics(&mut self) -> Vec<String> {
+        let topic = |up| match up {
+            Up::Publish { topic, .. } => topic,
+            other => panic!("expected PUBLISH, got {other:?}"),
+        };
+        self.up().into_iter().map(topic).collect()
+    }
+
+    /// The one SUBSCRIBE that was asked for: token, filter, QoS, id, retained.
+    #[track_caller]
+    pub fn subscribed(&mut self) -> (Token, String, MqttQos, u32, bool) {
+        match <[Up; 1]>::try_from(self.up()) {
+            Ok([Up::Subscribe { token, filter, qos, id, retained }]) => {
+                (token, filter, qos, id, retained)
+            }
+            other => panic!("expected one SUBSCRIBE, got {other:?}"),
+        }
+    }
+
+    /// The one UNSUBSCRIBE that was asked for.
+    #[track_caller]
+    pub fn unsubscribed(&mut self) -> (Token, String) {
+        match <[Up; 1]>::try_from(self.up()) {
+            Ok([Up::Unsubscribe { token, filter }]) => (token, filter),
+            other => panic!("expected one UNSUBSCRIBE, got {other:?}"),
+        }
+    }
+
+    /// Deliveries acknowledged to the broker, and nothing else.
+    #[track_caller]
+    pub fn acknowledged(&mut self) -> Vec<u64> {
+        let delivery = |up| match up {
+            Up::Acknowledge(delivery) => delivery.0,
+            other => panic!("expected acknowledgements, got {other:?}"),
+        };
+        self.up().into_iter().map(delivery).collect()
+    }
+
+    pub fn received_upstream(&mut self, token: Token) {
+        self.upstream(UpstreamEvent::Received { token });
+    }
+
+    pub fn completed(&mut self, token: Token) {
+        self.upstream(UpstreamEvent::Published { token, outcome: Ok(()) });
+    }
+
+    pub fn refused(&mut self, token: Token, refusal: Refusal) {
+        self.upstream(UpstreamEvent::Published { token, outcome: Err(refusal) });
+    }
+
+    pub fn granted(&mut self, token: Token, qos: MqttQos) {
+        self.upstream(UpstreamEvent::Subscribed { token, outcome: Ok(qos) });
+    }
+
+    pub fn not_granted(&mut self, token: Token, refusal: Refusal) {
+        self.upstream(UpstreamEvent::Subscribed { token, outcome: Err(refusal) });
+    }
+
+    // What it knows.
+
+    pub fn stats(&self) -> Stats {
+        self.gateway.stats()
+    }
+
+    pub fn dropped(&self, why: Drop) -> u64 {
+        self.stats().dropped[why as usize]
+    }
+
+    pub fn limit(&self, limit: Limit) -> u64 {
+        self.stats().limits[limit as usize]
+    }
+
+    /// Notices since they were last looked at, each in one line.
+    pub fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
+    // Conversations that many tests begin with.
+
+    /// Connects with a clean session and a keep-alive of an hour.
+    #[track_caller]
+    pub fn connect(&mut self, device: &Device, id: &str) {
+        self.exchange(device, connect(id, true, 3_600), &[connack(OK)]);
+    }
+
+    /// Connects and keeps the session.
+    #[track_caller]
+    pub fn resume(&mut self, device: &Device, id: &str) {
+        self.exchange(device, connect(id, false, 3_600), &[connack(OK)]);
+    }
+
+    /// Registers a name and gives its id.
+    #[track_caller]
+    pub fn register(&mut self, device: &Device, msg_id: u16, name: &str) -> u16 {
+        self.silence(device);
+        self.send(device, register(msg_id, name));
+        let received = self.received(device);
+        match received.as_slice() {
+            [only] => match decode(only).expect("a packet").message {
+                Message::RegAck { topic_id, msg_id: echoed, code: OK } => {
+                    assert_eq!(echoed, msg_id);
+                    topic_id
+                }
+                other => panic!("expected REGACK, got {other:?}"),
+            },
+            other => panic!("expected REGACK, got {other:?}"),
+        }
+    }
+
+    /// Subscribes to a name, granted by the broker if it is asked. Gives the id of the SUBACK and
+    /// the subscription identifier at the broker.
+    #[track_caller]
+    pub fn subscribe(&mut self, device: &Device, msg_id: u16, name: &str, qos: Qos) -> (u16, u32) {
+        self.subscribe_to(device, msg_id, SubscribeTopic::Name(name.as_bytes()), qos)
+    }
+
+    #[track_caller]
+    pub fn subscribe_to(
+        &mut self,
+        device: &Device,
+        msg_id: u16,
+        topic: SubscribeTopic<'_>,
+        qos: Qos,
+    ) -> (u16, u32) {
+        self.silence(device);
+        self.send(device, subscribe_to(msg_id, topic, qos));
+        let mut identifier = 0;
+        for up in self.up() {
+            if let Up::Subscribe { token, id, qos, .. } = up {
+                identifier = id;
+                self.granted(token, qos);
+            }
+        }
+        let received = self.received(device);
+        match received.as_slice() {
+            [only] => match decode(only).expect("a packet").message {
+                Message::SubAck { qos: granted, topic_id, msg_id: echoed, code: OK } => {
+                    assert_eq!((echoed, granted), (msg_id, qos));
+                    (topic_id, identifier)
+                }
+                other => panic!("expected SUBACK, got {other:?}"),
+            },
+            other => panic!("expected SUBACK, got {other:?}"),
+        }
+    }
+
+    /// Takes the effects out.
+    fn settle(&mut self) {
+        let fx = std::mem::take(&mut self.fx);
+        let text = |span| String::from_utf8(fx.bytes(span).to_vec()).expect("topics are UTF-8");
+        let mut events = Vec::new();
+        for effect in fx.items() {
+            match *effect {
+                Effect::Send { link, to, bytes } => {
+                    let bytes = fx.bytes(bytes).to_vec();
+                    let packet = decode(&bytes).expect("what the gateway sends is valid");
+                    let node = packet.forwarder.map(|forwarder| forwarder.node_id.to_vec());
+                    let to = Device { link: link.0, address: to.octets().to_vec(), node };
+                    self.inboxes.entry(to).or_default().push(bytes);
+                }
+                Effect::Broadcast { link, radius, bytes } => {
+                    assert_eq!(radius, 0);
+                    self.broadcasts.push((link.0, fx.bytes(bytes).to_vec()));
+                }
+                Effect::Publish { token, qos, retain, topic, payload } => {
+                    let payload = fx.bytes(payload).to_vec();
+                    events.push(Up::Publish { token, qos, retain, topic: text(topic), payload });
+                }
+                Effect::Subscribe { token, filter, qos, id, retained } => {
+                    let filter = text(filter);
+                    events.push(Up::Subscribe { token, filter, qos, id, retained });
+                }
+                Effect::Unsubscribe { token, filter } => {
+                    events.push(Up::Unsubscribe { token, filter: text(filter) });
+                }
+                Effect::Acknowledge { delivery } => events.push(Up::Acknowledge(delivery)),
+            }
+        }
+        for notice in fx.notices() {
+            self.notices.push(tell(&fx, notice));
+        }
+        self.fx = fx;
+        self.fx.clear();
+        self.up.extend(events.iter().cloned());
+        if self.obliging {
+            for event in events {
+                self.oblige(&event);
+            }
+        }
+    }
+
+    fn oblige(&mut self, event: &Up) {
+        match *event {
+            Up::Publish { qos: MqttQos::Zero, .. } | Up::Acknowledge(_) => {}
+            Up::Publish { token, qos, .. } => {
+                if qos == MqttQos::Two {
+                    self.received_upstream(token);
+                }
+                self.completed(token);
+            }
+            Up::Subscribe { token, qos, .. } => self.granted(token, qos),
+            Up::Unsubscribe { token, .. } => self.upstream(UpstreamEvent::Unsubscribed { token }),
+        }
+    }
+}
+
+fn tell(fx: &Effects, notice: &Notice) -> String {
+    let text = |span| String::from_utf8_lossy(fx.bytes(span)).into_owned();
+    match notice {
+        Notice::Malformed { error, .. } => format!("malformed: {}", error.kind()),
+        Notice::Connected { client, resumed, .. } => {
+            format!("connected: {}{}", text(*client), if *resumed { ", resumed" } else { "" })
+        }
+        Notice::Moved { client, .. } => format!("moved: {}", text(*client)),
+        Notice::Disconnected { client } => format!("disconnected: {}", text(*client)),
+        Notice::Lost { client, why, will } => {
+            format!("lost: {}, {why:?}, will {will}", text(*client))
+        }
+        Notice::Refused { client, operation, subject, code, .. } => {
+            format!("refused: {} {operation} {} {}", text(*client), text(*subject), code.0)
+        }
+        Notice::Stranger { packet, .. } => format!("stranger: {packet}"),
+        Notice::Abandoned { client, topic, qos, why } => {
+            format!("abandoned: {} {} {qos} {why}", text(*client), text(*topic))
+        }
+        Notice::LimitReached { client, limit } => {
+            format!("limit: {} {}", text(*client), limit.label())
+        }
+        Notice::SubscriptionLost { filter } => format!("subscription lost: {}", text(*filter)),
+    }
+}
+
+fn encode(device: &Device, message: Message<'_>) -> Vec<u8> {
+    let forwarder = device.node.as_deref().map(|node_id| Encapsulation { radius: 0, node_id });
+    let packet = Packet { forwarder, message };
+    let mut bytes = vec![0; packet.encoded_len()];
+    packet.encode(&mut bytes).expect("it fits");
+    bytes
+}
+
+fn explain(bytes: &[u8]) -> String {
+    format!("{:?}", decode(bytes))
+}
+
+/// The settings of most tests: two predefined topics, no ADVERTISE.
+pub fn settings() -> Settings {
+    Settings {
+        predefined: vec![(5, "predefined/five".into()), (6, "predefined/six".into())],
+        links: vec![LinkSettings::default()],
+        advertise_interval: Duration::ZERO,
+        ..Settings::default()
+    }
+}
+
+/// The first normal topic id with [`settings`].
+pub const FIRST_ID: u16 = 7;
+
+// Messages.
+
+pub fn connect(id: &str, clean_session: bool, duration: u16) -> Message<'_> {
+    Message::Connect(Connect {
+        will: false,
+        clean_session,
+        protocol_id: 1,
+        duration,
+        client_id: id.as_bytes(),
+    })
+}
+
+pub fn connect_with_will(id: &str, clean_session: bool, duration: u16) -> Message<'_> {
+    Message::Connect(Connect {
+        will: true,
+        clean_session,
+        protocol_id: 1,
+        duration,
+        client_id: id.as_bytes(),
+    })
+}
+
+pub fn will_topic(topic: &str, qos: Qos, retain: bool) -> Message<'_> {
+    Message::WillTopic(Some(WillTopic { qos, retain, topic: topic.as_bytes() }))
+}
+
+pub fn will_msg(message: &str) -> Message<'_> {
+    Message::WillMsg { message: message.as_bytes() }
+}
+
+pub fn connack(code: ReturnCode) -> Message<'static> {
+    Message::ConnAck { code }
+}
+
+pub fn register(msg_id: u16, name: &str) -> Message<'_> {
+    Message::Register { topic_id: 0, msg_id, topic: name.as_bytes() }
+}
+
+/// REGISTER from the gateway.
+pub fn announce(topic_id: u16, msg_id: u16, name: &str) -> Message<'_> {
+    Message::Register { topic_id, msg_id, topic: name.as_bytes() }
+}
+
+pub fn regack(topic_id: u16, msg_id: u16, code: ReturnCode) -> Message<'static> {
+    Message::RegAck { topic_id, msg_id, code }
+}
+
+pub fn publish(topic: PublishTopic, qos: Qos, msg_id: u16, data: &[u8]) -> Message<'_> {
+    Message::Publish(Publish { dup: false, qos, retain: false, topic, msg_id, data })
+}
+
+/// The same, with DUP.
+pub fn again(message: Message<'_>) -> Message<'_> {
+    match message {
+        Message::Publish(publish) => Message::Publish(Publish { dup: true, ..publish }),
+        other => other,
+    }
+}
+
+/// The same, with the retain flag.
+pub fn retained(message: Message<'_>) -> Message<'_> {
+    match message {
+        Message::Publish(publish) => Message::Publish(Publish { retain: true, ..publish }),
+        other => other,
+    }
+}
+
+pub fn puback(topic_id: u16, msg_id: u16, code: ReturnCode) -> Message<'static> {
+    Message::PubAck { topic_id, msg_id, code }
+}
+
+pub fn pubrec(msg_id: u16) -> Message<'static> {
+    Message::PubRec { msg_id }
+}
+
+pub fn pubrel(msg_id: u16) -> Message<'static> {
+    Message::PubRel { msg_id }
+}
+
+pub fn pubcomp(msg_id: u16) -> Message<'static> {
+    Message::PubComp { msg_id }
+}
+
+pub fn subscribe(msg_id: u16, name: &str, qos: Qos) -> Message<'_> {
+    subscribe_to(msg_id, SubscribeTopic::Name(name.as_bytes()), qos)
+}
+
+pub fn subscribe_to(msg_id: u16, topic: SubscribeTopic<'_>, qos: Qos) -> Message<'_> {
+    Message::Subscribe(Subscribe { dup: false, qos, msg_id, topic })
+}
+
+pub fn suback(qos: Qos, topic_id: u16, msg_id: u16, code: ReturnCode) -> Message<'static> {
+    Message::SubAck { qos, topic_id, msg_id, code }
+}
+
+pub fn unsubscribe(msg_id: u16, name: &str) -> Message<'_> {
+    Message::Unsubscribe { msg_id, topic: SubscribeTopic::Name(name.as_bytes()) }
+}
+
+pub fn unsuback(msg_id: u16) -> Message<'static> {
+    Message::UnsubAck { msg_id }
+}
+
+pub const PING: Message<'static> = Message::PingReq { client_id: &[] };
+pub const PONG: Message<'static> = Message::PingResp;
+pub const BYE: Message<'static> = Message::Disconnect { duration: None };

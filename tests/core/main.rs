@@ -1,0 +1,9 @@
+//! The sans-IO gateway in conversation: devices on one side, a broker on the other, both played by
+//! the test. One file per conversation; each test is named for one behaviour.
+
+mod harness;
+
+mod connect;
+mod publish_up;
+mod register;
+mod will;
