@@ -6,10 +6,7 @@ use crate::rig::{
     Device, Heard, Listener, Rig, Upstream, heard, with_every_broker, with_mosquitto,
 };
 
-with_every_broker!(
-    a_lost_device_has_its_will_published,
-    the_status_topic_says_online_and_offline,
-);
+with_every_broker!(a_lost_device_has_its_will_published, the_status_topic_says_online_and_offline,);
 
 mod killed {
     super::with_mosquitto!(the_status_says_so);
@@ -32,11 +29,8 @@ fn a_lost_device_has_its_will_published(upstream: Upstream) {
     let mut silent = Device::new(link);
     let will = ("wills/old", "old", Qos::Zero, false);
     assert_eq!(silent.connect_with_will("silent", 1, will), ReturnCode::ACCEPTED);
-    let topic = mqtt_sn_gateway::codec::WillTopic {
-        qos: Qos::One,
-        retain: true,
-        topic: b"wills/silent",
-    };
+    let topic =
+        mqtt_sn_gateway::codec::WillTopic { qos: Qos::One, retain: true, topic: b"wills/silent" };
     silent.ask("WILLTOPICRESP", &Message::WillTopicUpd(Some(topic)), |message| {
         matches!(message, Message::WillTopicResp { code: ReturnCode::ACCEPTED }).then_some(())
     });
