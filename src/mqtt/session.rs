@@ -107,6 +107,10 @@ impl Session {
 
     /// The byte stream to the broker is open: queues CONNECT.
     pub fn open(&mut self, now: Time) {
+        debug_assert!(self.state == State::Closed, "closed() comes between two connections");
+        if self.state != State::Closed {
+            self.closed(now, &mut |_| {});
+        }
         self.output.clear();
         self.skip = 0;
         self.peer_closed = false;
