@@ -17,10 +17,24 @@
 
 extern crate alloc;
 
+#[cfg(feature = "gateway")]
+pub mod cli;
+#[cfg(feature = "gateway")]
+pub mod client;
 pub mod codec;
+#[cfg(feature = "gateway")]
+pub mod config;
 pub mod core;
 #[cfg(feature = "mqtt")]
 pub mod engine;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+#[cfg(feature = "gateway")]
+pub mod ops;
+#[cfg(feature = "gateway")]
+pub mod runtime;
 pub mod time;
+#[cfg(feature = "gateway")]
+pub mod transport;
+#[cfg(feature = "gateway")]
+pub mod upstream;

@@ -1,61 +1,152 @@
-//! MQTT 3.1.1 brokers may send one copy of a message per overlapping subscription, without saying
-//! which is which (MQTT 3.1.1 §3.3.5). Each device must still get the message once.
+//! Copies of one message. A broker may send a client one copy of a message for each of its
+//! subscriptions that match (MQTT 3.1.1 §3.3.5, MQTT 5 §3.3.4). To the broker all devices are one
+//! client, so copies come in as often as filters of different devices overlap; yet each device
+//! must get the message once.
+//!
+//! Copies bear no common mark. Two messages with the same topic and payload are told from two
+//! copies of one by the subscription identifiers: no two copies of a message bear the same one. An
+//! MQTT 3.1.1 broker gives none; there, copies are counted.
 
+use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::time::Duration;
 
-use super::hashing::Hashing;
 use hashbrown::HashMap;
 
+use super::hashing::Hashing;
+use super::slots::Handle;
 use crate::time::Time;
 
 /// How long the copies of one message may be apart.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Messages with copies outstanding; beyond this the oldest knowledge is dropped.
-const MAX_OUTSTANDING: usize = 4_096;
+/// Fingerprints remembered. Beyond this a device may get a second copy; nothing is lost.
+const MAX_REMEMBERED: usize = 4_096;
+/// Messages remembered per fingerprint, and clients per message.
+const MAX_EQUAL: usize = 64;
+const MAX_CLIENTS: usize = 100_000;
 
-/// Copies that are still to come, by fingerprint of the message.
+/// A message of which further copies may come.
+#[derive(Debug)]
+struct Partial {
+    until: Time,
+    /// MQTT 5: identifiers of the copies so far.
+    seen: Vec<u32>,
+    /// MQTT 5: identifiers of the copies that may still come.
+    missing: Vec<u32>,
+    /// MQTT 3.1.1: number of copies that are still to come.
+    left: u32,
+    /// Who has the message.
+    clients: Vec<Handle>,
+}
+
+/// A copy, as [`Copies::take`] recognised it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Copy {
+    fingerprint: u64,
+    /// Index among the messages of that fingerprint; `None` if it is the first copy.
+    index: Option<usize>,
+}
+
+/// Messages of which copies are outstanding.
 #[derive(Debug)]
 pub(crate) struct Copies {
-    outstanding: HashMap<u64, (u32, Time), Hashing>,
+    partial: HashMap<u64, Vec<Partial>, Hashing>,
     hasher: Hashing,
 }
 
 impl Copies {
     pub(crate) fn new(hasher: Hashing) -> Self {
-        Self { outstanding: HashMap::with_hasher(hasher), hasher }
+        Self { partial: HashMap::with_hasher(hasher), hasher }
     }
 
-    /// Whether this message is a further copy of one already seen, when the broker sends `expected`
-    /// copies of each. Counting makes it right in whatever order the copies of equal messages come.
-    pub(crate) fn is_further_copy(
+    /// Finds out whether a message with these subscription identifiers (none with MQTT 3.1.1) is a
+    /// further copy of one that came before.
+    pub(crate) fn take(&mut self, now: Time, topic: &str, payload: &[u8], ids: &[u32]) -> Copy {
+        let fingerprint = self.hasher.hash_one((topic, payload));
+        let Some(messages) = self.partial.get_mut(&fingerprint) else {
+            return Copy { fingerprint, index: None };
+        };
+        messages.retain(|message| message.until > now);
+        let index = messages.iter().position(|message| {
+            if ids.is_empty() {
+                message.left > 0
+            } else {
+                ids.iter().any(|id| message.missing.contains(id))
+                    && !ids.iter().any(|id| message.seen.contains(id))
+            }
+        });
+        Copy { fingerprint, index }
+    }
+
+    /// Whether `client` has the message already.
+    pub(crate) fn has(&self, copy: Copy, client: Handle) -> bool {
+        let message = copy
+            .index
+            .and_then(|index| self.partial.get(&copy.fingerprint).and_then(|m| m.get(index)));
+        message.is_some_and(|message| message.clients.binary_search(&client).is_ok())
+    }
+
+    /// Remembers what this copy was good for. `expected`: identifiers of all subscriptions that
+    /// match at present; or with MQTT 3.1.1 `copies`: how many copies the broker makes of it.
+    pub(crate) fn settle(
         &mut self,
         now: Time,
-        expected: u32,
-        topic: &str,
-        payload: &[u8],
-    ) -> bool {
-        let fingerprint = self.hasher.hash_one((topic, payload));
-        if let Some((left, until)) = self.outstanding.get_mut(&fingerprint)
-            && *until > now
-        {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.outstanding.remove(&fingerprint);
+        copy: Copy,
+        ids: &[u32],
+        expected: &[u32],
+        copies: u32,
+        clients: impl Iterator<Item = Handle>,
+    ) {
+        let index = match copy.index {
+            Some(index) => index,
+            None => {
+                let single = if ids.is_empty() {
+                    copies <= 1
+                } else {
+                    expected.iter().all(|id| ids.contains(id))
+                };
+                if single || !self.make_room(now, copy.fingerprint) {
+                    return;
+                }
+                let messages = self.partial.entry(copy.fingerprint).or_default();
+                messages.push(Partial {
+                    until: now.after(WINDOW),
+                    seen: Vec::new(),
+                    missing: expected.to_vec(),
+                    left: copies,
+                    clients: Vec::new(),
+                });
+                messages.len() - 1
             }
-            return true;
+        };
+        let Some(messages) = self.partial.get_mut(&copy.fingerprint) else { return };
+        let Some(message) = messages.get_mut(index) else { return };
+        message.seen.extend_from_slice(ids);
+        message.missing.retain(|id| !ids.contains(id));
+        message.left = message.left.saturating_sub(1);
+        message.clients.extend(clients.take(MAX_CLIENTS));
+        message.clients.sort_unstable();
+        if message.missing.is_empty() && (!ids.is_empty() || message.left == 0) {
+            messages.remove(index);
+            if messages.is_empty() {
+                self.partial.remove(&copy.fingerprint);
+            }
         }
-        if self.outstanding.len() >= MAX_OUTSTANDING {
-            self.outstanding.retain(|_, (_, until)| *until > now);
-        }
-        if expected > 1 && self.outstanding.len() < MAX_OUTSTANDING {
-            self.outstanding.insert(fingerprint, (expected - 1, now.after(WINDOW)));
-        }
-        false
     }
 
-    /// A new connection: what was outstanding does not come any more.
+    fn make_room(&mut self, now: Time, fingerprint: u64) -> bool {
+        if self.partial.len() >= MAX_REMEMBERED {
+            self.partial.retain(|_, messages| {
+                messages.retain(|message| message.until > now);
+                !messages.is_empty()
+            });
+        }
+        self.partial.len() < MAX_REMEMBERED
+            && self.partial.get(&fingerprint).is_none_or(|messages| messages.len() < MAX_EQUAL)
+    }
+
+    /// A new session at the broker: what was outstanding does not come any more.
     pub(crate) fn clear(&mut self) {
-        self.outstanding.clear();
+        self.partial.clear();
     }
 }

@@ -8,6 +8,7 @@ use core::hash::BuildHasher;
 use core::time::Duration;
 
 use super::hashing::Hashing;
+use super::names;
 use hashbrown::HashSet;
 
 use super::filter::FilterTree;
@@ -29,7 +30,9 @@ const MAX_ID: u32 = 268_435_455;
 pub(crate) struct Subscriber {
     pub(crate) client: Handle,
     /// What it asked for.
-    pub(crate) qos: MqttQos,
+    pub(crate) requested: MqttQos,
+    /// What its SUBACK said, or will at most say.
+    pub(crate) granted: MqttQos,
 }
 
 /// One SUBSCRIBE to the broker and the clients that it was made for: they, and nobody else, get the
@@ -64,7 +67,7 @@ pub(crate) struct Filter {
 impl Filter {
     /// Highest QoS that any client asked for.
     pub(crate) fn wanted(&self) -> MqttQos {
-        self.subscribers.iter().map(|subscriber| subscriber.qos).max().unwrap_or_default()
+        self.subscribers.iter().map(|subscriber| subscriber.requested).max().unwrap_or_default()
     }
 
     /// Starts the round of a SUBSCRIBE that is about to be sent.
@@ -85,10 +88,12 @@ impl Filter {
         }
     }
 
-    /// Number of the oldest round that still waits for its copy of a retained message.
+    /// Number of the newest round that still waits for its copy of a retained message. Not the
+    /// oldest: that one may have had nothing to come. If both have, each gets one copy, in
+    /// whichever order.
     pub(crate) fn waiting_round(&self, now: Time, topic_hash: u64) -> Option<u64> {
         let waits = |round: &&Round| round.expires > now && !round.seen.contains(&topic_hash);
-        self.rounds.iter().find(waits).map(|round| round.number)
+        self.rounds.iter().rev().find(waits).map(|round| round.number)
     }
 
     /// Marks the copy as received and gives the clients it is for.
@@ -113,6 +118,7 @@ pub(crate) struct Filters {
     tree: FilterTree,
     slots: Slots<Filter>,
     next_id: u32,
+    wildcards: usize,
     rounds: u64,
     hasher: Hashing,
     found: Vec<u32>,
@@ -124,6 +130,7 @@ impl Filters {
             tree: FilterTree::new(hasher),
             slots: Slots::default(),
             next_id: 0,
+            wildcards: 0,
             rounds: 0,
             hasher,
             found: Vec::new(),
@@ -159,12 +166,14 @@ impl Filters {
             rounds: VecDeque::new(),
         });
         self.tree.insert(text, handle.slot);
+        self.wildcards += usize::from(names::has_wildcard(text));
         handle
     }
 
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<Filter> {
         let filter = self.slots.remove(handle)?;
         self.tree.remove(&filter.text);
+        self.wildcards -= usize::from(names::has_wildcard(&filter.text));
         Some(filter)
     }
 
@@ -197,5 +206,10 @@ impl Filters {
 
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Whether any filter can match more than one topic.
+    pub(crate) fn any_wildcard(&self) -> bool {
+        self.wildcards > 0
     }
 }

@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::hash::BuildHasher;
 use core::time::Duration;
 
@@ -14,6 +13,7 @@ use hashbrown::{HashMap, HashTable};
 use super::client::{Client, State};
 use super::effects::Effects;
 use super::filters::Filters;
+use super::flow::CopyMode;
 use super::messages::Messages;
 use super::notice::Notice;
 use super::peer::{Address, LinkId, PeerRef};
@@ -45,6 +45,8 @@ pub(crate) enum Request {
     Will,
     /// A subscription.
     Subscribe { filter: Handle },
+    /// A part of the probe (see `flow/probe.rs`).
+    Probe,
     /// The end of a subscription.
     Unsubscribe { filter: Box<str> },
 }
@@ -59,8 +61,8 @@ pub(crate) struct Broker {
     /// Filters waiting to be asked for, and how many SUBSCRIBEs are out.
     pub(crate) asks: VecDeque<Handle>,
     pub(crate) asking: u32,
-    /// A 3.1.1 broker that sends one copy of a message per overlapping subscription.
-    pub(crate) copies: bool,
+    /// How many copies of a message it sends where filters overlap.
+    pub(crate) copies: CopyMode,
     /// Filters that nobody uses any longer but that the broker may still know.
     pub(crate) stale: Vec<Box<str>>,
 }
@@ -80,6 +82,8 @@ pub struct Gateway {
     pub(crate) predefined_ids: HashMap<u32, u16, Hashing>,
     /// Normal topic ids start here.
     pub(crate) first_topic_id: u16,
+    /// How far above it those of the next new client do.
+    pub(crate) next_offset: u16,
     pub(crate) filters: Filters,
     pub(crate) requests: Slots<Request>,
     pub(crate) messages: Messages,
@@ -96,7 +100,7 @@ pub struct Gateway {
     /// Reused between messages.
     pub(crate) matched: Vec<Handle>,
     pub(crate) recipients: Vec<(Handle, MqttQos)>,
-    pub(crate) candidates: Vec<(Handle, bool, Reverse<MqttQos>, u32)>,
+    pub(crate) expected: Vec<u32>,
     wheel: Wheel,
     advertise_at: Option<Time>,
 }
@@ -131,6 +135,7 @@ impl Gateway {
             predefined,
             predefined_ids,
             first_topic_id,
+            next_offset: 0,
             filters: Filters::new(hasher),
             requests: Slots::default(),
             messages: Messages::default(),
@@ -145,7 +150,7 @@ impl Gateway {
             copies: super::copies::Copies::new(hasher),
             matched: Vec::new(),
             recipients: Vec::new(),
-            candidates: Vec::new(),
+            expected: Vec::new(),
             wheel: Wheel::new(now),
             advertise_at: advertises.then_some(now),
             settings,
@@ -295,6 +300,7 @@ impl Gateway {
             }
             self.on_timer(cx, handle);
         }
+        self.end_probe(cx);
         if self.advertise_at.is_some_and(|at| at <= now) {
             self.advertise_at = Some(now.after(self.settings.advertise_interval));
             self.advertise(cx);
@@ -304,10 +310,8 @@ impl Gateway {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        match (self.wheel.next(), self.advertise_at) {
-            (Some(timer), Some(advertise)) => Some(timer.min(advertise)),
-            (timer, advertise) => timer.or(advertise),
-        }
+        let others = [self.advertise_at, self.probe_deadline()];
+        others.into_iter().flatten().chain(self.wheel.next()).min()
     }
 
     /// A QoS 0 publication was not taken by the session: the broker is away or does not read.

@@ -125,6 +125,8 @@ pub(crate) struct ClientTopic {
 #[derive(Debug, Default)]
 pub(crate) struct ClientTopics {
     entries: Vec<ClientTopic>,
+    /// How far above the gateway's first id this client's ids begin.
+    offset: u16,
 }
 
 impl ClientTopics {
@@ -168,9 +170,23 @@ impl ClientTopics {
         }
     }
 
-    /// Takes everything out.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = TopicRef> {
+    /// Takes everything out. The next session does not begin with the same ids: a packet of the
+    /// last one that is still under way must not hit another name.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = TopicRef> + use<> {
+        let used = u16::try_from(self.entries.len()).unwrap_or(u16::MAX);
+        self.offset = self.offset.saturating_add(used);
         core::mem::take(&mut self.entries).into_iter().map(|entry| entry.topic)
+    }
+
+    /// Has ids begin at `offset` above the gateway's first, before any is given out.
+    pub(crate) fn begin_at(&mut self, offset: u16) {
+        debug_assert!(self.entries.is_empty(), "ids in use do not move");
+        self.offset = offset;
+    }
+
+    /// See [`Self::begin_at`].
+    pub(crate) fn offset(&self) -> u16 {
+        self.offset
     }
 }
 

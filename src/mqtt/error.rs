@@ -10,8 +10,8 @@ use super::wire::Malformed;
 /// caller closes the stream and calls `Session::closed`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ConnectionError {
-    /// Not a failure: the old session at the broker was discarded with a connection of its own
-    /// (MQTT 3.1.1 only). Open again at once.
+    /// Not a failure: the old session at the broker was discarded with a connection of its own.
+    /// Open again at once.
     SessionDiscarded,
     /// The broker does not speak this version. With [`Version::Auto`] the next connection speaks
     /// the other one; open again at once if `fall_back`.

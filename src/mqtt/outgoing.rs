@@ -27,6 +27,12 @@ use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent};
 const POOL: usize = 256;
 const POOLED_CAPACITY: usize = 2_048;
 
+/// A publication that heads the window when the broker hangs up, this many connections in a row and
+/// without a single acknowledgement on any of them, is under suspicion and sent alone.
+const SUSPECT_AFTER: u32 = 2;
+/// This many in a row, and it is what the broker hangs up on.
+const GIVE_UP_AFTER: u32 = 6;
+
 /// One publication at QoS 1 or 2.
 #[derive(Debug)]
 struct Request {
@@ -90,6 +96,10 @@ pub(super) struct Outgoing {
     bounds: Bounds,
     bytes: usize,
     counter: u64,
+    /// An acknowledgement came on this connection.
+    progress: bool,
+    /// The publication at the head when the broker hung up, and how often in a row.
+    suspect: Option<(u64, u32)>,
 }
 
 impl Outgoing {
@@ -102,6 +112,8 @@ impl Outgoing {
             bounds,
             bytes: 0,
             counter: 0,
+            progress: false,
+            suspect: None,
         }
     }
 
@@ -245,8 +257,35 @@ impl Outgoing {
         }
     }
 
-    /// The connection is gone: everything waits again, in order.
-    pub(super) fn connection_lost(&mut self) {
+    /// The connection is gone: everything waits again, in order. `hung_up`: the broker ended it.
+    ///
+    /// A 3.1.1 broker can refuse a publication only by hanging up, and would get it again with
+    /// every new connection. So the publication that heads the window then is sent alone,
+    /// so that nothing else can be the cause, and refused if that happens again and again.
+    pub(super) fn connection_lost(
+        &mut self,
+        hung_up: bool,
+        ids: &mut PacketIds,
+        stats: &mut Stats,
+        events: &mut dyn FnMut(UpstreamEvent<'_>),
+    ) {
+        let sent = self.requests.iter().filter(|(_, request)| request.sent && !request.released);
+        let head = sent.min_by_key(|(_, request)| request.order);
+        let head = head.map(|(slot, request)| (slot, request.accepted));
+        if std::mem::take(&mut self.progress) {
+            self.suspect = None;
+        } else if let (Some((slot, accepted)), true) = (head, hung_up) {
+            let strikes = match self.suspect {
+                Some((suspect, strikes)) if suspect == accepted => strikes + 1,
+                _ => 1,
+            };
+            self.suspect = Some((accepted, strikes));
+            if strikes >= GIVE_UP_AFTER {
+                self.suspect = None;
+                stats.given_up += 1;
+                self.finish(slot, Err(Refusal::NotSupported), ids, events);
+            }
+        }
         for (_, request) in &mut self.requests {
             request.sent = false;
         }
@@ -348,7 +387,11 @@ impl Outgoing {
     fn find(&mut self, id: u16, qos: MqttQos, ids: &PacketIds) -> Option<(usize, &mut Request)> {
         let Some(Exchange::Publish(slot)) = ids.get(id) else { return None };
         let request = self.requests.get_mut(slot)?;
-        (request.qos == qos && request.sent).then_some((slot, request))
+        if request.qos != qos || !request.sent {
+            return None;
+        }
+        self.progress = true;
+        Some((slot, request))
     }
 
     fn finish(
@@ -371,6 +414,10 @@ impl Outgoing {
     }
 
     fn window(&self, limits: &Limits) -> usize {
+        let suspicion = self.suspect.is_some_and(|(_, strikes)| strikes >= SUSPECT_AFTER);
+        if suspicion && !self.progress {
+            return 1;
+        }
         self.bounds.in_flight.min(usize::from(limits.receive_maximum)).max(1)
     }
 }

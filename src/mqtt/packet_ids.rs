@@ -60,6 +60,11 @@ impl PacketIds {
         self.busy.retain(|_, exchange| matches!(exchange, Exchange::Publish(_)));
     }
 
+    /// Ids in use.
+    pub(super) fn len(&self) -> usize {
+        self.busy.len()
+    }
+
     /// Gives memory back.
     pub(super) fn trim(&mut self) {
         self.busy.shrink_to_fit();

@@ -12,6 +12,8 @@ pub struct Stats {
     pub queued_bytes: usize,
     /// Gauge: SUBSCRIBE and UNSUBSCRIBE not yet answered.
     pub subscribing: usize,
+    /// Gauge: packet ids of ours in use.
+    pub packet_ids: usize,
     /// Gauge: QoS 1 and 2 messages from the broker that are not over.
     pub incoming: usize,
     /// Connections that the broker accepted.
@@ -31,6 +33,8 @@ pub struct Stats {
     pub refused_congestion: u64,
     /// Publications refused because they can never be sent: topic, size, QoS or retain.
     pub refused_not_supported: u64,
+    /// Publications refused because the broker hung up on them again and again.
+    pub given_up: u64,
     /// PUBLISH and PUBREL sent again because the broker kept the session.
     pub resent: u64,
     /// Publications in flight that were sent as new because the broker lost the session.

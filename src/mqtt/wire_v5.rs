@@ -14,17 +14,20 @@ use super::settings::Settings;
 use super::wire_v4::put_password;
 use crate::core::upstream::MqttQos;
 
-/// Appends a CONNECT (MQTT 5 §3.1).
-pub(super) fn put_connect(output: &mut BytesMut, settings: &Settings, clean_start: bool) {
+/// Appends a CONNECT (MQTT 5 §3.1). One that only wipes the old session carries no will, and what
+/// it begins ends with it.
+pub(super) fn put_connect(output: &mut BytesMut, settings: &Settings, wipe: bool) {
     let mut properties = ConnectProperties::new();
-    let expiry = settings.session_expiry.as_secs();
+    let expiry = if wipe { 0 } else { settings.session_expiry.as_secs() };
     properties.session_expiry_interval = Some(u32::try_from(expiry).unwrap_or(u32::MAX));
-    properties.receive_maximum = Some(settings.receive_maximum.max(1));
+    // 65,535 is what holds without it.
+    let receive_maximum = settings.receive_maximum.max(1);
+    properties.receive_maximum = (receive_maximum < u16::MAX).then_some(receive_maximum);
     properties.max_packet_size = Some(settings.max_packet_in.max(1));
     let connect = Connect {
         keep_alive: u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX),
         client_id: settings.client_id.to_string(),
-        clean_start,
+        clean_start: wipe,
         properties: Some(properties),
     };
     let will = settings
@@ -164,10 +167,10 @@ mod tests {
             ..Settings::default()
         };
         let mut output = BytesMut::new();
-        put_connect(&mut output, &settings, true);
+        put_connect(&mut output, &settings, false);
         assert_eq!(
             output[..],
-            *b"\x10\x23\0\x04MQTT\x05\xC2\0\x3C\x0D\x11\x01\x02\x03\x04\x21\x05\x06\
+            *b"\x10\x23\0\x04MQTT\x05\xC0\0\x3C\x0D\x11\x01\x02\x03\x04\x21\x05\x06\
                \x27\x07\x08\x09\x0A\0\x02gw\0\x01u\0\x02\xFF\0"
         );
     }

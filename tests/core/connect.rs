@@ -65,12 +65,28 @@ fn a_repeated_connect_is_answered_again_and_changes_nothing() {
     assert_eq!(world.notices(), ["connected: n1"]);
 }
 
+/// An echo of the network, sooner than any client repeats itself, takes nothing away.
+#[test]
+fn a_connect_that_is_doubled_on_its_way_does_not_start_over() {
+    let mut world = World::new();
+    let node = device(1);
+    world.connect(&node, "n1");
+    let id = world.register(&node, 1, "a/b");
+    world.pass(seconds(4));
+    world.connect(&node, "n1");
+    assert_eq!(world.stats().duplicates, 1);
+    let publish = publish(PublishTopic::Normal(id), Qos::Zero, 0, b"x");
+    world.exchange(&node, publish, &[]);
+    assert_eq!(world.published().3, "a/b");
+}
+
 #[test]
 fn a_connect_after_other_traffic_starts_over() {
     let mut world = World::new();
     let node = device(1);
     world.connect(&node, "n1");
     let id = world.register(&node, 1, "a/b");
+    world.pass(seconds(6));
     world.connect(&node, "n1");
     assert_eq!(world.stats().duplicates, 0);
     assert_eq!(world.notices(), ["connected: n1", "connected: n1, resumed"]);
@@ -163,6 +179,7 @@ fn a_new_connection_does_not_answer_from_memory_of_the_old_one() {
     world.resume(&node, "n1");
     world.exchange(&node, subscribe(1, "a", Qos::Zero), &[suback(Qos::Zero, FIRST_ID, 1, OK)]);
     world.exchange(&node, unsubscribe(2, "a"), &[unsuback(2)]);
+    world.pass(seconds(6));
     world.resume(&node, "n1");
     world.exchange(&node, subscribe(1, "a", Qos::Zero), &[suback(Qos::Zero, FIRST_ID, 1, OK)]);
     world.deliver(&Down::new("a", b"x"));

@@ -296,7 +296,7 @@ fn a_reboot_says_nothing_about_how_a_device_numbers() {
     world.resume(&node, "n1");
     world.exchange(&node, publish(FIVE, Qos::Two, 1, b"before"), &[pubrec(1)]);
     world.exchange(&node, pubrel(1), &[pubcomp(1)]);
-    world.pass(seconds(1));
+    world.pass(seconds(6));
     world.resume(&node, "n1");
     // Ids begin again, with other content.
     world.exchange(&node, publish(FIVE, Qos::Two, 1, b"after"), &[pubrec(1)]);

@@ -156,6 +156,7 @@ fn a_new_will_counts_from_willmsg_on() {
     connect_willed(&mut world, &node, "n1", false, 60);
     world.exchange(&node, connect_with_will("n1", false, 60), &[connack(OK)]);
     world.exchange(&node, PING, &[PONG]);
+    world.pass(seconds(6));
     world.exchange(&node, connect_with_will("n1", false, 60), &[Message::WillTopicReq]);
     world.exchange(&node, will_topic("new", Qos::Zero, false), &[Message::WillMsgReq]);
     world.exchange(&node, connect("n1", false, 60), &[connack(OK)]);

@@ -2,6 +2,7 @@
 //! per filter, a few at a time in all, made again when the broker lost them.
 
 use crate::core::effects::Effect;
+use crate::core::flow::CopyMode;
 use crate::core::flow::publish_up::code_of;
 use crate::core::gateway::{Cx, Gateway, Request};
 use crate::core::notice::Notice;
@@ -23,15 +24,22 @@ impl Gateway {
         self.run_asks(cx);
     }
 
-    fn run_asks(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn run_asks(&mut self, cx: &mut Cx<'_>) {
         while self.broker.connected && self.broker.asking < MAX_ASKING {
+            if self.broker.asks.is_empty() || !self.copies_are_known(cx) {
+                return;
+            }
             let Some(handle) = self.broker.asks.pop_front() else { return };
             let Some(filter) = self.filters.get_mut(handle) else { continue };
             filter.queued = false;
             if filter.asking.is_some() || filter.subscribers.is_empty() {
                 continue;
             }
-            let qos = filter.wanted().min(self.broker.maximum_qos);
+            // A 3.1.1 broker may send its only copy at the QoS of whichever filter it likes, so
+            // that a device with a higher one would get too little. It is asked for everything, and
+            // the gateway brings it down to what each device was granted.
+            let wanted = if self.broker.ids { filter.wanted() } else { MqttQos::Two };
+            let qos = wanted.min(self.broker.maximum_qos);
             let request = self.requests.insert(Request::Subscribe { filter: handle });
             filter.asking = Some((request, qos));
             let retained = !filter.next.is_empty();
@@ -54,10 +62,10 @@ impl Gateway {
         token: Token,
         outcome: Result<MqttQos, Refusal>,
     ) {
-        let Some(Request::Subscribe { filter: handle }) =
-            self.requests.remove(Handle::from_bits(token.0))
-        else {
-            return;
+        let handle = match self.requests.remove(Handle::from_bits(token.0)) {
+            Some(Request::Subscribe { filter }) => filter,
+            Some(Request::Probe) => return self.on_probe_subscribed(cx),
+            _ => return,
         };
         self.broker.asking = self.broker.asking.saturating_sub(1);
         if let Some(filter) = self.filters.get_mut(handle) {
@@ -121,12 +129,18 @@ impl Gateway {
 
     pub(crate) fn on_broker_connected(&mut self, cx: &mut Cx<'_>, session_present: bool) {
         self.copies.clear();
+        if !session_present || self.broker.ids {
+            // Perhaps another broker of the list, or another version.
+            self.broker.copies = CopyMode::Unknown;
+        }
         let stale = core::mem::take(&mut self.broker.stale);
         let handles: alloc::vec::Vec<Handle> = self.filters.handles().collect();
         for handle in handles {
             let Some(filter) = self.filters.get_mut(handle) else { continue };
             if !session_present {
                 filter.granted = None;
+                // What asking again brings is for nobody.
+                filter.rounds.clear();
             }
             let ask = filter.granted.is_none() || !filter.next.is_empty();
             if ask && !core::mem::replace(&mut filter.queued, true) {
@@ -147,6 +161,7 @@ impl Gateway {
     /// SUBSCRIBEs and UNSUBSCRIBEs that were not answered have to be made again.
     pub(crate) fn on_broker_disconnected(&mut self, cx: &mut Cx<'_>) {
         self.broker.asking = 0;
+        self.forget_probe();
         let open: alloc::vec::Vec<Handle> = self
             .requests
             .iter()
@@ -165,10 +180,8 @@ impl Gateway {
                         filter.next.extend(round.clients);
                     }
                 }
-                Some(Request::Unsubscribe { filter }) => {
-                    if self.broker.stale.len() < MAX_STALE {
-                        self.broker.stale.push(filter);
-                    }
+                Some(Request::Unsubscribe { filter }) if self.broker.stale.len() < MAX_STALE => {
+                    self.broker.stale.push(filter);
                 }
                 _ => {}
             }

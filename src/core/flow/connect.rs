@@ -29,6 +29,15 @@ const PROTOCOL_1_2: u8 = 0x01;
 /// repetition: the CONNACK was lost.
 const REPETITION: Duration = Duration::from_secs(60);
 
+/// Within this time the same CONNECT is a repetition or an echo of the network whatever else was
+/// heard: no client repeats itself so soon (T_retry, §7.2), and starting over would take from it
+/// the subscriptions that it has just made.
+const ECHO: Duration = Duration::from_secs(5);
+
+/// How far apart the topic ids of two new sessions begin. A packet from the last life of a device
+/// that is still under way then finds no topic, instead of another one.
+const ID_STEP: u16 = 8;
+
 /// Most will dialogues at once.
 const MAX_HANDSHAKES: u32 = 1_000;
 
@@ -79,7 +88,10 @@ impl Gateway {
                     let why = "sessions.max_clients is reached";
                     return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
                 }
-                self.add_client(Client::new(id, print, cx.now))
+                let mut client = Client::new(id, print, cx.now);
+                client.topics.begin_at(self.next_offset);
+                self.next_offset = self.wrapped(self.next_offset.saturating_add(ID_STEP));
+                self.add_client(client)
             }
         };
         self.bind(handle, peer);
@@ -131,7 +143,11 @@ impl Gateway {
                 self.prompt(cx, handle);
                 true
             }
-            State::Active if client.fresh && cx.now.since(client.connected_at) < REPETITION => {
+            State::Active => {
+                let age = cx.now.since(client.connected_at);
+                if age >= ECHO && !(client.fresh && age < REPETITION) {
+                    return false;
+                }
                 client.last_heard = cx.now;
                 self.stats.duplicates += 1;
                 self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });

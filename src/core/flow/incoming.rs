@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use crate::core::effects::Effect;
+use crate::core::flow::CopyMode;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
@@ -29,6 +30,10 @@ impl Gateway {
         let name = message.topic.strip_prefix(&*self.settings.topic_prefix);
         if let Some(name) = name {
             self.find_recipients(cx, name, message, &mut recipients);
+        }
+        if self.is_probe(cx, message) {
+            self.recipients = recipients;
+            return;
         }
         let mut stored = None;
         for (client, granted) in &recipients {
@@ -66,7 +71,7 @@ impl Gateway {
                 && (message.subscription_ids.is_empty()
                     || message.subscription_ids.contains(&filter.id))
             {
-                recipients.extend(filter.subscribers.iter().map(|s| (s.client, s.qos)));
+                recipients.extend(filter.subscribers.iter().map(|s| (s.client, s.granted)));
             }
         } else if !matched.is_empty() {
             self.overlapping_recipients(cx, name, message, &matched, recipients);
@@ -74,9 +79,8 @@ impl Gateway {
         self.matched = matched;
     }
 
-    /// Several filters match. With MQTT 5 each copy says which subscriptions it is for: of a
-    /// client's filters one is the one that counts, and the client gets the message with the copy
-    /// for that one. With 3.1.1 the first copy is for everybody.
+    /// Several filters match, so there may be several copies. Each client gets the message with the
+    /// first copy that is for one of its filters, and with no other.
     fn overlapping_recipients(
         &mut self,
         cx: &Cx<'_>,
@@ -86,42 +90,33 @@ impl Gateway {
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
         let ids = message.subscription_ids;
-        if ids.is_empty() && self.broker.copies {
-            let known = matched.iter().filter_map(|handle| self.filters.get(*handle));
-            let expected = known.filter(|filter| filter.granted.is_some()).count();
-            let expected = u32::try_from(expected).unwrap_or(u32::MAX);
-            if self.copies.is_further_copy(cx.now, expected, name, message.payload) {
-                self.stats.copies += 1;
-                return;
-            }
-        }
-        let mut candidates = core::mem::take(&mut self.candidates);
-        candidates.clear();
+        let copy = self.copies.take(cx.now, name, message.payload, ids);
+        let mut expected = core::mem::take(&mut self.expected);
+        expected.clear();
         for filter in matched.iter().filter_map(|handle| self.filters.get(*handle)) {
-            let known = filter.granted.is_some();
-            if !ids.is_empty() && !known && !ids.contains(&filter.id) {
-                continue;
+            if filter.granted.is_some() {
+                expected.push(filter.id);
             }
-            candidates.extend(
-                filter.subscribers.iter().map(|s| (s.client, !known, Reverse(s.qos), filter.id)),
-            );
-        }
-        candidates.sort_unstable();
-        let mut previous = None;
-        for (client, _, Reverse(qos), id) in &candidates {
-            if previous.replace(*client) == Some(*client) {
-                continue;
-            }
-            if ids.is_empty() || ids.contains(id) {
-                recipients.push((*client, *qos));
-            } else {
-                self.stats.copies += 1;
+            if ids.is_empty() || ids.contains(&filter.id) {
+                recipients.extend(filter.subscribers.iter().map(|s| (s.client, s.granted)));
             }
         }
-        self.candidates = candidates;
+        // A client with several of these filters counts once, with the highest QoS.
+        recipients.sort_unstable_by_key(|(client, qos)| (*client, Reverse(*qos)));
+        recipients.dedup_by_key(|(client, _)| *client);
+        let before = recipients.len();
+        recipients.retain(|(client, _)| !self.copies.has(copy, *client));
+        self.stats.copies += u64::from(before > recipients.len());
+        let copies = match self.broker.copies {
+            CopyMode::PerSubscription => u32::try_from(expected.len()).unwrap_or(u32::MAX),
+            _ => 1,
+        };
+        let clients = recipients.iter().map(|(client, _)| *client);
+        self.copies.settle(cx.now, copy, ids, &expected, copies, clients);
+        self.expected = expected;
     }
 
-    /// A message that was retained when somebody subscribed: it belongs to the oldest SUBSCRIBE that
+    /// A message that was retained when somebody subscribed: it belongs to the latest SUBSCRIBE that
     /// has not had its copy yet.
     fn retained_recipients(
         &mut self,
@@ -133,7 +128,7 @@ impl Gateway {
     ) {
         let hash = self.filters.topic_hash(name);
         let ids = message.subscription_ids;
-        let oldest = matched
+        let latest = matched
             .iter()
             .filter_map(|handle| {
                 let filter = self.filters.get(*handle)?;
@@ -142,15 +137,15 @@ impl Gateway {
                 }
                 Some((filter.waiting_round(cx.now, hash)?, *handle))
             })
-            .min();
-        let Some((round, handle)) = oldest else { return };
+            .max();
+        let Some((round, handle)) = latest else { return };
         let Some(filter) = self.filters.get_mut(handle) else { return };
         let Some(clients) = filter.take_retained(cx.now, round, hash) else { return };
         let clients = clients.to_vec();
         for client in clients {
             let subscriber = filter.subscribers.iter().find(|s| s.client == client);
             // Unsubscribed meanwhile otherwise.
-            recipients.extend(subscriber.map(|s| (s.client, s.qos)));
+            recipients.extend(subscriber.map(|s| (s.client, s.granted)));
         }
     }
 }

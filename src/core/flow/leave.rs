@@ -106,6 +106,11 @@ impl Gateway {
         for topic in client.topics.drain() {
             self.topics.release(topic);
         }
+        let offset = client.topics.offset();
+        let offset = self.wrapped(offset);
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.topics.begin_at(offset);
+        }
     }
 
     /// The client's timer fired: do what is due, and set it again.

@@ -7,6 +7,7 @@ mod incoming;
 mod leave;
 mod outbound;
 mod ping;
+mod probe;
 mod publish_down;
 mod publish_up;
 mod queue;
@@ -15,3 +16,4 @@ mod subscribe;
 mod will;
 
 pub(crate) use incoming::Incoming;
+pub(crate) use probe::CopyMode;

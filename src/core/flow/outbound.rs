@@ -37,7 +37,7 @@ impl Gateway {
             _ => return self.drop_packet(Drop::Unexpected),
         };
         // A refusal may come without the id; an acceptance of another id is not for us.
-        if code == ReturnCode::ACCEPTED && self.id_at(position) != Some(topic_id) {
+        if code == ReturnCode::ACCEPTED && self.id_at(&client.topics, position) != Some(topic_id) {
             return self.drop_packet(Drop::Unexpected);
         }
         let Some(client) = self.clients.get_mut(handle) else { return };
@@ -259,7 +259,8 @@ impl Gateway {
     /// The same by the topic field of a PUBACK, which does not say whether it is a normal id, a
     /// predefined one or a short name: the first that can have been meant.
     fn unconfirm_field(&mut self, cx: &mut Cx<'_>, handle: Handle, field: u16) {
-        let position = self.position_of(field);
+        let Some(client) = self.clients.get(handle) else { return };
+        let position = self.position_of(&client.topics, field);
         let Some(client) = self.clients.get_mut(handle) else { return };
         if let Some(entry) = position.and_then(|position| client.topics.get_mut(position))
             && core::mem::take(&mut entry.confirmed)

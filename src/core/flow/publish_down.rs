@@ -106,7 +106,7 @@ impl Gateway {
                 return Naming::Refused;
             }
             if entry.confirmed
-                && let Some(id) = self.id_at(position)
+                && let Some(id) = self.id_at(&client.topics, position)
             {
                 return Naming::Known(PublishTopic::Normal(id));
             }
@@ -231,7 +231,7 @@ impl Gateway {
         let name = self.topics.name(message.topic);
         match stage {
             OutboundStage::Register { position } => {
-                let Some(topic_id) = self.id_at(position as usize) else { return };
+                let Some(topic_id) = self.id_at(&client.topics, position as usize) else { return };
                 let register = Message::Register { topic_id, msg_id, topic: name.as_bytes() };
                 self.send(cx, handle, &register);
             }

@@ -168,7 +168,7 @@ impl Gateway {
             PublishTopic::Normal(id) => {
                 let topic = handle
                     .and_then(|handle| self.clients.get(handle))
-                    .and_then(|client| client.topics.get(self.position_of(*id)?));
+                    .and_then(|client| client.topics.get(self.position_of(&client.topics, *id)?));
                 self.topics.name(topic.ok_or(ReturnCode::INVALID_TOPIC_ID)?.topic)
             }
             PublishTopic::Predefined(id) => {

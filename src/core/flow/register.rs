@@ -5,6 +5,7 @@ use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
+use crate::core::topics::ClientTopics;
 
 impl Gateway {
     pub(crate) fn on_register(
@@ -48,35 +49,41 @@ impl Gateway {
         name: &str,
     ) -> Option<(u16, usize)> {
         let known = self.topics.find(name);
-        let client = self.clients.get_mut(handle)?;
+        let client = self.clients.get(handle)?;
         if let Some(position) = known.and_then(|topic| client.topics.position(topic)) {
-            return Some((self.id_at(position)?, position));
+            return Some((self.id_at(&client.topics, position)?, position));
         }
         let position = client.topics.len();
-        let id = self.id_at(position);
-        if position >= self.settings.max_topics_per_client as usize || id.is_none() {
+        let id = self.id_at(&client.topics, position);
+        let Some(id) = id.filter(|_| position < self.settings.max_topics_per_client as usize)
+        else {
             self.limit_reached(cx, Some(handle), Limit::Topics);
             return None;
-        }
+        };
         let topic = self.topics.take(name);
-        client_push(self, handle, topic);
-        Some((id?, position))
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.topics.push(topic);
+        }
+        Some((id, position))
     }
 
-    /// The normal topic id of a position; 0xFFFF is reserved.
-    pub(crate) fn id_at(&self, position: usize) -> Option<u16> {
-        let id = u16::try_from(position).ok()?.checked_add(self.first_topic_id)?;
+    /// The normal topic id of a position in a client's table; 0xFFFF is reserved.
+    pub(crate) fn id_at(&self, topics: &ClientTopics, position: usize) -> Option<u16> {
+        let first = self.first_topic_id.checked_add(topics.offset())?;
+        let id = u16::try_from(position).ok()?.checked_add(first)?;
         (id != u16::MAX).then_some(id)
     }
 
-    /// The position of a normal topic id.
-    pub(crate) fn position_of(&self, id: u16) -> Option<usize> {
-        id.checked_sub(self.first_topic_id).map(usize::from)
+    /// The position of a normal topic id in a client's table, if it can have it.
+    pub(crate) fn position_of(&self, topics: &ClientTopics, id: u16) -> Option<usize> {
+        let first = self.first_topic_id.checked_add(topics.offset())?;
+        id.checked_sub(first).map(usize::from)
     }
-}
 
-fn client_push(gateway: &mut Gateway, handle: Handle, topic: crate::core::topics::TopicRef) {
-    if let Some(client) = gateway.clients.get_mut(handle) {
-        client.topics.push(topic);
+    /// Keeps room for `max_topics_per_client` ids above an offset: beyond that ids begin again.
+    pub(crate) fn wrapped(&self, offset: u16) -> u16 {
+        let most = self.settings.max_topics_per_client;
+        let end = u32::from(self.first_topic_id) + u32::from(offset) + most;
+        if end < u32::from(u16::MAX) { offset } else { 0 }
     }
 }

@@ -79,6 +79,7 @@ impl Gateway {
                 client.waiting = client.waiting.saturating_add(u8::from(!at_once));
                 client.exchanges.push(Exchange { msg_id, hash, at: cx.now, stage });
                 if at_once {
+                    self.grant(filter, handle, requested);
                     self.acknowledge_subscription(cx, handle, msg_id);
                 }
                 // Also when the broker knows the filter: the retained messages are for this client.
@@ -159,7 +160,8 @@ impl Gateway {
             if let Some(filter) = self.filters.get_mut(filter)
                 && let Some(me) = filter.subscribers.iter_mut().find(|s| s.client == handle)
             {
-                me.qos = requested;
+                me.requested = requested;
+                me.granted = me.granted.min(requested);
             }
             return Ok((filter, wanted.id));
         }
@@ -173,7 +175,7 @@ impl Gateway {
         let filter = self.filters.find_or_add(&wanted.filter);
         client.subscriptions.push(Subscription { filter, form: wanted.form, exact });
         if let Some(filter) = self.filters.get_mut(filter) {
-            filter.subscribers.push(Subscriber { client: handle, qos: requested });
+            filter.subscribers.push(Subscriber { client: handle, requested, granted: requested });
         }
         Ok((filter, wanted.id))
     }
@@ -287,6 +289,9 @@ impl Gateway {
                 }
             };
             client.waiting = client.waiting.saturating_sub(1);
+            if let Ok(granted) = outcome {
+                self.grant(filter, handle, requested.min(granted));
+            }
             self.acknowledge_subscription(cx, handle, msg_id);
             if let Err(code) = outcome {
                 // Worth another try later, so not to be answered from memory.
@@ -298,6 +303,15 @@ impl Gateway {
                 let why = "the broker refused the subscription, or is not taking any";
                 self.tell_refusal(cx, handle, "SUBSCRIBE", text.as_bytes(), code, why);
             }
+        }
+    }
+
+    /// From now on the client gets what matches the filter at this QoS.
+    fn grant(&mut self, filter: Handle, client: Handle, qos: MqttQos) {
+        if let Some(filter) = self.filters.get_mut(filter)
+            && let Some(me) = filter.subscribers.iter_mut().find(|s| s.client == client)
+        {
+            me.granted = qos;
         }
     }
 

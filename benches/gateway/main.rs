@@ -1,0 +1,150 @@
+//! Measures the real program between a load and a sink of its own, beside a relay that does the
+//! least possible: `cargo bench --bench gateway`. See `docs/benchmarks.md`.
+
+mod baseline;
+mod cases;
+mod exchange;
+mod guard;
+mod machine;
+mod meter;
+mod mqtt;
+mod options;
+mod relay;
+mod report;
+mod rig;
+mod sink;
+mod sn;
+mod target;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::baseline::Baseline;
+use crate::cases::{CASES, Case, Sample, Scale};
+use crate::machine::Others;
+use crate::options::{Command, Options};
+use crate::report::Outcome;
+use crate::rig::Rig;
+use crate::target::Subject;
+
+/// Every error here ends the run; what it says is for the person who started it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Files open besides the devices' sockets.
+const SPARE_FILES: usize = 64;
+
+fn main() -> ExitCode {
+    let done = options::parse(std::env::args().skip(1)).and_then(|command| match command {
+        Command::Measure(options) => measure(&options),
+        Command::Relay { udp, broker } => relay::run(udp, broker),
+        Command::Become(program) => guard::become_program(&program),
+        Command::List => {
+            CASES.iter().for_each(|case| println!("{:10} {}", case.name, case.about));
+            Ok(())
+        }
+        Command::Help => {
+            println!("{}", options::USAGE);
+            Ok(())
+        }
+        Command::Test => Ok(()),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("benchmark: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> Result<(), Failure> {
+    let baseline = options.baseline.then(Baseline::read).transpose()?;
+    let mut scale = if options.quick { QUICK } else { FULL };
+    let runs = options.runs.unwrap_or(if options.quick { 1 } else { 3 });
+    let wanted = |case: &&Case| {
+        (case.relay || !options.relay_only)
+            && (options.cases.is_empty()
+                || options.cases.iter().any(|it| case.name.starts_with(&**it)))
+    };
+    let cases: Vec<&'static Case> = CASES.iter().filter(wanted).collect();
+    // A generous bound: no case takes ten seconds.
+    guard::watch(Duration::from_secs(30 + (cases.len() * runs * 20) as u64))?;
+    let room = machine::raise_file_limit()?.saturating_sub(SPARE_FILES);
+    // Asked once: a pinned thread sees but one core.
+    let pin = options.pin.then(machine::other_core).transpose()?;
+    let facts = machine::facts();
+    println!("{facts}\n");
+    if room < scale.many {
+        println!("only {room} devices instead of {}: too few open files allowed\n", scale.many);
+        scale.many = room;
+    }
+    let gateway = options
+        .gateway
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_mqtt-sn-gateway")));
+    let (start, others) = (Instant::now(), Others::watch()?);
+    let mut outcomes = Vec::new();
+    for case in cases {
+        eprintln!("{:10} {}", case.name, case.about);
+        outcomes.push(run(case, runs, &gateway, options, pin, &scale)?);
+    }
+    eprintln!("{:.0} s\n", start.elapsed().as_secs_f64());
+    report::print(&outcomes, baseline.as_ref())?;
+    if let Some(remark) = others.remark()? {
+        println!("{remark}");
+    }
+    if options.write_baseline {
+        let ratios: Vec<_> = outcomes.iter().flat_map(Outcome::ratios).collect();
+        Baseline::write(&ratios, &facts)?;
+    }
+    Ok(())
+}
+
+/// Gateway and relay in turn, so that a machine that slows down slows both.
+fn run(
+    case: &'static Case,
+    runs: usize,
+    gateway: &Path,
+    options: &Options,
+    pin: Option<usize>,
+    scale: &Scale,
+) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome { case, gateway: Vec::new(), relay: Vec::new() };
+    let one = |subject: Subject| -> Result<Sample, Failure> {
+        let mut rig = Rig::start(subject, gateway, pin)
+            .map_err(|error| format!("{}, {}: {error}", case.name, subject.name()))?;
+        let mut sample = (case.run)(&mut rig, scale)
+            .map_err(|error| format!("{}, {}: {error}", case.name, subject.name()))?;
+        // One connection may have been there to discard an old session.
+        if rig.sink.counts.connections > 2 {
+            sample.remarks.push("WRONG: the broker connection was lost meanwhile".into());
+        }
+        Ok(sample)
+    };
+    for _ in 0..runs {
+        if !options.relay_only {
+            outcome.gateway.push(one(Subject::Gateway)?);
+        }
+        if case.relay {
+            outcome.relay.push(one(Subject::Relay)?);
+        }
+    }
+    Ok(outcome)
+}
+
+const FULL: Scale = Scale {
+    warm_up: Duration::from_millis(300),
+    measured: Duration::from_millis(1_500),
+    steady: Duration::from_secs(3),
+    idle: Duration::from_secs(5),
+    many: 10_000,
+};
+
+const QUICK: Scale = Scale {
+    warm_up: Duration::from_millis(150),
+    measured: Duration::from_millis(600),
+    steady: Duration::from_secs(1),
+    idle: Duration::from_secs(2),
+    many: 2_000,
+};

@@ -1,0 +1,155 @@
+//! The commands of the program.
+
+mod check;
+mod decode;
+pub mod explain;
+mod link;
+mod publish;
+mod run;
+mod subscribe;
+mod values;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, SAMPLE, Source};
+
+/// A gateway between MQTT-SN devices and an MQTT broker
+#[derive(Debug, Parser)]
+#[command(
+    name = "mqtt-sn-gateway",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  mqtt-sn-gateway                                 run it, with the built-in sample
+  mqtt-sn-gateway config > gateway.toml           begin a configuration
+  mqtt-sn-gateway check                           see whether it is right
+  mqtt-sn-gateway sub -t 'sensors/#' -v           be a device that listens
+  mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1   be a device that speaks
+
+Exit codes: 0 fine, 1 failed while running, 2 wrong usage or configuration."
+)]
+pub struct Arguments {
+    /// The configuration; without it ./gateway.toml, and without that the built-in sample
+    #[arg(long, global = true, value_name = "FILE", env = "MQTT_SN_GATEWAY_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway; the same as no command at all
+    #[command(after_help = run::HELP)]
+    Run,
+    /// Say what is wrong with the configuration, or print it as it is in effect
+    #[command(after_help = check::HELP)]
+    Check,
+    /// Print a complete commented gateway.toml
+    #[command(after_help = "\
+Example:
+  mqtt-sn-gateway config > gateway.toml")]
+    Config,
+    Decode(decode::Arguments),
+    #[command(name = "pub")]
+    Publish(publish::Arguments),
+    #[command(name = "sub")]
+    Subscribe(subscribe::Arguments),
+}
+
+/// Why a command did not succeed: what to say, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// Something went wrong while running.
+    fn run(message: impl Into<String>) -> Self {
+        Self { message: format!("error: {}", message.into()), code: 1 }
+    }
+
+    /// The command was used wrongly.
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: format!("error: {}", message.into()), code: 2 }
+    }
+
+    /// Everything has been said.
+    fn silent() -> Self {
+        Self { message: String::new(), code: 1 }
+    }
+}
+
+impl From<crate::config::ConfigError> for Failure {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self { message: error.to_string(), code: 2 }
+    }
+}
+
+/// Runs the program with the arguments and the environment of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    match dispatch(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                // If standard error is gone there is nobody to tell.
+                let _ = writeln!(io::stderr(), "{}", failure.message.trim_end());
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<(), Failure> {
+    let load = || -> Result<(Config, Source), Failure> {
+        Ok(Config::load(arguments.config.as_deref(), environment())?)
+    };
+    match &arguments.command {
+        None | Some(Command::Run) => {
+            let (config, source) = load()?;
+            run::run(&config, &source)
+        }
+        Some(Command::Check) => {
+            let (config, source) = load()?;
+            check::run(&config, &source)
+        }
+        Some(Command::Config) => print(SAMPLE),
+        Some(Command::Decode(arguments)) => decode::run(arguments),
+        Some(Command::Publish(arguments)) => publish::run(arguments),
+        Some(Command::Subscribe(arguments)) => subscribe::run(arguments),
+    }
+}
+
+fn environment() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os()
+}
+
+/// Writes to standard output. A reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::run(format!("cannot write: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_arguments_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,131 @@
+//! Every key there is, and those that are known but not there yet.
+
+/// The tables with their keys. The root is the table without a name.
+pub(super) const KEYS: [(&str, &[&str]); 9] = [
+    (
+        "",
+        &[
+            "name",
+            "gateway_id",
+            "upstream",
+            "embedded_broker",
+            "sessions",
+            "discovery",
+            "topics",
+            "udp",
+            "status",
+            "log",
+        ],
+    ),
+    (
+        "upstream",
+        &[
+            "url",
+            "mode",
+            "version",
+            "username",
+            "password",
+            "password_file",
+            "keep_alive",
+            "topic_prefix",
+            "connect_timeout",
+            "reconnect_min",
+            "reconnect_max",
+        ],
+    ),
+    ("embedded_broker", &["listen"]),
+    (
+        "sessions",
+        &[
+            "max_clients",
+            "max_client_id_length",
+            "retry_interval",
+            "retry_count",
+            "keep_alive_tolerance",
+            "unauthenticated_publish",
+            "max_topics_per_client",
+            "max_subscriptions_per_client",
+            "max_buffered_messages",
+            "max_buffered_bytes",
+            "max_buffered_bytes_total",
+            "session_expiry",
+        ],
+    ),
+    ("discovery", &["advertise_interval", "answer_search"]),
+    ("udp", &["listen", "advertise_to", "groups", "retry_interval", "receive_buffer"]),
+    ("status", &["publish"]),
+    ("log", &["level", "format"]),
+    // Its keys are numbers.
+    ("topics", &[]),
+];
+
+/// Keys that a later version has. They are refused, because a setting without effect is worse than
+/// none, but by name.
+const LATER: [(&str, &str); 12] = [
+    ("", "state_dir"),
+    ("", "serial"),
+    ("", "ble"),
+    ("", "client"),
+    ("", "access"),
+    ("", "admin"),
+    ("upstream", "tls"),
+    ("upstream", "spool"),
+    ("sessions", "sleep_tolerance"),
+    ("sessions", "takeover"),
+    ("udp", "dtls"),
+    ("udp", "max_packet"),
+];
+
+/// The keys of a table.
+pub(super) fn allowed(table: &str) -> &'static [&'static str] {
+    KEYS.iter().find(|(name, _)| *name == table).map_or(&[], |(_, keys)| keys)
+}
+
+/// What to say about a key that the table does not have: the message and the help.
+pub(super) fn explain_unknown(table: &str, key: &str) -> (String, String) {
+    let place = describe(table);
+    if LATER.contains(&(table, key)) {
+        let message = format!("`{key}` {place} is not available in this version");
+        return (message, format!("take it out; {}", list(table)));
+    }
+    let message = format!("there is no key `{key}` {place}");
+    let mut help = String::new();
+    if let Some(near) = nearest(key, allowed(table)) {
+        help.push_str(&format!("did you mean `{near}`? "));
+    } else if let Some(other) = home_of(table, key) {
+        help.push_str(&format!("it belongs {}. ", describe(other)));
+    }
+    help.push_str(&list(table));
+    (message, help)
+}
+
+fn list(table: &str) -> String {
+    format!("allowed {}: {}", describe(table), allowed(table).join(", "))
+}
+
+/// Where a table is, as in "allowed under `[log]`".
+pub(super) fn describe(table: &str) -> String {
+    match table {
+        "" => "at the top level".to_owned(),
+        "udp" => "under [[udp]]".to_owned(),
+        _ => format!("under [{table}]"),
+    }
+}
+
+/// The nearest of some words, if it is near enough to be meant.
+pub(super) fn nearest<'a>(word: &str, words: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase().replace('-', "_");
+    words
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(&word, known), *known))
+        .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// The only other table that has this key.
+fn home_of(table: &str, key: &str) -> Option<&'static str> {
+    let mut homes = KEYS.iter().filter(|(name, keys)| *name != table && keys.contains(&key));
+    let (home, _) = homes.next()?;
+    homes.next().is_none().then_some(*home)
+}

@@ -1,0 +1,28 @@
+//! `gateway.toml` and the environment: from text to checked settings.
+//!
+//! TOML becomes a tree in which every value knows where it was written (`tree`), the environment
+//! is laid over it (`env`), and `load` reads it key by key. Every problem is collected with
+//! its place, so that a person mends a file in one go.
+
+mod checked;
+mod endpoint;
+mod env;
+mod error;
+mod keys;
+mod load;
+mod reader;
+mod sample;
+mod tree;
+mod units;
+mod values;
+
+pub use checked::{
+    Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, OWN_TOPICS, Secret, Sessions,
+    Status, UdpLink, Upstream,
+};
+pub use endpoint::{Endpoint, EndpointError};
+pub use env::PREFIX as ENVIRONMENT_PREFIX;
+pub use error::{ConfigError, Invalid, Origin, Problem};
+pub use load::{DEFAULT_PATH, Source};
+pub use sample::SAMPLE;
+pub use units::{format_duration, format_size, parse_duration, parse_size};

@@ -1,0 +1,147 @@
+//! The commented sample, and the configuration in effect, both as TOML.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::checked::{Config, LogFormat};
+use super::endpoint::Endpoint;
+use super::units::{format_duration, format_size};
+use crate::mqtt::Version;
+
+/// `gateway.toml` as it is in the repository: every key with its default and its meaning.
+pub const SAMPLE: &str = include_str!("../../gateway.toml");
+
+impl Config {
+    /// The configuration in effect as TOML, every key with its value. A password is not in it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut out = Toml::default();
+        out.text("name", &self.name);
+        out.plain("gateway_id", self.gateway_id);
+        self.write_upstream(&mut out);
+        out.table("[embedded_broker]");
+        out.text("listen", &self.embedded_broker.listen.to_string());
+        self.write_sessions(&mut out);
+        out.table("[discovery]");
+        out.duration("advertise_interval", self.discovery.advertise_interval);
+        out.plain("answer_search", self.discovery.answer_search);
+        out.table("[topics]");
+        for (id, name) in &self.topics {
+            out.text(&id.to_string(), name);
+        }
+        for link in &self.udp {
+            out.table("[[udp]]");
+            out.text("listen", &link.listen.to_string());
+            out.endpoints("advertise_to", &link.advertise_to);
+            out.endpoints("groups", &link.groups);
+            out.duration(
+                "retry_interval",
+                link.retry_interval.unwrap_or(self.sessions.retry_interval),
+            );
+            out.size("receive_buffer", link.receive_buffer);
+        }
+        out.table("[status]");
+        out.plain("publish", self.status.publish);
+        out.table("[log]");
+        out.text("level", &self.log.level);
+        out.text(
+            "format",
+            match self.log.format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            },
+        );
+        out.0
+    }
+
+    fn write_upstream(&self, out: &mut Toml) {
+        let upstream = &self.upstream;
+        out.table("[upstream]");
+        match upstream.brokers.as_slice() {
+            [one] => out.text("url", &one.to_string()),
+            several => out.list("url", several.iter().map(ToString::to_string)),
+        }
+        out.text("mode", "aggregating");
+        out.text(
+            "version",
+            match upstream.version {
+                Version::Auto => "auto",
+                Version::V5 => "5",
+                Version::V311 => "3.1.1",
+            },
+        );
+        if let Some(username) = &upstream.username {
+            out.text("username", username);
+        }
+        match (&upstream.password_file, &upstream.password) {
+            (Some(path), _) => out.text("password_file", &path.display().to_string()),
+            (None, Some(_)) => out.0.push_str("# password = (hidden)\n"),
+            (None, None) => {}
+        }
+        out.duration("keep_alive", upstream.keep_alive);
+        out.text("topic_prefix", &upstream.topic_prefix);
+        out.duration("connect_timeout", upstream.connect_timeout);
+        out.duration("reconnect_min", upstream.reconnect_min);
+        out.duration("reconnect_max", upstream.reconnect_max);
+    }
+
+    fn write_sessions(&self, out: &mut Toml) {
+        let sessions = &self.sessions;
+        out.table("[sessions]");
+        out.plain("max_clients", sessions.max_clients);
+        out.plain("max_client_id_length", sessions.max_client_id_length);
+        out.duration("retry_interval", sessions.retry_interval);
+        out.plain("retry_count", sessions.retry_count);
+        let tolerance = f64::from(sessions.keep_alive_tolerance_permille) / 1000.0;
+        out.plain("keep_alive_tolerance", format_args!("{tolerance:?}"));
+        out.plain("unauthenticated_publish", sessions.unauthenticated_publish);
+        out.plain("max_topics_per_client", sessions.max_topics_per_client);
+        out.plain("max_subscriptions_per_client", sessions.max_subscriptions_per_client);
+        out.plain("max_buffered_messages", sessions.max_buffered_messages);
+        out.size("max_buffered_bytes", sessions.max_buffered_bytes);
+        out.size("max_buffered_bytes_total", sessions.max_buffered_bytes_total);
+        out.duration("session_expiry", sessions.session_expiry);
+    }
+}
+
+/// TOML being written.
+#[derive(Default)]
+struct Toml(String);
+
+impl Toml {
+    fn table(&mut self, header: &str) {
+        self.0.push('\n');
+        self.0.push_str(header);
+        self.0.push('\n');
+    }
+
+    fn plain(&mut self, key: &str, value: impl std::fmt::Display) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{key} = {value}");
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.plain(key, quote(value));
+    }
+
+    fn duration(&mut self, key: &str, value: Duration) {
+        self.text(key, &format_duration(value));
+    }
+
+    fn size(&mut self, key: &str, octets: usize) {
+        self.text(key, &format_size(octets as u64));
+    }
+
+    fn list(&mut self, key: &str, values: impl Iterator<Item = String>) {
+        let values: Vec<String> = values.map(|value| quote(&value)).collect();
+        self.plain(key, format_args!("[{}]", values.join(", ")));
+    }
+
+    fn endpoints(&mut self, key: &str, endpoints: &[Endpoint]) {
+        self.list(key, endpoints.iter().map(ToString::to_string));
+    }
+}
+
+fn quote(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}

@@ -1,0 +1,166 @@
+//! Does this MQTT 3.1.1 broker send one copy of a message, or one for each subscription that
+//! matches? The specification leaves it open (§3.3.5), brokers do either, and nothing in a message
+//! tells. So, before the first filter that may overlap with another is subscribed to, the broker is
+//! asked to show it:
+//!
+//! ```text
+//! SUBSCRIBE mqtt-sn-gateway/<name>/probe/+  ──▶
+//! SUBSCRIBE mqtt-sn-gateway/<name>/probe/#  ──▶
+//!                                           ◀──  SUBACK, SUBACK
+//! PUBLISH   mqtt-sn-gateway/<name>/probe/x  ──▶
+//!                                           ◀──  one copy, or two
+//! UNSUBSCRIBE, UNSUBSCRIBE                  ──▶
+//! ```
+//!
+//! MQTT 5 brokers say with each copy what it is for and are not asked.
+
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::core::effects::Effect;
+use crate::core::flow::Incoming;
+use crate::core::gateway::{Cx, Gateway, Request};
+use crate::core::slots::Handle;
+use crate::core::upstream::{MqttQos, Token};
+use crate::time::Time;
+
+/// How long the broker has for everything up to the first copy.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long after the first copy the second may come.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// The two filters, below the gateway's own topics, and the topic that matches both.
+const FILTERS: [&str; 2] = ["probe/+", "probe/#"];
+const TOPIC: &str = "probe/x";
+
+/// What is known of the copies that a broker makes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum CopyMode {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// The probe is under way.
+    Probing {
+        /// SUBACKs outstanding.
+        subacks: u8,
+        /// Copies received.
+        copies: u8,
+        /// When it ends.
+        until: Time,
+    },
+    /// One copy for all, or each copy says what it is for.
+    Single,
+    /// One copy for each subscription, unmarked.
+    PerSubscription,
+}
+
+impl Gateway {
+    /// Whether filters may be asked for. If how the broker treats overlapping ones has to be found
+    /// out first, starts to.
+    pub(crate) fn copies_are_known(&mut self, cx: &mut Cx<'_>) -> bool {
+        match self.broker.copies {
+            CopyMode::Single | CopyMode::PerSubscription => return true,
+            CopyMode::Probing { .. } => return false,
+            CopyMode::Unknown => {}
+        }
+        if self.broker.ids {
+            self.broker.copies = CopyMode::Single;
+            return true;
+        }
+        // Without wildcards, and with a single filter, nothing overlaps.
+        if self.filters.len() < 2 || !self.filters.any_wildcard() {
+            return true;
+        }
+        for filter in FILTERS {
+            let token = Token(self.requests.insert(Request::Probe).to_bits());
+            let filter = self.own_name(cx, filter);
+            let qos = MqttQos::Zero;
+            cx.fx.push(Effect::Subscribe { token, filter, qos, id: 0, retained: false });
+        }
+        let until = cx.now.after(PATIENCE);
+        self.broker.copies = CopyMode::Probing { subacks: 2, copies: 0, until };
+        false
+    }
+
+    /// A SUBACK of the probe: after the second one, the message.
+    pub(crate) fn on_probe_subscribed(&mut self, cx: &mut Cx<'_>) {
+        let CopyMode::Probing { subacks, copies, until } = self.broker.copies else { return };
+        let subacks = subacks.saturating_sub(1);
+        self.broker.copies = CopyMode::Probing { subacks, copies, until };
+        if subacks == 0 {
+            let topic = self.own_name(cx, TOPIC);
+            let payload = cx.fx.store(b"how many copies?");
+            let qos = MqttQos::Zero;
+            cx.fx.push(Effect::Publish { token: Token(0), qos, retain: false, topic, payload });
+        }
+    }
+
+    /// Counts the probe's copies; other messages are none of its business.
+    pub(crate) fn is_probe(&mut self, cx: &Cx<'_>, message: &Incoming<'_>) -> bool {
+        let CopyMode::Probing { subacks: 0, copies, until } = self.broker.copies else {
+            return false;
+        };
+        if message.topic.strip_prefix(&*self.own_topics) != Some(TOPIC) {
+            return false;
+        }
+        let copies = copies.saturating_add(1);
+        // After the second there is nothing to wait for.
+        let until = if copies > 1 { cx.now } else { until.min(cx.now.after(SETTLE)) };
+        self.broker.copies = CopyMode::Probing { subacks: 0, copies, until };
+        true
+    }
+
+    /// When the probe ends.
+    pub(crate) fn probe_deadline(&self) -> Option<Time> {
+        match self.broker.copies {
+            CopyMode::Probing { until, .. } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Ends the probe when its time has come. A broker that showed nothing (it may forbid these
+    /// topics) is taken for one that sends a single copy: a copy too many is better than one too
+    /// few.
+    pub(crate) fn end_probe(&mut self, cx: &mut Cx<'_>) {
+        let CopyMode::Probing { copies, until, .. } = self.broker.copies else { return };
+        if until > cx.now {
+            return;
+        }
+        self.broker.copies = if copies > 1 { CopyMode::PerSubscription } else { CopyMode::Single };
+        for filter in FILTERS {
+            let text = format!("{}{filter}", self.own_topics);
+            self.unsubscribe_exactly(cx, text);
+        }
+        self.run_asks(cx);
+    }
+
+    /// The connection is gone: whatever was under way starts anew with the next.
+    pub(crate) fn forget_probe(&mut self) {
+        if matches!(self.broker.copies, CopyMode::Probing { .. }) {
+            self.broker.copies = CopyMode::Unknown;
+        }
+        let probes: alloc::vec::Vec<Handle> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| matches!(request, Request::Probe))
+            .map(|(handle, _)| handle)
+            .collect();
+        for probe in probes {
+            self.requests.remove(probe);
+        }
+    }
+
+    fn unsubscribe_exactly(&mut self, cx: &mut Cx<'_>, text: String) {
+        let filter = cx.fx.store(text.as_bytes());
+        let token = Token(self.requests.insert(Request::Probe).to_bits());
+        cx.fx.push(Effect::Unsubscribe { token, filter });
+    }
+
+    fn own_name(&self, cx: &mut Cx<'_>, name: &str) -> crate::core::effects::Span {
+        cx.fx.store_with(|arena| {
+            arena.extend_from_slice(self.own_topics.as_bytes());
+            arena.extend_from_slice(name.as_bytes());
+        })
+    }
+}

@@ -1,0 +1,298 @@
+//! The packets that a broker sends.
+
+use std::time::Duration;
+
+use super::{Events, MAX_WAITING, Session, State};
+use crate::core::upstream::{MqttQos, UpstreamEvent};
+use crate::mqtt::error::ConnectionError;
+use crate::mqtt::incoming::Verdict;
+use crate::mqtt::keep_alive::KeepAlive;
+use crate::mqtt::outgoing::Wire;
+use crate::mqtt::packet_ids::Exchange;
+use crate::mqtt::wire::{self, Header, Malformed, Protocol, Reader, kind};
+use crate::mqtt::{reasons, replies};
+use crate::time::Time;
+
+impl Session {
+    /// Works through whole packets; returns how many octets are done with.
+    pub(super) fn packets(
+        &mut self,
+        now: Time,
+        input: &[u8],
+        events: Events<'_>,
+    ) -> (usize, Result<(), ConnectionError>) {
+        let mut used = 0;
+        loop {
+            let rest = input.get(used..).unwrap_or_default();
+            if self.skip > 0 && !rest.is_empty() {
+                let skipped = self.skip.min(rest.len());
+                self.skip -= skipped;
+                used += skipped;
+                continue;
+            }
+            match self.packet(now, rest, events) {
+                Ok(0) => return (used, Ok(())),
+                Ok(length) => used += length,
+                Err(error) => return (used, Err(error)),
+            }
+        }
+    }
+
+    /// Works on the packet at the front of `input`; returns its length, 0 if it is not all there.
+    fn packet(
+        &mut self,
+        now: Time,
+        input: &[u8],
+        events: Events<'_>,
+    ) -> Result<usize, ConnectionError> {
+        if matches!(self.state, State::Closed | State::Closing { .. }) {
+            return Ok(input.len());
+        }
+        let Some(header) = wire::header(input)? else { return Ok(0) };
+        // Before the packet is complete: whatever is no MQTT would keep us waiting for its end.
+        self.check_first_octet(header)?;
+        let limit = self.settings.max_packet_in as usize;
+        if header.length() > limit {
+            return self.oversized(header, input);
+        }
+        let Some(body) = input.get(header.header..header.length()) else { return Ok(0) };
+        let waiting = self.output.len();
+        if waiting > self.settings.max_queued_bytes.saturating_add(4 * MAX_WAITING) {
+            return Err(ConnectionError::Stalled(waiting));
+        }
+        match self.state {
+            State::Connecting { wipe, .. } => self.first_packet(now, body, wipe, events)?,
+            State::Connected => self.next_packet(header, body, events)?,
+            State::Closed | State::Closing { .. } => {}
+        }
+        Ok(header.length())
+    }
+
+    /// Type and flags (MQTT 3.1.1 §2.2.2); nothing but CONNACK may come first.
+    fn check_first_octet(&self, header: Header) -> Result<(), Malformed> {
+        let connecting = matches!(self.state, State::Connecting { .. });
+        let flags = match header.kind() {
+            kind::CONNACK if !connecting => return Err(Malformed("a second CONNACK")),
+            kind if connecting && kind != kind::CONNACK => {
+                return Err(Malformed("its first packet is not a CONNACK"));
+            }
+            kind::PUBLISH => header.flags(),
+            kind::PUBREL => 2,
+            _ => 0,
+        };
+        if header.flags() == flags {
+            Ok(())
+        } else {
+            Err(Malformed("a packet with the wrong flags"))
+        }
+    }
+
+    /// CONNACK (MQTT 3.1.1 §3.2).
+    fn first_packet(
+        &mut self,
+        now: Time,
+        body: &[u8],
+        wipe: bool,
+        events: Events<'_>,
+    ) -> Result<(), ConnectionError> {
+        let connack = replies::connack(self.protocol, body).map_err(|error| {
+            // The broker has answered: a hang-up is not the reason for what comes next.
+            self.state = State::Closing { was_connected: false, hung_up: false };
+            match error {
+                ConnectionError::VersionRefused { version, .. } => {
+                    ConnectionError::VersionRefused { version, fall_back: self.fallback.refused() }
+                }
+                other => other,
+            }
+        })?;
+        if connack.session_present && !self.started {
+            return Err(Malformed("a session is present although a new one was asked for").into());
+        }
+        self.started = true;
+        if wipe {
+            wire::put_disconnect(&mut self.output, self.protocol, 0);
+            self.state = State::Closing { was_connected: false, hung_up: false };
+            return Err(ConnectionError::SessionDiscarded);
+        }
+        self.limits = connack.limits;
+        let interval =
+            self.limits.keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        self.keep_alive = KeepAlive::new(interval.unwrap_or(self.settings.keep_alive), now);
+        self.state = State::Connected;
+        self.resumed = connack.session_present;
+        self.stats.connects += 1;
+        if !connack.session_present {
+            self.stats.sessions_lost += 1;
+            self.outgoing.session_lost(&mut self.ids, &mut self.stats);
+            self.incoming.session_lost();
+        }
+        events(UpstreamEvent::Connected {
+            session_present: connack.session_present,
+            subscription_ids: self.limits.subscription_ids,
+            maximum_qos: self.limits.qos,
+        });
+        self.pump(events);
+        Ok(())
+    }
+
+    /// Any packet after CONNACK.
+    fn next_packet(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        events: Events<'_>,
+    ) -> Result<(), ConnectionError> {
+        match header.kind() {
+            kind::PUBLISH => self.publish_packet(header.first, body, events),
+            kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
+                let (id, reason) = wire::acknowledgement(self.protocol, body)?;
+                self.acknowledgement_packet(header.kind(), id, reason, events);
+                Ok(())
+            }
+            kind::SUBACK => self.suback_packet(body, events),
+            kind::UNSUBACK => self.unsuback_packet(body, events),
+            kind::PINGRESP if body.is_empty() => {
+                self.keep_alive.answered();
+                Ok(())
+            }
+            kind::DISCONNECT if self.protocol == Protocol::V5 => Err(replies::disconnect(body)),
+            _ => Err(Malformed("a packet that a broker does not send").into()),
+        }
+    }
+
+    fn publish_packet(
+        &mut self,
+        first: u8,
+        body: &[u8],
+        events: Events<'_>,
+    ) -> Result<(), ConnectionError> {
+        let publish = wire::publish(self.protocol, first, body, &mut self.subscription_ids)?;
+        let mut delivery = None;
+        if publish.qos != MqttQos::Zero {
+            let maximum = (self.protocol == Protocol::V5).then_some(self.settings.receive_maximum);
+            match self.incoming.publish(&publish, maximum, self.protocol, &mut self.output) {
+                Verdict::Report(id) => delivery = Some(id),
+                Verdict::Repetition => {
+                    self.stats.duplicates_dropped += 1;
+                    return Ok(());
+                }
+                Verdict::TooMany => {
+                    let maximum = self.settings.receive_maximum;
+                    return Err(ConnectionError::ReceiveMaximumExceeded(maximum));
+                }
+            }
+        }
+        self.stats.received += 1;
+        events(UpstreamEvent::Message {
+            delivery,
+            topic: publish.topic,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            subscription_ids: &self.subscription_ids,
+        });
+        Ok(())
+    }
+
+    fn acknowledgement_packet(&mut self, kind: u8, id: u16, reason: u8, events: Events<'_>) {
+        let outgoing = &mut self.outgoing;
+        let fits = match kind {
+            kind::PUBACK => outgoing.puback(id, reason, &mut self.ids, events),
+            kind::PUBREC => {
+                let mut wire = Wire {
+                    output: &mut self.output,
+                    protocol: self.protocol,
+                    limits: &self.limits,
+                    ids: &mut self.ids,
+                    stats: &mut self.stats,
+                };
+                outgoing.pubrec(id, reason, &mut wire, events)
+            }
+            kind::PUBCOMP => outgoing.pubcomp(id, &mut self.ids, events),
+            _ => self.incoming.pubrel(id, self.protocol, &mut self.output),
+        };
+        if !fits {
+            self.stats.unexpected_acks += 1;
+            return;
+        }
+        match kind {
+            kind::PUBREL => return,
+            kind::PUBREC if reason < reasons::FAILURE => return,
+            kind::PUBCOMP => self.stats.acknowledged += 1,
+            _ if reason < reasons::FAILURE => self.stats.acknowledged += 1,
+            _ => self.stats.refused_by_broker += 1,
+        }
+        self.pump(events);
+    }
+
+    fn suback_packet(&mut self, body: &[u8], events: Events<'_>) -> Result<(), ConnectionError> {
+        let (id, outcome) = replies::suback(self.protocol, body)?;
+        match self.ids.get(id) {
+            Some(Exchange::Subscribe(token)) => {
+                self.subscribing_over(id);
+                events(UpstreamEvent::Subscribed { token, outcome });
+            }
+            _ => self.stats.unexpected_acks += 1,
+        }
+        Ok(())
+    }
+
+    fn unsuback_packet(&mut self, body: &[u8], events: Events<'_>) -> Result<(), ConnectionError> {
+        let id = replies::unsuback(self.protocol, body)?;
+        match self.ids.get(id) {
+            Some(Exchange::Unsubscribe(token)) => {
+                self.subscribing_over(id);
+                events(UpstreamEvent::Unsubscribed { token });
+            }
+            _ => self.stats.unexpected_acks += 1,
+        }
+        Ok(())
+    }
+
+    fn subscribing_over(&mut self, id: u16) {
+        self.ids.release(id);
+        self.subscribing = self.subscribing.saturating_sub(1);
+        self.stats.subscribing = self.subscribing;
+    }
+
+    /// A packet longer than we take.
+    ///
+    /// An MQTT 5 broker knows the limit and is at fault. A 3.1.1 broker does not, and would send
+    /// the message again after every reconnection, for ever. So it is thrown away as it comes,
+    /// and acknowledged: no device could have taken it.
+    fn oversized(&mut self, header: Header, input: &[u8]) -> Result<usize, ConnectionError> {
+        let (length, limit) = (header.length(), self.settings.max_packet_in as usize);
+        let is_message = header.kind() == kind::PUBLISH && self.state == State::Connected;
+        if self.protocol == Protocol::V5 || !is_message {
+            self.stats.oversized += 1;
+            return Err(ConnectionError::PacketTooLarge { length, limit });
+        }
+        let body = input.get(header.header..).unwrap_or_default();
+        let mut head = Reader(body.get(..header.remaining).unwrap_or(body));
+        match wire::publish_head(header.first, &mut head) {
+            Ok((qos, id, _)) => {
+                self.stats.oversized += 1;
+                if qos != MqttQos::Zero {
+                    self.incoming.discard(id, qos, self.protocol, &mut self.output);
+                }
+                let used = length.min(input.len());
+                self.skip = length.saturating_sub(used);
+                Ok(used)
+            }
+            // Topic name and packet id are not all there: 64 KiB at most.
+            Err(_) if body.len() < header.remaining.min(usize::from(u16::MAX) + 4) => Ok(0),
+            Err(malformed) => Err(malformed.into()),
+        }
+    }
+
+    fn pump(&mut self, events: Events<'_>) {
+        let mut wire = Wire {
+            output: &mut self.output,
+            protocol: self.protocol,
+            limits: &self.limits,
+            ids: &mut self.ids,
+            stats: &mut self.stats,
+        };
+        self.outgoing.pump(&mut wire, events);
+    }
+}

@@ -1,0 +1,193 @@
+//! The log: lines on standard error, for people, for the journal, or as JSON.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+use tracing::Subscriber;
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Log, LogFormat};
+
+/// The built-in broker reports every connection that ends as an error of its own.
+const BROKER_TARGET: &str = "rumqttd";
+
+/// Why there is no log.
+#[derive(Debug)]
+pub enum LogError {
+    /// `level` cannot be read.
+    Level(Box<str>, ParseError),
+    /// Something else in this process logs already.
+    Taken,
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Level(level, error) => write!(
+                f,
+                "`level` under [log] is \"{level}\", which is no level ({error}); write error, \
+                 warn, info, debug or trace, or a list such as \
+                 \"info,mqtt_sn_gateway::upstream=debug\""
+            ),
+            Self::Taken => f.write_str("logging has been set up already"),
+        }
+    }
+}
+
+impl std::error::Error for LogError {}
+
+/// How lines look where they go.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Style {
+    /// One JSON object a line.
+    pub json: bool,
+    /// Begin lines with the time; the journal has its own.
+    pub time: bool,
+    /// With colours.
+    pub colour: bool,
+}
+
+impl Style {
+    /// What suits standard error as it is now: colour for a terminal (unless `NO_COLOR` is set),
+    /// no time for the journal.
+    #[must_use]
+    pub fn for_stderr(format: LogFormat) -> Self {
+        let colour = io::stderr().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            json: format == LogFormat::Json,
+            time: format == LogFormat::Json || !stderr_is_journal(),
+            colour,
+        }
+    }
+}
+
+/// Makes the log of the process.
+///
+/// # Errors
+/// If the level cannot be read, or there is a log already.
+pub fn init(log: &Log) -> Result<(), LogError> {
+    subscriber(&log.level, Style::for_stderr(log.format), io::stderr)?
+        .try_init()
+        .map_err(|_| LogError::Taken)
+}
+
+/// A subscriber that writes lines as [`init`] does, somewhere else.
+///
+/// # Errors
+/// If the level cannot be read.
+pub fn subscriber<W>(
+    level: &str,
+    style: Style,
+    writer: W,
+) -> Result<Box<dyn Subscriber + Send + Sync>, LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let mut filter =
+        EnvFilter::try_new(level).map_err(|error| LogError::Level(level.into(), error))?;
+    if !level.contains(BROKER_TARGET) {
+        let quiet = format!("{BROKER_TARGET}=off").parse();
+        filter = filter.add_directive(quiet.map_err(|error| LogError::Level(level.into(), error))?);
+    }
+    // Where in the program a line comes from helps those who look into the program.
+    let target = level.contains(['=', ',']) || matches!(level, "debug" | "trace");
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(target)
+        .with_ansi(style.colour)
+        .with_writer(writer);
+    Ok(match (style.json, style.time) {
+        (true, _) => Box::new(lines.json().flatten_event(true).with_target(true).finish()),
+        (false, true) => Box::new(lines.finish()),
+        (false, false) => Box::new(lines.without_time().finish()),
+    })
+}
+
+/// Whether standard error leads to the journal: the variable names the device and inode of the
+/// stream, and is inherited by processes whose output goes elsewhere.
+fn stderr_is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(owned) = io::stderr().as_fd().try_clone_to_owned() else { return false };
+    let Ok(metadata) = File::from(owned).metadata() else { return false };
+    stream == format!("{}:{}", metadata.dev(), metadata.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log(level: &str, style: Style, write: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(level, style, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, write);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_plain_line_is_level_and_text() {
+        let text = log("info", Style::default(), || {
+            tracing::info!("hello");
+            tracing::debug!("hidden");
+            tracing::error!(target: "rumqttd::link", "hidden too");
+        });
+        assert_eq!(text, " INFO hello\n");
+    }
+
+    #[test]
+    fn levels_by_target_show_the_target() {
+        let text = log("error,mqtt_sn_gateway=debug", Style::default(), || {
+            tracing::debug!("hello");
+            tracing::warn!(target: "elsewhere", "hidden");
+        });
+        assert_eq!(text, "DEBUG mqtt_sn_gateway::ops::logging::tests: hello\n");
+    }
+
+    #[test]
+    fn the_broker_speaks_when_asked() {
+        let text = log("info,rumqttd=error", Style::default(), || {
+            tracing::error!(target: "rumqttd::link", "shown");
+        });
+        assert_eq!(text, "ERROR rumqttd::link: shown\n");
+    }
+
+    #[test]
+    fn time_comes_first_and_json_is_an_object() {
+        let style = Style { time: true, ..Style::default() };
+        let text = log("info", style, || tracing::info!("hello"));
+        assert!(text.starts_with("20") && text.ends_with("Z  INFO hello\n"), "{text}");
+        let style = Style { json: true, time: true, colour: false };
+        let text = log("info", style, || tracing::info!(client = "a\"b", "hello"));
+        assert!(text.starts_with("{\"timestamp\":\"20"), "{text}");
+        assert!(text.contains("\"message\":\"hello\",\"client\":\"a\\\"b\""), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_level_is_explained() {
+        let error = subscriber("loud=very", Style::default(), io::sink).err().unwrap();
+        assert!(error.to_string().contains("error, warn, info, debug or trace"), "{error}");
+    }
+}

@@ -1,0 +1,7 @@
+//! What an operator sees and does: logs, signals.
+
+mod limit;
+pub mod logging;
+pub mod signals;
+
+pub use limit::{Allowed, RateLimit};

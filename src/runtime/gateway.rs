@@ -1,0 +1,290 @@
+//! The loop.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tracing::{info, warn};
+
+use super::machine::{ConnectionEnd, Machine};
+use super::notices::Notices;
+use super::timer::{Clock, Timer};
+use crate::ops::signals::{Signal, Signals};
+use crate::time::Time;
+use crate::transport::udp::{ReceiveBuffers, UdpLink};
+use crate::upstream::{BrokerConnection, Ended};
+
+/// How long the broker may take to receive our goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Everything that runs.
+pub(super) struct Gateway<M> {
+    machine: M,
+    clock: Clock,
+    timer: Timer,
+    links: Vec<UdpLink>,
+    buffers: ReceiveBuffers,
+    broker: BrokerConnection,
+    input: BytesMut,
+    signals: Signals,
+    notices: Notices,
+    /// A deadline that has been served is not served again within the same millisecond.
+    served: Option<Time>,
+}
+
+/// How the loop goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Turn {
+    /// Everything that was there has been taken.
+    Done,
+    /// Somebody has more, and the others shall not wait.
+    More,
+    /// A signal asks for the end.
+    Stop(Signal),
+}
+
+impl<M: Machine> Gateway<M> {
+    /// Must be called inside the runtime.
+    pub(super) fn new(
+        links: Vec<UdpLink>,
+        broker: BrokerConnection,
+        signals: Signals,
+        make: impl FnOnce(Time) -> M,
+    ) -> Self {
+        let clock = Clock::start();
+        let names = links.iter().map(|link| format!("udp {}", link.local_addr())).collect();
+        Self {
+            notices: Notices::new(names),
+            machine: make(clock.now()),
+            timer: Timer::new(&clock),
+            clock,
+            links,
+            buffers: ReceiveBuffers::default(),
+            broker,
+            input: BytesMut::new(),
+            signals,
+            served: None,
+        }
+    }
+
+    /// Runs until a signal ends it.
+    pub(super) async fn run(mut self) {
+        let signal = loop {
+            match poll_fn(|cx| self.poll_turn(cx)).await {
+                Turn::Done => {}
+                // Lets the driver look for events on the other sockets.
+                Turn::More => tokio::task::yield_now().await,
+                Turn::Stop(signal) => break signal,
+            }
+        };
+        info!("{signal}: stopping");
+        self.stop().await;
+    }
+
+    /// One turn: takes, gives to the machine, sends. Pending if there was nothing to take; every
+    /// source then knows whom to wake.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let now = self.clock.now();
+        let mut busy = false;
+        let mut more = false;
+        if let Poll::Ready(signal) = self.signals.poll(cx) {
+            if signal != Signal::Hangup {
+                return Poll::Ready(Turn::Stop(signal));
+            }
+            info!("SIGHUP: the configuration is read at the start only; nothing changed");
+            busy = true;
+        }
+        for link in &mut self.links {
+            let (machine, id) = (&mut self.machine, link.id());
+            let taken = link.poll_receive(cx, &mut self.buffers, &mut |from, bytes| {
+                machine.datagram(now, id, from, bytes);
+            });
+            if let Poll::Ready(taken) = taken {
+                busy = true;
+                more |= taken.more;
+            }
+        }
+        busy |= self.poll_broker(cx, now).is_ready();
+        busy |= self.poll_timer(cx, now).is_ready();
+        busy |= self.transmit(cx);
+        busy |= self.poll_write(cx, now).is_ready();
+        match (busy, more) {
+            (false, _) => Poll::Pending,
+            (true, false) => Poll::Ready(Turn::Done),
+            (true, true) => Poll::Ready(Turn::More),
+        }
+    }
+
+    /// Takes a new connection, or what the broker has sent.
+    fn poll_broker(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
+        if self.broker.poll_open(cx).is_ready() {
+            self.input.clear();
+            self.machine.broker_output().clear();
+            self.machine.broker_open(now);
+        } else {
+            match ready!(self.broker.poll_read(cx, &mut self.input)) {
+                Ok(0) => self.broker_ended(now, &Ended::Closed),
+                Ok(_) => match self.machine.broker_input(now, &mut self.input) {
+                    Ok(()) => {
+                        if let Some(accepted) = self.machine.broker_accepted() {
+                            self.broker.accepted(accepted);
+                        }
+                    }
+                    Err(error) => self.session_ended(cx, now, &error),
+                },
+                Err(error) => self.broker_ended(now, &Ended::Io(error)),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
+        let deadline = self.machine.next_timeout().map(|deadline| match self.served {
+            Some(served) => deadline.max(served.after(Duration::from_millis(1))),
+            None => deadline,
+        });
+        ready!(self.timer.poll(cx, &self.clock, now, deadline));
+        // The timer may have gone off while this turn was busy.
+        let now = self.clock.now();
+        self.served = Some(now);
+        if let Err(error) = self.machine.timeout(now) {
+            self.session_ended(cx, now, &error);
+        }
+        Poll::Ready(())
+    }
+
+    /// Sends the datagrams of this turn, and what earlier ones left behind.
+    fn transmit(&mut self, cx: &mut Context<'_>) -> bool {
+        let some = !self.machine.outgoing().items().is_empty();
+        let mut progress = false;
+        for link in &mut self.links {
+            if some {
+                link.transmit(self.machine.outgoing());
+            }
+            progress |= link.poll_flush(cx).is_ready();
+            link.watch_drops();
+        }
+        self.notices.write(self.machine.outgoing());
+        if some || !self.machine.outgoing().notices().is_empty() {
+            self.machine.clear();
+        }
+        progress
+    }
+
+    /// Writes what the turn left for the broker.
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
+        if self.machine.broker_output().is_empty() {
+            return Poll::Pending;
+        }
+        match ready!(self.broker.poll_write(cx, self.machine.broker_output())) {
+            Ok(()) => {}
+            Err(error) => self.broker_ended(now, &Ended::Io(error)),
+        }
+        Poll::Ready(())
+    }
+
+    fn session_ended(&mut self, cx: &mut Context<'_>, now: Time, error: &M::Error) {
+        // It may have left a last word for the broker, such as why.
+        let _ = self.broker.poll_write(cx, self.machine.broker_output());
+        let at_once = error.reconnect_at_once();
+        self.broker_ended(now, &Ended::Session { why: error, at_once });
+    }
+
+    fn broker_ended(&mut self, now: Time, why: &Ended<'_>) {
+        if self.broker.is_open() {
+            self.broker.ended(why);
+            self.input = BytesMut::new();
+            self.machine.broker_closed(now);
+            self.machine.broker_output().clear();
+        }
+    }
+
+    /// Says goodbye to the broker, within a time limit and until a second signal.
+    async fn stop(mut self) {
+        // Nothing is taken from devices any more; what they repeat finds the next gateway.
+        for link in &mut self.links {
+            let drops = link.refresh_kernel_drops();
+            if drops > 0 {
+                warn!("udp {}: {drops} datagrams were lost in all", link.local_addr());
+            }
+        }
+        self.links.clear();
+        let now = self.clock.now();
+        if !self.broker.is_open() {
+            return;
+        }
+        self.machine.shutdown(now);
+        let goodbye = {
+            let Self { machine, broker, input, signals, .. } = &mut self;
+            let goodbye = poll_fn(|cx| poll_goodbye(cx, machine, broker, input));
+            let mut goodbye = pin!(tokio::time::timeout(GOODBYE, goodbye));
+            poll_fn(move |cx| {
+                if let Poll::Ready(signal) = signals.poll(cx)
+                    && signal != Signal::Hangup
+                {
+                    return Poll::Ready(Goodbye::Cut(signal));
+                }
+                goodbye.as_mut().poll(cx).map(|result| match result {
+                    Ok(Ok(())) => Goodbye::Said,
+                    Ok(Err(error)) => Goodbye::Failed(error),
+                    Err(_) => Goodbye::TimedOut,
+                })
+            })
+            .await
+        };
+        self.broker.stop();
+        match goodbye {
+            Goodbye::Said => info!("stopped"),
+            other => warn!("stopped; {other}"),
+        }
+    }
+}
+
+/// How the goodbye to the broker went.
+enum Goodbye {
+    Said,
+    Failed(io::Error),
+    TimedOut,
+    Cut(Signal),
+}
+
+impl fmt::Display for Goodbye {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said => f.write_str("the broker knows"),
+            Self::Failed(error) => write!(f, "the broker was not told: {error}"),
+            Self::TimedOut => write!(f, "the broker did not take the goodbye in time"),
+            Self::Cut(signal) => write!(f, "a second {signal} cut the goodbye to the broker short"),
+        }
+    }
+}
+
+/// Writes everything, says that no more will come, and reads until the broker closes. A socket
+/// closed with something unread would be reset, and the reset may overtake the goodbye.
+fn poll_goodbye<M: Machine>(
+    cx: &mut Context<'_>,
+    machine: &mut M,
+    broker: &mut BrokerConnection,
+    input: &mut BytesMut,
+) -> Poll<io::Result<()>> {
+    if !machine.broker_output().is_empty() {
+        ready!(broker.poll_write(cx, machine.broker_output()))?;
+    }
+    // Fails only if the broker has hung up already.
+    let _ = ready!(broker.poll_finish(cx));
+    loop {
+        input.clear();
+        match ready!(broker.poll_read(cx, input)) {
+            Ok(1..) => {}
+            // It has closed, one way or the other, after it was told everything.
+            Ok(0) | Err(_) => return Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

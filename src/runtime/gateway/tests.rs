@@ -1,0 +1,425 @@
+//! The loop with a machine of a few lines, against real sockets.
+
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use bytes::Buf;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::config;
+use crate::core::{Address, Effect, Effects, LinkId};
+use crate::ops::logging;
+use crate::upstream::{Accepted, Server, Settings};
+
+/// Speaks lines with the broker. What a device sends goes to the broker as a line and back to the
+/// device; a line from the broker goes to the device that sent last, except for these:
+/// `ok` accepts the session, `bad` ends it, `again` ends it without a pause.
+#[derive(Default)]
+struct Lines {
+    effects: Effects,
+    output: BytesMut,
+    last: Option<(LinkId, Address)>,
+    accepted: bool,
+    deadlines: Vec<Time>,
+    log: Log,
+    asked: Rc<Cell<u64>>,
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+#[derive(Debug)]
+struct Fault(&'static str);
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl ConnectionEnd for Fault {
+    fn reconnect_at_once(&self) -> bool {
+        self.0 == "again"
+    }
+}
+
+impl Lines {
+    fn note(&self, text: impl Into<String>) {
+        self.log.lock().unwrap().push(text.into());
+    }
+
+    fn reply(&mut self, bytes: &[u8]) {
+        if let Some((link, to)) = self.last {
+            let bytes = self.effects.store(bytes);
+            self.effects.push(Effect::Send { link, to, bytes });
+        }
+    }
+}
+
+impl Machine for Lines {
+    type Error = Fault;
+
+    fn datagram(&mut self, _: Time, link: LinkId, from: &Address, bytes: &[u8]) {
+        self.last = Some((link, *from));
+        self.reply(bytes);
+        if let Some(count) = bytes.strip_prefix(b"flood ") {
+            let count = std::str::from_utf8(count).unwrap().parse::<u32>().unwrap();
+            for number in 0..count {
+                self.output.extend_from_slice(format!("{number:0100}\n").as_bytes());
+            }
+            return;
+        }
+        self.output.extend_from_slice(bytes);
+        self.output.extend_from_slice(b"\n");
+    }
+
+    fn broker_open(&mut self, _: Time) {
+        self.note("open");
+        self.output.extend_from_slice(b"hello\n");
+    }
+
+    fn broker_input(&mut self, _: Time, input: &mut BytesMut) -> Result<(), Fault> {
+        while let Some(end) = input.iter().position(|byte| *byte == b'\n') {
+            let line = input.split_to(end);
+            input.advance(1);
+            match &*line {
+                b"ok" => self.accepted = true,
+                b"bad" => return Err(Fault("it said bad")),
+                b"again" => return Err(Fault("again")),
+                line => self.reply(line),
+            }
+        }
+        Ok(())
+    }
+
+    fn broker_output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    fn broker_closed(&mut self, _: Time) {
+        self.note("closed");
+        self.accepted = false;
+    }
+
+    fn timeout(&mut self, now: Time) -> Result<(), Fault> {
+        let due = self.deadlines.iter().filter(|deadline| **deadline <= now).count();
+        self.note(format!("timeout for {due}"));
+        self.deadlines.retain(|deadline| *deadline > now);
+        Ok(())
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
+        self.asked.set(self.asked.get() + 1);
+        self.deadlines.iter().min().copied()
+    }
+
+    fn outgoing(&self) -> &Effects {
+        &self.effects
+    }
+
+    fn clear(&mut self) {
+        self.effects.clear();
+    }
+
+    fn shutdown(&mut self, _: Time) {
+        self.output.extend_from_slice(b"bye\n");
+    }
+
+    fn broker_accepted(&self) -> Option<Accepted> {
+        self.accepted.then_some(Accepted { version: "lines", resumed: true })
+    }
+}
+
+/// A gateway in a thread of its own.
+struct Rig {
+    links: Vec<SocketAddr>,
+    signals: mpsc::Sender<Signal>,
+    thread: JoinHandle<()>,
+    /// What the machine noted.
+    log: Log,
+    /// Lines of the log.
+    lines: Captured,
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Rig {
+    fn start(brokers: &[SocketAddr], links: usize, deadlines: Vec<Time>) -> Self {
+        let servers = brokers.iter().map(|address| Server {
+            host: address.ip().to_string().into(),
+            port: address.port(),
+            embedded: false,
+        });
+        let settings = Settings {
+            servers: servers.collect(),
+            connect_timeout: Duration::from_secs(5),
+            reconnect_min: Duration::from_millis(20),
+            reconnect_max: Duration::from_millis(50),
+        };
+        let log = Log::default();
+        let lines = Captured::default();
+        let (ready, started) = std::sync::mpsc::channel();
+        let thread = {
+            let (log, lines) = (log.clone(), lines.clone());
+            std::thread::spawn(move || {
+                let subscriber =
+                    logging::subscriber("info", logging::Style::default(), move || lines.clone());
+                tracing::subscriber::with_default(subscriber.unwrap(), || {
+                    run(settings, links, deadlines, log, &ready);
+                });
+            })
+        };
+        let (links, signals) = started.recv().unwrap();
+        Self { links, signals, thread, log, lines }
+    }
+
+    fn stop(self) -> (Vec<String>, String) {
+        self.signals.blocking_send(Signal::Terminate).unwrap();
+        self.thread.join().unwrap();
+        let log = self.log.lock().unwrap().clone();
+        let lines = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
+        (log, lines)
+    }
+}
+
+type Started = (Vec<SocketAddr>, mpsc::Sender<Signal>);
+
+fn run(
+    settings: Settings,
+    links: usize,
+    deadlines: Vec<Time>,
+    log: Log,
+    ready: &std::sync::mpsc::Sender<Started>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let links: Vec<UdpLink> = (0..links)
+            .map(|index| {
+                let settings = config::UdpLink {
+                    listen: "127.0.0.1:0".parse().unwrap(),
+                    advertise_to: Vec::new(),
+                    groups: Vec::new(),
+                    retry_interval: None,
+                    receive_buffer: 1024 * 1024,
+                };
+                UdpLink::open(LinkId(index as u16), &settings).unwrap()
+            })
+            .collect();
+        let addresses = links.iter().map(UdpLink::local_addr).collect();
+        let (sender, signals) = Signals::channel();
+        let broker = BrokerConnection::new(settings, 7);
+        let asked = Rc::new(Cell::new(0));
+        let machine =
+            Lines { deadlines, log: log.clone(), asked: asked.clone(), ..Lines::default() };
+        let gateway = Gateway::new(links, broker, signals, |_| machine);
+        ready.send((addresses, sender)).unwrap();
+        gateway.run().await;
+        log.lock().unwrap().push(format!("asked {}", asked.get()));
+    });
+}
+
+fn broker() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// Accepts a connection and checks that it begins anew.
+fn accept(listener: &TcpListener) -> BufReader<TcpStream> {
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut reader = BufReader::new(stream);
+    assert_eq!(line(&mut reader), "hello");
+    reader
+}
+
+fn line(reader: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+fn device(link: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.connect(link).unwrap();
+    socket
+}
+
+fn heard(socket: &UdpSocket) -> String {
+    let mut buffer = [0; 2_048];
+    let length = socket.recv(&mut buffer).unwrap();
+    String::from_utf8(buffer[..length].to_vec()).unwrap()
+}
+
+#[test]
+fn bytes_flow_in_all_directions_and_the_end_is_clean() {
+    let (listener, address) = broker();
+    let rig = Rig::start(&[address], 2, Vec::new());
+    let mut connection = accept(&listener);
+    connection.get_ref().write_all(b"ok\n").unwrap();
+    let devices: Vec<UdpSocket> = rig.links.iter().map(|link| device(*link)).collect();
+    for (index, device) in devices.iter().enumerate() {
+        let text = format!("reading {index}");
+        device.send(text.as_bytes()).unwrap();
+        assert_eq!(heard(device), text, "an answer on the same link");
+        assert_eq!(line(&mut connection), text);
+        // In two pieces: the machine waits for the rest.
+        connection.get_ref().write_all(b"comm").unwrap();
+        connection.get_ref().write_all(b"and\n").unwrap();
+        assert_eq!(heard(device), "command");
+    }
+    let signals = rig.signals.clone();
+    signals.blocking_send(Signal::Hangup).unwrap();
+    signals.blocking_send(Signal::Terminate).unwrap();
+    assert_eq!(line(&mut connection), "bye");
+    let mut rest = Vec::new();
+    connection.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "and then the connection ends");
+    drop(connection);
+    rig.thread.join().unwrap();
+    let lines = String::from_utf8(rig.lines.0.lock().unwrap().clone()).unwrap();
+    let connected =
+        format!(" INFO connected to mqtt://{address} ({address}, lines, session resumed)\n");
+    assert!(lines.contains(&connected), "{lines}");
+    assert!(lines.contains(" INFO SIGTERM: stopping\n INFO stopped\n"), "{lines}");
+    assert!(lines.contains("SIGHUP: the configuration is read at the start only"), "{lines}");
+}
+
+#[test]
+fn a_lost_broker_is_found_again_and_said_so() {
+    let (listener, address) = broker();
+    let rig = Rig::start(&[address], 1, Vec::new());
+    // Lost before it answered, lost after it answered, refused by the session, and once more.
+    drop(accept(&listener));
+    let connection = accept(&listener);
+    connection.get_ref().write_all(b"ok\n").unwrap();
+    let device = device(rig.links[0]);
+    device.send(b"before").unwrap();
+    assert_eq!(heard(&device), "before");
+    drop(connection);
+    let connection = accept(&listener);
+    connection.get_ref().write_all(b"bad\n").unwrap();
+    let connection = accept(&listener);
+    connection.get_ref().write_all(b"again\n").unwrap();
+    let mut connection = accept(&listener);
+    connection.get_ref().write_all(b"ok\n").unwrap();
+    device.send(b"after").unwrap();
+    assert_eq!(line(&mut connection), "after");
+    drop((connection, listener));
+    let (log, lines) = rig.stop();
+    assert_eq!(log[..9], ["open", "closed"].repeat(5)[..9]);
+    for expected in [
+        format!(
+            " WARN cannot use mqtt://{address}: it closed the connection instead of answering \
+             CONNECT; next try in "
+        ),
+        format!(" WARN lost the connection to mqtt://{address}: the broker "),
+        format!(" WARN cannot use mqtt://{address}: it said bad; next try in "),
+    ] {
+        assert!(lines.contains(&expected), "{expected}: {lines}");
+    }
+    assert!(!lines.contains("again"), "{lines}");
+}
+
+#[test]
+fn brokers_are_tried_in_order() {
+    let (gone, gone_address) = broker();
+    drop(gone);
+    let (useless, useless_address) = broker();
+    let (listener, address) = broker();
+    let rig = Rig::start(&[gone_address, useless_address, address], 1, Vec::new());
+    drop(accept(&useless));
+    let connection = accept(&listener);
+    connection.get_ref().write_all(b"ok\n").unwrap();
+    let device = device(rig.links[0]);
+    device.send(b"x").unwrap();
+    assert_eq!(heard(&device), "x");
+    // Lost: the search begins at the head of the list.
+    drop((connection, listener));
+    drop(accept(&useless));
+    let (_, lines) = rig.stop();
+    let expected = format!(
+        " WARN cannot connect to mqtt://{gone_address}: connection refused; is a broker running \
+         there, and on that port?; trying the next broker\n"
+    );
+    assert!(lines.starts_with(&expected), "{lines}");
+}
+
+#[test]
+fn a_slow_broker_gets_everything_in_order() {
+    const COUNT: u32 = 100_000;
+    let (listener, address) = broker();
+    let rig = Rig::start(&[address], 1, Vec::new());
+    let mut connection = accept(&listener);
+    let device = device(rig.links[0]);
+    device.send(format!("flood {COUNT}").as_bytes()).unwrap();
+    assert!(heard(&device).starts_with("flood"));
+    // The output is far larger than what the kernel takes; devices are served all the same.
+    for number in 0..100 {
+        device.send(format!("ping {number}").as_bytes()).unwrap();
+        assert_eq!(heard(&device), format!("ping {number}"));
+    }
+    for number in 0..COUNT {
+        assert_eq!(line(&mut connection), format!("{number:0100}"));
+    }
+    for number in 0..100 {
+        assert_eq!(line(&mut connection), format!("ping {number}"));
+    }
+    drop(connection);
+    rig.stop();
+}
+
+#[test]
+fn a_deaf_broker_does_not_stop_the_end() {
+    let (listener, address) = broker();
+    let rig = Rig::start(&[address], 1, Vec::new());
+    let connection = accept(&listener);
+    let device = device(rig.links[0]);
+    device.send(b"flood 100000").unwrap();
+    assert!(heard(&device).starts_with("flood"));
+    rig.signals.blocking_send(Signal::Terminate).unwrap();
+    let (_, lines) = rig.stop();
+    assert!(
+        lines.ends_with(" WARN stopped; a second SIGTERM cut the goodbye to the broker short\n")
+    );
+    drop(connection);
+}
+
+#[test]
+fn deadlines_are_kept_and_idleness_is_idle() {
+    let deadlines = vec![Time(0), Time(120), Time(120), Time(40), Time(1_000_000)];
+    let (listener, address) = broker();
+    let rig = Rig::start(&[address], 1, deadlines);
+    let connection = accept(&listener);
+    while rig.log.lock().unwrap().iter().filter(|line| line.starts_with("timeout")).count() < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Nothing to do for a while.
+    std::thread::sleep(Duration::from_millis(300));
+    drop(connection);
+    let (log, _) = rig.stop();
+    let timeouts: Vec<&str> =
+        log.iter().filter_map(|line| line.strip_prefix("timeout for ")).collect();
+    assert_eq!(timeouts, ["1", "1", "2"], "{log:?}");
+    let asked: u64 = log.last().unwrap().strip_prefix("asked ").unwrap().parse().unwrap();
+    assert!(asked < 60, "{asked} turns");
+}

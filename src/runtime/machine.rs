@@ -1,0 +1,58 @@
+//! What the loop drives.
+
+use bytes::BytesMut;
+
+use crate::core::{Address, Effects, LinkId};
+use crate::time::Time;
+use crate::upstream::Accepted;
+
+/// The pure part of the gateway as the loop sees it: bytes and time in, bytes and a deadline out.
+pub trait Machine {
+    /// Why the connection to the broker has to be closed.
+    type Error: ConnectionEnd;
+
+    /// A datagram from a device.
+    fn datagram(&mut self, now: Time, link: LinkId, from: &Address, bytes: &[u8]);
+
+    /// The connection to the broker is open.
+    fn broker_open(&mut self, now: Time);
+
+    /// Bytes from the broker; takes whole packets away from the front.
+    ///
+    /// # Errors
+    /// If the connection has to be closed; [`Self::broker_closed`] follows.
+    fn broker_input(&mut self, now: Time, input: &mut BytesMut) -> Result<(), Self::Error>;
+
+    /// Bytes for the broker; what was written is taken away from the front.
+    fn broker_output(&mut self) -> &mut BytesMut;
+
+    /// The connection to the broker is gone.
+    fn broker_closed(&mut self, now: Time);
+
+    /// The time given by [`Self::next_timeout`] has come.
+    ///
+    /// # Errors
+    /// If the connection has to be closed; [`Self::broker_closed`] follows.
+    fn timeout(&mut self, now: Time) -> Result<(), Self::Error>;
+
+    /// When [`Self::timeout`] wants to be called.
+    fn next_timeout(&self) -> Option<Time>;
+
+    /// Datagrams to be transmitted.
+    fn outgoing(&self) -> &Effects;
+
+    /// They were transmitted.
+    fn clear(&mut self);
+
+    /// The program ends: says goodbye to the broker.
+    fn shutdown(&mut self, now: Time);
+
+    /// What the broker agreed to, once it has accepted the session on this connection.
+    fn broker_accepted(&self) -> Option<Accepted>;
+}
+
+/// An end of a connection that the session decided on.
+pub trait ConnectionEnd: std::error::Error + 'static {
+    /// The next connection need not wait: this one did what it was for.
+    fn reconnect_at_once(&self) -> bool;
+}

@@ -1,0 +1,162 @@
+//! The one loop that joins sockets, time and the pure part of the gateway.
+//!
+//! One task, one thread. Each turn takes what has arrived everywhere (up to a fair share), gives it
+//! to the machine, then sends all datagrams that came of it in batches, and writes to the broker
+//! once. Idle, it sleeps in the kernel until something arrives or a deadline passes.
+
+mod engine;
+mod gateway;
+mod machine;
+mod notices;
+mod timer;
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+
+use tracing::info;
+
+use crate::config::{Broker, Config};
+use crate::core::LinkId;
+use crate::engine::Engine;
+use crate::ops::signals::Signals;
+use crate::time::Time;
+use crate::transport::udp::{OpenError, UdpLink};
+#[cfg(feature = "embedded-broker")]
+use crate::upstream::embedded;
+use crate::upstream::{self, BrokerConnection, Server};
+use gateway::Gateway;
+pub use machine::{ConnectionEnd, Machine};
+
+/// Why the gateway could not run. Shown to the person who started it.
+#[derive(Debug)]
+pub enum RunError {
+    /// A listener cannot be opened.
+    Udp(OpenError),
+    /// The built-in broker does not start.
+    #[cfg(feature = "embedded-broker")]
+    EmbeddedBroker(embedded::EmbeddedError),
+    /// The configuration names the built-in broker, but this program has none.
+    NoEmbeddedBroker,
+    /// The system refuses what every program needs.
+    System(io::Error),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(error) => error.fmt(f),
+            #[cfg(feature = "embedded-broker")]
+            Self::EmbeddedBroker(error) => error.fmt(f),
+            Self::NoEmbeddedBroker => f.write_str(
+                "this program was built without the built-in broker; set `url` under [upstream] to \
+                 a broker of your own, such as \"mqtt://localhost:1883\", or build with \
+                 `--features embedded-broker`",
+            ),
+            Self::System(error) => write!(f, "the system does not let the gateway run: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Udp(error) => Some(error),
+            #[cfg(feature = "embedded-broker")]
+            Self::EmbeddedBroker(error) => Some(error),
+            Self::NoEmbeddedBroker => None,
+            Self::System(error) => Some(error),
+        }
+    }
+}
+
+/// Runs the gateway until a signal ends it.
+///
+/// # Errors
+/// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
+pub fn run(config: &Config) -> Result<(), RunError> {
+    run_machine(config, |seed, now| {
+        Engine::new(config.core_settings(), config.mqtt_settings(), seed, now)
+    })
+}
+
+/// Runs a machine on the sockets that the configuration names, until a signal ends it. `make` gets
+/// a random seed and the time at which the machine begins.
+///
+/// # Errors
+/// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
+pub fn run_machine<M: Machine>(
+    config: &Config,
+    make: impl FnOnce(u64, Time) -> M,
+) -> Result<(), RunError> {
+    // First what another program may have taken already, so that an error leaves nothing behind.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+        .map_err(RunError::System)?;
+    let result = runtime.block_on(async {
+        let signals = Signals::new().map_err(RunError::System)?;
+        let links = open_links(config)?;
+        let servers = servers(config)?;
+        let settings = upstream::Settings {
+            servers,
+            connect_timeout: config.upstream.connect_timeout,
+            reconnect_min: config.upstream.reconnect_min,
+            reconnect_max: config.upstream.reconnect_max,
+        };
+        let broker = BrokerConnection::new(settings, random_seed());
+        Gateway::new(links, broker, signals, |now| make(random_seed(), now)).run().await;
+        Ok(())
+    });
+    // A name that is being looked up must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+fn open_links(config: &Config) -> Result<Vec<UdpLink>, RunError> {
+    let mut links = Vec::new();
+    for (index, settings) in config.udp.iter().enumerate() {
+        let id = LinkId(u16::try_from(index).unwrap_or(u16::MAX));
+        let link = UdpLink::open(id, settings).map_err(RunError::Udp)?;
+        info!("listening for MQTT-SN on udp {}", link.local_addr());
+        links.push(link);
+    }
+    Ok(links)
+}
+
+/// The brokers to connect to; starts the built-in one if it is among them.
+fn servers(config: &Config) -> Result<Vec<Server>, RunError> {
+    if config.upstream.uses_embedded() {
+        start_embedded(config)?;
+    }
+    let listen = config.embedded_broker.listen;
+    Ok(config
+        .upstream
+        .brokers
+        .iter()
+        .map(|broker| match broker {
+            Broker::Embedded => {
+                Server { host: listen.ip().to_string().into(), port: listen.port(), embedded: true }
+            }
+            Broker::Tcp { host, port } => {
+                Server { host: host.clone(), port: *port, embedded: false }
+            }
+        })
+        .collect())
+}
+
+#[cfg(feature = "embedded-broker")]
+fn start_embedded(config: &Config) -> Result<(), RunError> {
+    embedded::start(config.embedded_broker.listen).map_err(RunError::EmbeddedBroker)
+}
+
+#[cfg(not(feature = "embedded-broker"))]
+fn start_embedded(_: &Config) -> Result<(), RunError> {
+    Err(RunError::NoEmbeddedBroker)
+}
+
+/// Different in every process.
+fn random_seed() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
+}

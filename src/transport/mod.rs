@@ -1,0 +1,3 @@
+//! Links: they move datagrams between devices and the core and know nothing of sessions.
+
+pub mod udp;

@@ -1,0 +1,158 @@
+//! `check`, `config` and what every command does with a configuration, seen from outside.
+
+mod common;
+
+use std::fs;
+
+use common::{gateway, run, run_in};
+
+const GOOD: &str = "name = \"test\"\n[[udp]]\nlisten = \"127.0.0.1:0\"\n";
+
+#[test]
+fn config_prints_the_sample_in_the_repository() {
+    let ended = run(&["config"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    let sample = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.toml"));
+    assert_eq!(ended.out, sample.expect("gateway.toml"));
+}
+
+#[test]
+fn check_prints_what_is_in_effect_in_a_form_that_can_be_read_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("gateway.toml"), GOOD).expect("written");
+    let first = run_in(directory.path(), &["check"]);
+    assert_eq!((first.code, first.err.as_str()), (0, ""));
+    assert!(first.out.starts_with("# gateway.toml is fine."), "{}", first.out);
+    assert!(first.out.contains("\nretry_interval = \"10s\"\n"), "{}", first.out);
+
+    fs::write(directory.path().join("again.toml"), &first.out).expect("written");
+    let second = run_in(directory.path(), &["--config", "again.toml", "check"]);
+    assert_eq!(second.code, 0, "{}", second.err);
+    let values = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(values(&second.out), values(&first.out));
+}
+
+#[test]
+fn the_sample_stands_in_for_a_missing_file_unless_one_was_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ended = run_in(directory.path(), &["check"]);
+    assert_eq!(ended.code, 0);
+    assert!(ended.out.starts_with("# there is no gateway.toml here: this is the built-in sample"));
+    assert!(ended.out.contains("listen = \"0.0.0.0:1883\""));
+
+    for command in ["check", "run"] {
+        let ended = run_in(directory.path(), &[command, "--config", "missing.toml"]);
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""));
+        assert!(
+            ended.err.starts_with("missing.toml: cannot read the configuration"),
+            "{}",
+            ended.err
+        );
+        assert!(ended.err.contains("mqtt-sn-gateway config > missing.toml"));
+    }
+}
+
+#[test]
+fn a_broken_file_ends_every_command_that_needs_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = format!("{GOOD}[sessions]\nretry_intervall = \"10\"\nmax_clients = 0\n");
+    fs::write(directory.path().join("gateway.toml"), text).expect("written");
+    let commands: [&[&str]; 3] = [&[], &["run"], &["check"]];
+    for arguments in commands {
+        let ended = run_in(directory.path(), arguments);
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""));
+        assert!(ended.err.starts_with("gateway.toml:5:1: there is no key"), "{}", ended.err);
+        assert!(ended.err.contains("\n5 | retry_intervall = \"10\"\n  | ^^^^"), "{}", ended.err);
+        assert!(ended.err.contains("gateway.toml:6:15: `max_clients` is out of range"));
+    }
+}
+
+#[test]
+fn the_environment_reaches_the_configuration() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("other.toml");
+    fs::write(&path, GOOD).expect("written");
+    let check = |name: &str, value: &str| -> common::Ended {
+        let mut command = gateway();
+        command.env("MQTT_SN_GATEWAY_CONFIG", &path).env(name, value).arg("check");
+        command.output().expect("it runs").into()
+    };
+    let ended = check("MQTT_SN_GATEWAY_UPSTREAM__URL", "mqtt://broker.example");
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.out.contains("url = \"mqtt://broker.example:1883\""), "{}", ended.out);
+    assert!(ended.out.contains("name = \"test\""));
+
+    let ended = check("MQTT_SN_GATEWAY_UPSTREAM__ULR", "x");
+    assert_eq!(ended.code, 2);
+    assert!(
+        ended.err.starts_with("environment variable MQTT_SN_GATEWAY_UPSTREAM__ULR: there is no")
+    );
+    assert!(ended.err.contains("did you mean `url`?"), "{}", ended.err);
+}
+
+#[test]
+fn passwords_are_not_printed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = format!("{GOOD}[upstream]\nusername = \"me\"\npassword = \"geheim\"\n");
+    fs::write(directory.path().join("gateway.toml"), text).expect("written");
+    let ended = run_in(directory.path(), &["check"]);
+    assert_eq!(ended.code, 0);
+    assert!(ended.out.contains("# password = (hidden)"), "{}", ended.out);
+    assert!(!ended.out.contains("geheim"));
+}
+
+#[test]
+fn a_file_that_is_not_text_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("gateway.toml"), b"name = \"a\"\n\xFF\xFE").expect("written");
+    let ended = run_in(directory.path(), &["check"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("this is not UTF-8"), "{}", ended.err);
+
+    fs::create_dir(directory.path().join("folder")).expect("a folder");
+    let ended = run_in(directory.path(), &["check", "--config", "folder"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.starts_with("folder: cannot read"), "{}", ended.err);
+}
+
+#[test]
+fn help_teaches_with_examples() {
+    for command in ["run", "check", "config", "decode", "pub", "sub"] {
+        let ended = run(&[command, "--help"]);
+        assert_eq!(ended.code, 0);
+        let examples = ended.out.split("Example").nth(1);
+        assert!(examples.is_some_and(|text| text.contains("mqtt-sn-gateway")), "{}", ended.out);
+    }
+    let ended = run(&["--help"]);
+    for word in ["run", "check", "config", "decode", "pub", "sub", "Exit codes"] {
+        assert!(ended.out.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn wrong_usage_has_an_exit_code_of_its_own() {
+    for arguments in [
+        &["fly"][..],
+        &["--fly"],
+        &["pub", "-t", "a"],
+        &["pub", "-m", "a"],
+        &["pub", "-t", "a", "-T", "1", "-m", "x"],
+        &["pub", "-t", "a", "-m", "x", "-n"],
+        &["pub", "-t", "a/#", "-m", "x"],
+        &["pub", "-T", "0", "-m", "x"],
+        &["pub", "-t", "a", "-m", "x", "-q", "3"],
+        &["pub", "-t", "abc", "-m", "x", "-q", "-1"],
+        &["pub", "-t", "a", "-m", "x", "-c"],
+        &["pub", "-t", "a", "-m", "x", "--will-retain"],
+        &["pub", "-t", "a", "-m", "x", "--sleep", "10"],
+        &["sub"],
+        &["sub", "-t", "a", "-q", "-1"],
+        &["sub", "-t", "a", "-C", "0"],
+        &["sub", "-t", "a", "-W", "soon"],
+        &["decode", "--port", "x"],
+    ] {
+        let ended = run(arguments);
+        assert_eq!(ended.code, 2, "{arguments:?}: {ended:?}");
+        assert!(ended.err.starts_with("error: "), "{arguments:?}: {}", ended.err);
+    }
+}

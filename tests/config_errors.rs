@@ -1,0 +1,323 @@
+//! Broken configurations: each problem is named with its place, what is wrong and what to do.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use mqtt_sn_gateway::config::{Config, ConfigError};
+
+/// A listener, so that the only problem is the one in question.
+const LINK: &str = "\n[[udp]]\nlisten = \"127.0.0.1:1883\"\n";
+
+fn errors(text: &str, variables: &[(&str, &str)]) -> String {
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), value.into()));
+    match Config::from_toml(Path::new("gateway.toml"), text, variables) {
+        Ok(config) => panic!("this was accepted:\n{text}\nas\n{}", config.to_toml()),
+        Err(ConfigError::Invalid(invalid)) => invalid.to_string(),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// One problem in a configuration: where it is reported, and what message and help contain.
+struct Case {
+    text: &'static str,
+    place: &'static str,
+    says: &'static str,
+    help: &'static str,
+}
+
+const fn case(
+    text: &'static str,
+    place: &'static str,
+    says: &'static str,
+    help: &'static str,
+) -> Case {
+    Case { text, place, says, help }
+}
+
+const CASES: &[Case] = &[
+    // Keys.
+    case("nmae = \"a\"", "1:1", "no key `nmae` at the top level", "did you mean `name`?"),
+    case("[upstream]\nurls = \"embedded\"", "2:1", "no key `urls` under [upstream]", "`url`?"),
+    case("[sessions]\nRetry-Interval = \"1s\"", "2:1", "`Retry-Interval`", "`retry_interval`?"),
+    case("[udpp]\n", "1:2", "no key `udpp`", "did you mean `udp`?"),
+    case("max_clients = 3", "1:1", "no key `max_clients`", "it belongs under [sessions]"),
+    case("[log]\nzzz = 1", "2:1", "no key `zzz` under [log]", "allowed under [log]: level, format"),
+    case("[[serial]]\ndevice = 1", "1:3", "`serial` at the top level is not available", "take it"),
+    case("[upstream.tls]\n", "1:11", "`tls` under [upstream] is not available in this version", ""),
+    case("state_dir = \"x\"", "1:1", "`state_dir` at the top level is not available", ""),
+    case("name = \"a\"\nname = \"b\"", "2:1", "duplicate key", "https://toml.io"),
+    // Syntax.
+    case("name = gateway", "1:8", "this is not TOML", "text stands in quotes"),
+    case("name = \"a\ngateway_id = 1", "1:10", "this is not TOML", ""),
+    // Kinds of values.
+    case("name = 7", "1:8", "`name` is a string, but this is a whole number", "name = \"…\""),
+    case("gateway_id = \"1\"", "1:14", "a whole number, but this is a string", "1 to 255"),
+    case("[status]\npublish = \"yes\"", "2:11", "true or false, but this is a string", "= true or"),
+    case("upstream = \"mqtt://x\"", "1:12", "`upstream` is a table", "write [upstream]"),
+    case("[upstream]\nurl = 5", "2:7", "`url` is a string", "in quotes"),
+    case("[upstream]\nkeep_alive = true", "2:14", "a duration, but this is true or false", "10s"),
+    case("[upstream]\nkeep_alive = 10", "2:14", "a duration with a unit", "keep_alive = \"10s\""),
+    case("[upstream]\nkeep_alive = 1979-05-27", "2:14", "this is a date", ""),
+    // Ranges.
+    case("gateway_id = 0", "1:14", "`gateway_id` is out of range", "from 1 to 255"),
+    case("gateway_id = 256", "1:14", "`gateway_id` is out of range", "from 1 to 255"),
+    case("gateway_id = 0x100", "1:14", "`gateway_id` is out of range", "from 1 to 255"),
+    case("[sessions]\nmax_client_id_length = 129", "2:24", "out of range", "from 1 to 128"),
+    case("[sessions]\nmax_clients = -1", "2:15", "out of range", "from 1 to 1000000"),
+    case("[sessions]\nretry_count = 1.5", "2:15", "a whole number", "from 0 to 100"),
+    case("[sessions]\nkeep_alive_tolerance = 0.9", "2:24", "out of range", "1.0 to 10.0"),
+    case("[sessions]\nkeep_alive_tolerance = nan", "2:24", "out of range", "1.0 to 10.0"),
+    case("[sessions]\nkeep_alive_tolerance = inf", "2:24", "out of range", "1.0 to 10.0"),
+    case("[sessions]\nretry_interval = \"0s\"", "2:18", "out of range", "from \"10ms\" to \"1h\""),
+    case("[sessions]\nretry_interval = \"10\"", "2:18", "cannot be \"10\"", "write \"10s\""),
+    case("[sessions]\nsession_expiry = \"10ms\"", "2:18", "out of range", "or \"0s\" for never"),
+    case("[sessions]\nmax_buffered_bytes = 5", "2:22", "a size with a unit", "= \"5B\""),
+    case("[sessions]\nmax_buffered_bytes = \"64kb\"", "2:22", "cannot be", "write \"64KiB\""),
+    case("[sessions]\nmax_buffered_bytes = \"2GiB\"", "2:22", "out of range", "to \"1GiB\""),
+    case(
+        "[sessions]\nmax_buffered_bytes_total = \"1KiB\"",
+        "2:28",
+        "is below `max_buf",
+        "one client",
+    ),
+    case("[discovery]\nadvertise_interval = \"1d\"", "2:22", "out of range", "18h12m15s"),
+    // Names and topics.
+    case("name = \"\"", "1:8", "`name` cannot be \"\"", "1 to 64 bytes"),
+    case("name = \"a/b\"", "1:8", "`name` cannot be \"a/b\"", "without /, +, #"),
+    case("name = \"a\\u0000b\"", "1:8", "`name` cannot be \"a\\0b\"", "control characters"),
+    case("[topics]\n0 = \"a\"", "2:1", "\"0\" is no topic id", "1 to 65534"),
+    case("[topics]\n65535 = \"a\"", "2:1", "\"65535\" is no topic id", "1 to 65534"),
+    case("[topics]\nboiler = \"a\"", "2:1", "\"boiler\" is no topic id", "id = \"topic\""),
+    case("[topics]\n1 = \"a/+\"", "2:5", "\"a/+\" is no topic name", "only for subscriptions"),
+    case("[topics]\n1 = \"\"", "2:5", "\"\" is no topic name", "1 to 65535 bytes"),
+    case("[topics]\n1 = 2", "2:5", "a topic name is a string", "1 = \"sensors/temperature\""),
+    case("[topics]\n1 = \"a\"\n01 = \"b\"", "3:1", "topic id 1 is given twice", ""),
+    case("[topics]\n1 = \"mqtt-sn-gateway/x\"", "2:5", "is no topic name", "the gateway itself"),
+    case("[upstream]\ntopic_prefix = \"a/#\"", "2:16", "`topic_prefix` cannot be", "without +, #"),
+    // Upstream.
+    case("[upstream]\nurl = \"host:1883\"", "2:7", "`url` cannot be", "write \"mqtt://host:1883\""),
+    case("[upstream]\nurl = \"embeded\"", "2:7", "`url` cannot be", "did you mean \"embedded\"?"),
+    case(
+        "[upstream]\nurl = \"mqtts://host\"",
+        "2:7",
+        "",
+        "mqtts:// is not available in this version",
+    ),
+    case("[upstream]\nurl = \"wss://host\"", "2:7", "", "wss:// is not available in this version"),
+    case("[upstream]\nurl = \"http://host\"", "2:7", "", "there is no scheme http://"),
+    case("[upstream]\nurl = \"tcp://host\"", "2:7", "", "write \"mqtt://host\""),
+    case("[upstream]\nurl = \"mqtt://host:0\"", "2:7", "", "from 1 to 65535"),
+    case("[upstream]\nurl = \"mqtt://host:99999\"", "2:7", "", "from 1 to 65535"),
+    case("[upstream]\nurl = \"mqtt://::1\"", "2:7", "", "from 1 to 65535"),
+    case("[upstream]\nurl = \"mqtt://\"", "2:7", "", "is no host name"),
+    case("[upstream]\nurl = \"mqtt://a b\"", "2:7", "", "\"a b\" is no host name"),
+    case("[upstream]\nurl = \"mqtt://host/path\"", "2:7", "", "\"host/path\" is no host name"),
+    case("[upstream]\nurl = [\"mqtt://a\", \"b\"]", "2:20", "\"b\"", "write \"mqtt://b\""),
+    case("[upstream]\nurl = []", "2:1", "`url` names no broker", "at least one"),
+    case(
+        "[upstream]\nmode = \"transparent\"",
+        "2:8",
+        "not available in this version",
+        "\"aggregating\"",
+    ),
+    case("[upstream]\nmode = \"x\"", "2:8", "`mode` cannot be \"x\"", "\"aggregating\""),
+    case("[upstream]\nversion = \"4\"", "2:11", "cannot be \"4\"", "\"auto\", \"5\", \"3.1.1\""),
+    case("[upstream]\nversion = \"5\"", "2:11", "speaks only MQTT 3.1.1", "\"auto\""),
+    case("[upstream]\nversion = 5", "2:11", "`version` is a string", "in quotes"),
+    case("[upstream]\nreconnect_min = \"2m\"", "2:17", "is below `reconnect_min`", "grows"),
+    case("[upstream]\npassword = \"x\"", "2:12", "a password but no `username`", "add username"),
+    case(
+        "[upstream]\npassword_file = \"/nowhere\"",
+        "2:17",
+        "cannot read `password_file` /nowhere",
+        "",
+    ),
+    case("[upstream]\nkeep_alive = \"0s\"", "2:14", "`keep_alive` is out of range", "from \"1s\""),
+    case(
+        "[embedded_broker]\nlisten = \"0.0.0.0:1883\"",
+        "2:10",
+        "`listen` cannot be",
+        "this machine only",
+    ),
+    case("[embedded_broker]\nlisten = \"1883\"", "2:10", "`listen` cannot be", "address and port"),
+    // Log.
+    case("[log]\nlevel = \"loud\"", "2:9", "`level` cannot be \"loud\"", "error, warn, info"),
+    case("[log]\nlevel = \"inf\"", "2:9", "`level` cannot be", "did you mean \"info\"?"),
+    case("[log]\nlevel = \"info,a=b=c\"", "2:9", "`level` cannot be", ""),
+    case("[log]\nformat = \"xml\"", "2:10", "`format` cannot be \"xml\"", "\"text\", \"json\""),
+];
+
+#[test]
+fn each_problem_is_named_with_its_place() {
+    for Case { text, place, says, help } in CASES {
+        let shown = errors(&format!("{text}{LINK}"), &[]);
+        let first = format!("gateway.toml:{place}: ");
+        assert!(shown.starts_with(&first), "expected {first} for\n{text}\n\ngot\n{shown}");
+        let headings = shown.lines().filter(|line| line.starts_with("gateway.toml:")).count();
+        assert_eq!(headings, 1, "more than one problem:\n{shown}");
+        let message = shown.lines().next().expect("a first line");
+        assert!(message.contains(says), "expected “{says}” in\n{shown}");
+        assert!(shown.contains(help), "expected “{help}” in\n{shown}");
+        let (line, _) = place.split_once(':').expect("line and column");
+        assert!(shown.contains(&format!("\n{line} | ")), "the line is not shown:\n{shown}");
+    }
+}
+
+#[test]
+fn links_have_problems_of_their_own() {
+    for (text, place, says) in [
+        ("[[udp]]\n", "1:1", "this [[udp]] has no `listen`"),
+        ("[udp]\nlisten = \"0.0.0.0:1\"", "1:2", "`udp` is a list of tables, but this is a table"),
+        ("udp = [1]", "1:8", "`udp` is a list of tables, but this is a whole number"),
+        ("[[udp]]\nlisten = \"1883\"", "2:10", "`listen` cannot be \"1883\""),
+        ("[[udp]]\nlisten = \"::1:1883\"", "2:10", "`listen` cannot be \"::1:1883\""),
+        ("[[udp]]\nlisten = \"localhost:1883\"", "2:10", "`listen` cannot be"),
+        ("[[udp]]\nlisten = \"[::1%]:1883\"", "2:10", "`listen` cannot be"),
+        ("[[udp]]\nlisten = \"0.0.0.0:1\"\nlisen = 1", "3:1", "no key `lisen` under [[udp]]"),
+        (
+            "[[udp]]\nlisten = \"0.0.0.0:1\"\ngroups = [\"10.0.0.1:1\"]",
+            "3:11",
+            "`groups` cannot be",
+        ),
+        ("[[udp]]\nlisten = \"0.0.0.0:1\"\ngroups = \"225.1.1.1:0\"", "3:10", "`groups` cannot be"),
+        (
+            "[[udp]]\nlisten = \"0.0.0.0:1\"\nadvertise_to = \"[::]:1\"",
+            "3:16",
+            "`advertise_to` cannot",
+        ),
+        ("[[udp]]\nlisten = \"0.0.0.0:1\"\nreceive_buffer = \"1KiB\"", "3:18", "out of range"),
+        ("[[udp]]\nlisten = \"0.0.0.0:1\"\nretry_interval = \"2h\"", "3:18", "out of range"),
+        (
+            "[[udp]]\nlisten = \"0.0.0.0:1\"\n[[udp]]\nlisten = \"127.0.0.1:1\"",
+            "4:10",
+            "127.0.0.1:1 is in the way of 0.0.0.0:1",
+        ),
+    ] {
+        let shown = errors(text, &[]);
+        let expected = format!("gateway.toml:{place}: ");
+        assert!(shown.starts_with(&expected), "expected {expected}, got\n{shown}");
+        assert!(shown.lines().next().is_some_and(|line| line.contains(says)), "{says}:\n{shown}");
+        assert_eq!(shown.matches("gateway.toml:").count(), 1, "{shown}");
+    }
+}
+
+#[test]
+fn without_a_link_the_lines_to_add_are_shown() {
+    assert_eq!(
+        errors("name = \"a\"", &[]),
+        "gateway.toml: there is no link to any device\n  \
+         = at least one is needed; add these two lines:\n\n    [[udp]]\n    \
+         listen = \"0.0.0.0:1883\"\n"
+    );
+}
+
+#[test]
+fn the_whole_form_of_a_problem() {
+    assert_eq!(
+        errors(&format!("[sessions]\n  retry_intervall = \"10s\"{LINK}"), &[]),
+        "gateway.toml:2:3: there is no key `retry_intervall` under [sessions]\n\
+         \x20 |\n\
+         2 |   retry_intervall = \"10s\"\n\
+         \x20 |   ^^^^^^^^^^^^^^^\n\
+         \x20 = did you mean `retry_interval`? allowed under [sessions]: max_clients, \
+         max_client_id_length, retry_interval, retry_count, keep_alive_tolerance, \
+         unauthenticated_publish, max_topics_per_client, max_subscriptions_per_client, \
+         max_buffered_messages, max_buffered_bytes, max_buffered_bytes_total, session_expiry\n"
+    );
+}
+
+#[test]
+fn all_problems_come_at_once_and_in_order() {
+    let text = "nme = 1\ngateway_id = 0\n[log]\nlevel = 3\nformat = \"x\"\n[sessions]\nx = 1\n";
+    let shown = errors(text, &[("MQTT_SN_GATEWAY_STATUS__PUBLISH", "perhaps")]);
+    let places: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("gateway.toml:"))
+        .map(|line| line.split(": ").next().expect("a place").trim())
+        .collect();
+    assert_eq!(places, ["1:1", "2:14", "4:9", "5:10", "7:1", "there is no link to any device"]);
+    assert!(shown.contains("environment variable MQTT_SN_GATEWAY_STATUS__PUBLISH: `publish` is"));
+    assert!(shown.find("gateway.toml:7").unwrap() < shown.find("environment variable").unwrap());
+}
+
+#[test]
+fn a_flood_of_problems_is_cut() {
+    let text: String = (0..100).map(|n| format!("zzzz{n} = 1\n")).collect();
+    let shown = errors(&format!("{text}{LINK}"), &[]);
+    assert_eq!(shown.matches("there is no key").count(), 20);
+    assert!(shown.ends_with("… and 80 more\n"), "{shown}");
+}
+
+#[test]
+fn problems_of_the_environment_name_the_variable() {
+    for (name, value, says) in [
+        ("MQTT_SN_GATEWAY_NMAE", "x", "no key `nmae`"),
+        ("MQTT_SN_GATEWAY_UPSTREAM__URLL", "x", "no key `urll` under [upstream]"),
+        ("MQTT_SN_GATEWAY_UPSTREAM__URL", "host", "`url` cannot be \"host\""),
+        ("MQTT_SN_GATEWAY_UPSTREAM_URL", "embedded", "no key `upstream_url`"),
+        ("MQTT_SN_GATEWAY_UPSTREAM__KEEP_ALIVE", "10", "`keep_alive` is a duration with a unit"),
+        ("MQTT_SN_GATEWAY_GATEWAY_ID", "one", "`gateway_id` is a whole number"),
+        ("MQTT_SN_GATEWAY_NAME__X", "1", "`name` has no keys below it"),
+        ("MQTT_SN_GATEWAY_UDP__2__LISTEN", "0.0.0.0:5", "`udp` is a list: a number from 0 to 1"),
+        ("MQTT_SN_GATEWAY_UDP__LISTEN", "0.0.0.0:5", "`udp` is a list: a number from 0 to 1"),
+        ("MQTT_SN_GATEWAY_UDP__0__LISTEN", "nowhere", "`listen` cannot be \"nowhere\""),
+        ("MQTT_SN_GATEWAY_UDP__1__GROUPS", "225.1.1.1:1", "this [[udp]] has no `listen`"),
+        ("MQTT_SN_GATEWAY_TOPICS__X", "a/b", "\"x\" is no topic id"),
+        ("MQTT_SN_GATEWAY_", "1", "no key ``"),
+        ("MQTT_SN_GATEWAY_LOG", "debug", "`log` is a table"),
+    ] {
+        let shown = errors(&format!("name = \"a\"{LINK}"), &[(name, value)]);
+        let expected = format!("environment variable {name}: ");
+        assert!(shown.starts_with(&expected), "{shown}");
+        assert!(shown.lines().next().is_some_and(|line| line.contains(says)), "{says}:\n{shown}");
+    }
+}
+
+#[test]
+fn passwords_do_not_get_into_messages() {
+    let texts = [
+        "[upstream]\npassword = geheim",
+        "[upstream]\npassword = \"geheim",
+        "[upstream]\nusername = \"a\"\npassword = [\"geheim\"]",
+        "[upstream]\nurl = \"mqtt://me:geheim@host\"",
+        "[upstream]\nusername = \"a\"\npassword = \"geheim\"\npassword = \"geheim\"",
+    ];
+    for text in texts {
+        let shown = errors(&format!("{text}{LINK}"), &[]);
+        assert!(!shown.contains("geheim"), "{shown}");
+    }
+    let shown = errors(LINK, &[("MQTT_SN_GATEWAY_UPSTREAM__PASSWORD", "geheim")]);
+    assert!(shown.contains("no `username`") && !shown.contains("geheim"), "{shown}");
+}
+
+#[test]
+fn no_slip_in_the_sample_is_more_than_an_error() {
+    const SLIPS: &[u8] = b"\"'[]{}=#.\n\\ 0aZ-_,";
+    let sample = mqtt_sn_gateway::config::SAMPLE.as_bytes();
+    let mut seed = 0xA076_1D64_78BD_642F_u64;
+    let mut next = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed as usize
+    };
+    let mut refused = 0;
+    for _ in 0..2_000 {
+        let mut text = sample.to_vec();
+        for _ in 0..1 + next() % 8 {
+            let at = next() % text.len();
+            match next() % 3 {
+                0 => text[at] = SLIPS[next() % SLIPS.len()],
+                1 => drop(text.drain(at..text.len().min(at + next() % 40))),
+                _ => text.truncate(text.len().max(10) - next() % 10),
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        let variables: [(OsString, OsString); 0] = [];
+        if let Err(error) = Config::from_toml(Path::new("gateway.toml"), &text, variables) {
+            assert!(!error.to_string().is_empty());
+            refused += 1;
+        }
+    }
+    assert!(refused > 200, "the slips hardly matter: {refused}");
+}

@@ -1,0 +1,5 @@
+//! What several integration tests need.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+pub mod mosquitto;
