@@ -28,8 +28,10 @@ pub struct Sub {
     pub may: bool,
     /// Messages must be sent because of it.
     pub must: bool,
-    /// Granted; the highest one possible while `may`.
+    /// The highest QoS that may have been granted.
     pub qos: u8,
+    /// The lowest.
+    pub sure: u8,
     /// It was in force when a persistent session went away.
     pub kept: bool,
     /// When the SUBACK left; what the broker distributed before need not come.
@@ -190,7 +192,7 @@ impl Contract {
     pub fn must_qos(&self, topic: &str, distributed: Time) -> Option<u8> {
         let subs = self.subs.iter().filter(|(_, sub)| sub.must && sub.since <= distributed);
         let hits = subs.filter(|(filter, _)| matches(filter, topic));
-        hits.map(|(_, sub)| sub.qos).max()
+        hits.map(|(_, sub)| sub.sure).max()
     }
 
     /// The subscriptions that may cover `topic`, for reports.

@@ -40,7 +40,7 @@ pub struct Descent {
     pub sent: BTreeMap<usize, (u32, u32)>,
     /// CONNECTs of the sensor when it was sent first.
     connects: BTreeMap<usize, u32>,
-    /// When it was retained last.
+    /// When it was retained first.
     pub retained_at: Option<Time>,
     /// Sensors that just subscribed and must get it as a retained message: by which filter, and
     /// how often they had got it so before.
@@ -67,7 +67,7 @@ impl Oracle {
         }
         descent.publications += 1;
         if retain {
-            descent.retained_at = Some(now);
+            descent.retained_at.get_or_insert(now);
         }
         if retain {
             let topic = self.ledger.get(message).topic.name.clone();
@@ -269,6 +269,9 @@ impl Oracle {
         };
         if qos > *due && !skip_qos {
             return Err(format!("QoS {qos} where {due} is due"));
+        }
+        if let (true, 0, Some(expected)) = (skip_qos, qos, descent.expected.get_mut(&sensor)) {
+            expected.acked = true;
         }
         let connects = *descent.connects.entry(sensor).or_insert(contract.connects);
         let (live, kept) = descent.sent.entry(sensor).or_default();

@@ -85,7 +85,7 @@ impl Oracle {
         for contract in self.contracts.iter().filter(|contract| contract.living(now)) {
             for (filter, sub) in contract.subs.iter().filter(|(_, sub)| sub.must) {
                 let wire = format!("{}{filter}", self.prefix);
-                if !at_broker.iter().any(|other| other.filter == wire && other.qos >= sub.qos) {
+                if !at_broker.iter().any(|other| other.filter == wire && other.qos >= sub.sure) {
                     return Err(format!(
                         "sensor {} is subscribed to {filter:?} at QoS {}, the gateway is not",
                         contract.number, sub.qos
@@ -93,7 +93,9 @@ impl Oracle {
                 }
             }
         }
-        for other in at_broker {
+        // The gateway may ask the broker about itself.
+        let foreign = at_broker.iter().filter(|sub| !sub.filter.contains("mqtt-sn-gateway/"));
+        for other in foreign {
             let wanted = self.contracts.iter().any(|contract| {
                 let mut filters = contract.subs.iter().filter(|(_, sub)| sub.may || sub.kept);
                 let kept = !contract.surely_gone(now) || !contract.clean;

@@ -227,6 +227,7 @@ impl Oracle {
                 sub.must &= !lowered;
                 sub.may = true;
                 sub.qos = sub.qos.max(qos);
+                sub.sure = sub.sure.min(qos);
                 if !known {
                     let right = Right { filter: filter.clone(), asked: false, settled: None };
                     contract.retained_rights.push(right);
@@ -294,7 +295,7 @@ impl Oracle {
             sub.qos = sub.qos.max(qos);
         } else {
             let must = contract.link == Link::Up;
-            *sub = Sub { may: true, must, qos, kept: false, since: now };
+            *sub = Sub { may: true, must, qos, sure: qos, kept: false, since: now };
         }
         Ok(())
     }
