@@ -16,8 +16,12 @@ use super::slots::{Handle, Slots};
 use super::upstream::MqttQos;
 use crate::time::Time;
 
-/// How long after the last sign of it retained messages may still belong to a SUBSCRIBE.
-const RETAINED_WINDOW: Duration = Duration::from_secs(10);
+/// How long after the last sign of it retained messages may still belong to a SUBSCRIBE. Longer than
+/// a slow device can stall the broker by not acknowledging the first of them.
+const RETAINED_WINDOW: Duration = Duration::from_secs(60);
+
+/// Rounds of a filter that retained messages may still come for.
+const MAX_ROUNDS: usize = 64;
 
 /// Topics remembered per round to tell whose copy a retained message is.
 const MAX_REMEMBERED: usize = 10_000;
@@ -39,11 +43,19 @@ pub(crate) struct Subscriber {
 /// retained messages that it brings.
 #[derive(Debug)]
 pub(crate) struct Round {
-    pub(crate) clients: Vec<Handle>,
+    /// In order.
+    clients: Vec<Handle>,
     seen: HashSet<u64, Hashing>,
     expires: Time,
     /// Order over all filters.
     pub(crate) number: u64,
+}
+
+/// A SUBSCRIBE to the broker that it has not answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    /// It has a round, the latest; without one it renews what the broker lost.
+    pub(crate) round: bool,
 }
 
 /// A filter with at least one client, or one on its way out.
@@ -55,8 +67,10 @@ pub(crate) struct Filter {
     pub(crate) subscribers: Vec<Subscriber>,
     /// What the broker granted; `None` while it does not know the filter.
     pub(crate) granted: Option<MqttQos>,
-    /// The SUBSCRIBE under way, and the QoS it asks for.
-    pub(crate) asking: Option<(Handle, MqttQos)>,
+    /// The SUBSCRIBE under way.
+    pub(crate) asking: Option<Asking>,
+    /// The broker was asked and may have it.
+    pub(crate) asked: bool,
     /// Clients for whom the next SUBSCRIBE is made.
     pub(crate) next: Vec<Handle>,
     /// It stands in the queue of filters to ask the broker for.
@@ -70,21 +84,55 @@ impl Filter {
         self.subscribers.iter().map(|subscriber| subscriber.requested).max().unwrap_or_default()
     }
 
-    /// Starts the round of a SUBSCRIBE that is about to be sent.
-    pub(crate) fn start_round(&mut self, now: Time, number: u64, hasher: Hashing) {
+    /// Has the next SUBSCRIBE made for a subscriber.
+    pub(crate) fn add_to_next(&mut self, client: Handle) {
+        if !self.next.contains(&client) {
+            self.next.push(client);
+        }
+    }
+
+    /// A SUBSCRIBE is about to be sent; its round starts.
+    fn start_asking(&mut self, now: Time, number: u64, hasher: Hashing) {
         self.rounds.retain(|round| round.expires > now);
-        let clients = core::mem::take(&mut self.next);
+        while self.rounds.len() >= MAX_ROUNDS {
+            self.rounds.pop_front();
+        }
+        let mut clients = core::mem::take(&mut self.next);
+        self.asked = true;
+        self.asking = Some(Asking { round: !clients.is_empty() });
         if !clients.is_empty() {
+            clients.sort_unstable();
             let seen = HashSet::with_hasher(hasher);
             let expires = now.after(RETAINED_WINDOW);
             self.rounds.push_back(Round { clients, seen, expires, number });
         }
     }
 
-    /// The SUBACK came: the window of the latest round starts now.
-    pub(crate) fn round_answered(&mut self, now: Time) {
-        if let Some(round) = self.rounds.back_mut() {
-            round.expires = now.after(RETAINED_WINDOW);
+    /// The SUBACK came: the window of its round starts now. Gives the round's clients.
+    pub(crate) fn answered(&mut self, now: Time) -> Vec<Handle> {
+        let asking = self.asking.take();
+        match self.rounds.back_mut().filter(|_| asking.is_some_and(|asking| asking.round)) {
+            Some(round) => {
+                round.expires = now.after(RETAINED_WINDOW);
+                round.clients.clone()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The SUBACK will not come. The broker may or may not have taken the SUBSCRIBE; asking again
+    /// for the same clients settles it.
+    pub(crate) fn unanswered(&mut self) {
+        let asking = self.asking.take();
+        if asking.is_some_and(|asking| asking.round)
+            && let Some(round) = self.rounds.pop_back()
+        {
+            let mut here: Vec<Handle> = self.subscribers.iter().map(|s| s.client).collect();
+            here.sort_unstable();
+            let still = |client: &Handle| here.binary_search(client).is_ok();
+            self.next.extend(round.clients.into_iter().filter(still));
+            self.next.sort_unstable();
+            self.next.dedup();
         }
     }
 
@@ -96,19 +144,24 @@ impl Filter {
         self.rounds.iter().rev().find(waits).map(|round| round.number)
     }
 
-    /// Marks the copy as received and gives the clients it is for.
+    /// Marks the copy as received and appends the clients it is for, as far as they still are.
     pub(crate) fn take_retained(
         &mut self,
         now: Time,
         number: u64,
         topic_hash: u64,
-    ) -> Option<&[Handle]> {
-        let round = self.rounds.iter_mut().find(|round| round.number == number)?;
+        recipients: &mut Vec<(Handle, MqttQos)>,
+    ) {
+        let Some(round) = self.rounds.iter_mut().find(|round| round.number == number) else {
+            return;
+        };
         if round.seen.len() < MAX_REMEMBERED {
             round.seen.insert(topic_hash);
         }
         round.expires = now.after(RETAINED_WINDOW);
-        Some(&round.clients)
+        let clients = &round.clients;
+        let mine = |s: &&Subscriber| clients.binary_search(&s.client).is_ok();
+        recipients.extend(self.subscribers.iter().filter(mine).map(|s| (s.client, s.granted)));
     }
 }
 
@@ -161,6 +214,7 @@ impl Filters {
             subscribers: Vec::new(),
             granted: None,
             asking: None,
+            asked: false,
             next: Vec::new(),
             queued: false,
             rounds: VecDeque::new(),
@@ -177,12 +231,12 @@ impl Filters {
         Some(filter)
     }
 
-    /// Starts the round of a SUBSCRIBE for `handle`.
-    pub(crate) fn start_round(&mut self, handle: Handle, now: Time) {
+    /// A SUBSCRIBE for `handle` is about to be sent.
+    pub(crate) fn start_asking(&mut self, handle: Handle, now: Time) {
         self.rounds += 1;
         let (number, hasher) = (self.rounds, self.hasher);
         if let Some(filter) = self.slots.get_mut(handle) {
-            filter.start_round(now, number, hasher);
+            filter.start_asking(now, number, hasher);
         }
     }
 

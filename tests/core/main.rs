@@ -7,4 +7,5 @@ mod connect;
 mod publish_down;
 mod publish_up;
 mod register;
+mod subscribe;
 mod will;

@@ -139,13 +139,8 @@ impl Gateway {
             })
             .max();
         let Some((round, handle)) = latest else { return };
-        let Some(filter) = self.filters.get_mut(handle) else { return };
-        let Some(clients) = filter.take_retained(cx.now, round, hash) else { return };
-        let clients = clients.to_vec();
-        for client in clients {
-            let subscriber = filter.subscribers.iter().find(|s| s.client == client);
-            // Unsubscribed meanwhile otherwise.
-            recipients.extend(subscriber.map(|s| (s.client, s.granted)));
+        if let Some(filter) = self.filters.get_mut(handle) {
+            filter.take_retained(cx.now, round, hash, recipients);
         }
     }
 }
