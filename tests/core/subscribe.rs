@@ -537,8 +537,56 @@ fn the_id_stays_after_unsubscribe() {
 
 // Broker and clients come and go.
 
+/// While the broker is away a subscription is kept and made later (it is restored after every lost
+/// session anyway). The device need not repeat itself until it gives up.
+#[test]
+fn a_subscription_while_the_broker_is_away_is_accepted_and_made_later() {
+    let mut world = World::offline(settings());
+    let node = device(1);
+    world.connect(&node, "n1");
+    world.exchange(&node, subscribe(1, "a", Qos::One), &[suback(Qos::One, FIRST_ID, 1, OK)]);
+    assert_eq!(world.up(), []);
+    world.broker_up(false);
+    let (token, filter, qos, id, retained) = world.subscribed();
+    assert_eq!((filter.as_str(), qos, retained), ("a", MqttQos::One, true));
+    world.granted(token, MqttQos::One);
+    world.silence(&node);
+    world.deliver(&Down::new("a", b"r").qos1(1).retained().ids(&[id]));
+    world.expect(&node, &[retained_one(b"r")]);
+}
+
 fn retained_one(data: &[u8]) -> Message<'_> {
     retained(publish(NORMAL, Qos::One, 1, data))
+}
+
+/// The same if the broker leaves before it has answered.
+#[test]
+fn a_subscription_under_way_when_the_broker_leaves_is_accepted_and_made_again() {
+    let (mut world, node) = one_client();
+    world.exchange(&node, subscribe(1, "a", Qos::One), &[]);
+    world.subscribed();
+    world.broker_down();
+    world.expect(&node, &[suback(Qos::One, FIRST_ID, 1, OK)]);
+    world.broker_up(true);
+    let (token, filter, ..) = world.subscribed();
+    assert_eq!(filter, "a");
+    world.granted(token, MqttQos::One);
+    world.silence(&node);
+}
+
+/// What was accepted in the broker's absence and refused afterwards is at least said to the operator.
+#[test]
+fn a_subscription_accepted_too_early_is_said_to_be_lost() {
+    let mut world = World::offline(settings());
+    let node = device(1);
+    world.connect(&node, "n1");
+    world.exchange(&node, subscribe(1, "a", Qos::One), &[suback(Qos::One, FIRST_ID, 1, OK)]);
+    world.broker_up(false);
+    let token = world.subscribed().0;
+    world.notices();
+    world.not_granted(token, Refusal::NotSupported);
+    assert_eq!(world.notices(), ["subscription lost: a"]);
+    world.silence(&node);
 }
 
 #[test]
@@ -636,6 +684,17 @@ fn an_unanswered_subscription_is_given_back_too() {
 }
 
 #[test]
+fn what_somebody_needs_again_is_not_given_back() {
+    let (mut world, node) = one_client();
+    world.subscribe(&node, 1, "a", Qos::One);
+    world.broker_down();
+    world.exchange(&node, unsubscribe(2, "a"), &[unsuback(2)]);
+    world.exchange(&node, subscribe(3, "a", Qos::One), &[suback(Qos::One, FIRST_ID, 3, OK)]);
+    world.broker_up(true);
+    assert_eq!(world.subscribed().1, "a");
+}
+
+#[test]
 fn a_lost_session_has_nothing_to_give_back() {
     let (mut world, node) = one_client();
     world.subscribe(&node, 1, "a", Qos::One);
@@ -646,6 +705,33 @@ fn a_lost_session_has_nothing_to_give_back() {
     world.broker_down();
     world.broker_up(true);
     assert_eq!(world.up(), []);
+}
+
+/// The broker is not flooded after a loss; every filter gets its turn.
+#[test]
+fn many_subscriptions_are_restored_a_few_at_a_time() {
+    let mut world = World::offline(settings());
+    for number in 0..10 {
+        let node = device(number);
+        world.connect(&node, &format!("n{number}"));
+        for filter in 0..100 {
+            world.send(&node, subscribe(filter + 1, &format!("f/{number}/{filter}"), Qos::Zero));
+        }
+        assert_eq!(world.received(&node).len(), 100);
+    }
+    world.broker_up(false);
+    let (mut restored, mut open): (usize, Vec<Token>) = (0, vec![]);
+    loop {
+        open.extend(world.up().into_iter().map(|up| match up {
+            Up::Subscribe { token, .. } => token,
+            other => panic!("unexpected {other:?}"),
+        }));
+        assert!(open.len() <= 64);
+        let Some(token) = open.pop() else { break };
+        restored += 1;
+        world.granted(token, MqttQos::Zero);
+    }
+    assert_eq!(restored, 1_000);
 }
 
 /// The broker, or the queue to it, has no room at the moment: subscriptions that devices rely on are

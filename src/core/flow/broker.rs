@@ -226,7 +226,8 @@ impl Gateway {
                 _ => {}
             }
         }
-        // Deliveries were held back for SUBACKs that cannot come now.
+        // A subscription is kept and made again whenever the broker is back, so those who wait for
+        // a SUBACK can have it now. A device would give up sooner than some brokers come back.
         let waiting: alloc::vec::Vec<Handle> = self
             .clients
             .iter()
@@ -234,7 +235,7 @@ impl Gateway {
             .map(|(handle, _)| handle)
             .collect();
         for client in waiting {
-            self.pump(cx, client);
+            self.accept_waiting(cx, client);
         }
     }
 }
