@@ -4,6 +4,8 @@
 mod harness;
 
 mod connect;
+mod disconnect;
+mod discovery;
 mod publish_down;
 mod publish_up;
 mod register;
