@@ -199,7 +199,10 @@ impl Gateway {
                 self.heard(cx, bound);
                 return self.publish_unconnected(cx, publish);
             }
-            Message::SearchGw { .. } => return self.on_search_gw(cx, peer),
+            Message::SearchGw { .. } => {
+                self.heard(cx, bound);
+                return self.on_search_gw(cx, peer);
+            }
             Message::Connect(connect) => return self.on_connect(cx, peer, bound, connect),
             Message::Advertise { .. }
             | Message::GwInfo { .. }
