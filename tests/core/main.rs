@@ -6,6 +6,7 @@ mod harness;
 mod connect;
 mod disconnect;
 mod discovery;
+mod forwarder;
 mod keep_alive;
 mod publish_down;
 mod publish_up;
