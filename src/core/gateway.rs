@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
+use core::time::Duration;
 
 use super::hashing::Hashing;
 use hashbrown::{HashMap, HashTable};
@@ -446,10 +447,18 @@ impl Gateway {
 
     /// Makes sure that the wheel fires no later than the client's next deadline.
     pub(crate) fn rearm(&mut self, handle: Handle) {
+        self.rearm_after(handle, Time(0));
+    }
+
+    /// As [`Self::rearm`], when all that is due at `now` has been done: a deadline that is left over
+    /// would fire for ever.
+    pub(crate) fn rearm_after(&mut self, handle: Handle, now: Time) {
         let tolerance = self.settings.keep_alive_tolerance_permille;
         let idle = self.settings.session_expiry;
         let Some(client) = self.clients.get_mut(handle) else { return };
         let Some(deadline) = client.deadline(tolerance, idle) else { return };
+        debug_assert!(deadline > now, "a deadline was not dealt with");
+        let deadline = if deadline > now { deadline } else { now.after(Duration::from_secs(1)) };
         if client.armed.is_none_or(|armed| deadline < armed) {
             client.armed = Some(deadline);
             self.wheel.arm(handle.slot, deadline);

@@ -215,6 +215,7 @@ impl<M: Machine> Gateway<M> {
         self.links.clear();
         let now = self.clock.now();
         if !self.broker.is_open() {
+            info!("stopped");
             return;
         }
         self.machine.shutdown(now);

@@ -4,6 +4,7 @@
 mod harness;
 
 mod connect;
+mod publish_down;
 mod publish_up;
 mod register;
 mod will;

@@ -135,6 +135,6 @@ impl Gateway {
             }
             _ => {}
         }
-        self.rearm(handle);
+        self.rearm_after(handle, cx.now);
     }
 }

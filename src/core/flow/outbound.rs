@@ -1,10 +1,12 @@
 //! What a client answers to REGISTER and PUBLISH, and what happens when it does not.
 
+use alloc::string::String;
 use core::time::Duration;
 
 use crate::codec::{Message, ReturnCode};
 use crate::core::client::{OutboundStage, State};
 use crate::core::gateway::{Cx, Gateway};
+use crate::core::names;
 use crate::core::notice::Loss;
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
@@ -13,6 +15,10 @@ use crate::time::Time;
 
 /// T_WAIT (§7.2): how long to leave a client alone that answered "congestion".
 const T_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// REGISTER for a QoS 1 or 2 message is repeated this many times as often as anything else, as long
+/// as the client shows signs of life.
+const PATIENCE: u8 = 4;
 
 /// "Invalid topic id" answers that one message gets corrected for.
 const MAX_CORRECTIONS: u8 = 3;
@@ -76,7 +82,7 @@ impl Gateway {
         let Some(outbound) = matching.copied() else {
             if msg_id == 0 && code == ReturnCode::INVALID_TOPIC_ID {
                 // An answer to QoS 0: the message is gone, the next one will be announced.
-                return self.unconfirm_id(handle, topic_id);
+                return self.unconfirm_field(cx, handle, topic_id);
             }
             return self.drop_packet(Drop::Unexpected);
         };
@@ -84,7 +90,7 @@ impl Gateway {
             ReturnCode::ACCEPTED => self.finish(cx, handle),
             ReturnCode::CONGESTION => self.pause(cx, handle),
             ReturnCode::INVALID_TOPIC_ID if outbound.corrections < MAX_CORRECTIONS => {
-                self.unconfirm_topic(cx, handle, outbound.queued.message);
+                self.unconfirm_message(cx, handle, outbound.queued.message);
                 if let Some(client) = self.clients.get_mut(handle)
                     && let Some(outbound) = &mut client.outbound
                 {
@@ -95,7 +101,7 @@ impl Gateway {
             _ => {
                 let topic = self.messages.get(outbound.queued.message).map(|m| m.topic);
                 let name = topic.map_or("", |topic| self.topics.name(topic));
-                let name = alloc::string::String::from(name);
+                let name = String::from(name);
                 let why = "the client rejected it";
                 self.abandoned(cx, handle, name.as_bytes(), outbound.queued.qos, why);
                 self.finish(cx, handle);
@@ -146,7 +152,7 @@ impl Gateway {
     }
 
     /// Starts the message in flight again, from the naming of its topic on.
-    fn restart(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+    pub(crate) fn restart(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let outbound = self.clients.get_mut(handle).and_then(|client| client.outbound.take());
         if let Some(outbound) = outbound {
             let (queued, sent) = (outbound.queued, outbound.sent);
@@ -186,7 +192,13 @@ impl Gateway {
         if outbound.deadline > cx.now {
             return;
         }
-        if outbound.tries <= retry_count {
+        // A client that is heard from has only been unlucky with its REGACKs, or has no room for the
+        // topic and cannot say so; at QoS 1 and 2 it is given the benefit of the doubt for longer.
+        let registering = matches!(outbound.stage, OutboundStage::Register { .. });
+        let patient =
+            registering && outbound.queued.qos > MqttQos::Zero && last_heard > outbound.began;
+        let tries = if patient { retry_count.saturating_mul(PATIENCE) } else { retry_count };
+        if outbound.tries <= tries {
             outbound.tries += 1;
             outbound.deadline = deadline;
             self.stats.retransmissions += 1;
@@ -200,7 +212,7 @@ impl Gateway {
             OutboundStage::Register { .. } if alive => {
                 let topic = self.messages.get(queued.message).map(|m| m.topic);
                 let name = topic.map_or("", |topic| self.topics.name(topic));
-                let name = alloc::string::String::from(name);
+                let name = String::from(name);
                 let why = "the client does not answer REGISTER";
                 self.abandoned(cx, handle, name.as_bytes(), queued.qos, why);
                 self.finish(cx, handle);
@@ -238,10 +250,14 @@ impl Gateway {
 
     /// The client does not know the id of this message's topic after all: next time by REGISTER,
     /// even if the topic is short or predefined.
-    fn unconfirm_topic(&mut self, cx: &mut Cx<'_>, handle: Handle, message: Handle) {
+    fn unconfirm_message(&mut self, cx: &mut Cx<'_>, handle: Handle, message: Handle) {
         let Some(topic) = self.messages.get(message).map(|message| message.topic) else { return };
-        let name = alloc::string::String::from(self.topics.name(topic));
-        let Some((_, position)) = self.topic_id(cx, handle, &name) else { return };
+        let name = String::from(self.topics.name(topic));
+        self.unconfirm_topic(cx, handle, &name);
+    }
+
+    fn unconfirm_topic(&mut self, cx: &mut Cx<'_>, handle: Handle, name: &str) {
+        let Some((_, position)) = self.topic_id(cx, handle, name) else { return };
         if let Some(client) = self.clients.get_mut(handle)
             && let Some(entry) = client.topics.get_mut(position)
         {
@@ -250,13 +266,24 @@ impl Gateway {
         }
     }
 
-    fn unconfirm_id(&mut self, handle: Handle, topic_id: u16) {
+    /// The same by the topic field of a PUBACK, which does not say whether it is a normal id, a
+    /// predefined one or a short name: the first that can have been meant.
+    fn unconfirm_field(&mut self, cx: &mut Cx<'_>, handle: Handle, field: u16) {
         let Some(client) = self.clients.get(handle) else { return };
-        let position = self.position_of(&client.topics, topic_id);
-        if let Some(client) = self.clients.get_mut(handle)
-            && let Some(entry) = position.and_then(|position| client.topics.get_mut(position))
+        let position = self.position_of(&client.topics, field);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        if let Some(entry) = position.and_then(|position| client.topics.get_mut(position))
+            && core::mem::take(&mut entry.confirmed)
         {
-            entry.confirmed = false;
+            return;
+        }
+        let short = field.to_be_bytes();
+        let predefined = self.predefined.get(&field).map(|topic| self.topics.name(*topic));
+        let names = [predefined, names::topic_name(&short)].map(|name| name.map(String::from));
+        for name in names.into_iter().flatten() {
+            if self.is_subscribed(handle, &name) {
+                return self.unconfirm_topic(cx, handle, &name);
+            }
         }
     }
 }

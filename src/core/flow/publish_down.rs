@@ -237,7 +237,8 @@ impl Gateway {
             }
             OutboundStage::Publish => {
                 let Naming::Known(topic) = self.naming(client, Some(message.topic), name) else {
-                    return;
+                    // The client has disowned the id since.
+                    return self.restart(cx, handle);
                 };
                 let zero = queued.qos == MqttQos::Zero;
                 let publish = Publish {
