@@ -96,9 +96,6 @@ impl Oracle {
         }
         if let Message::Publish(publish) = &message {
             self.publish_arrives(now, sensor, publish);
-            if publish.qos == Qos::MinusOne {
-                return Ok(());
-            }
         }
         // What comes from an address that the client left is a stranger's.
         if self.contracts[sensor].address != Some(from) {
