@@ -204,12 +204,13 @@ fn a_device_that_ignores_register_but_lives_loses_that_message_only() {
     let (mut world, node) = subscribed_to_all(Qos::One);
     world.deliver(&Down::new("s/1/cmd", b"x").qos1(1));
     world.deliver(&Down::new("ab", b"y").qos1(2));
-    for _ in 0..5 {
+    for _ in 0..15 {
         world.send(&node, PING);
         world.pass(seconds(9));
     }
     let received = world.received(&node);
-    assert_eq!(received.len(), 4 + 5 + 1, "REGISTER, PINGRESP, PUBLISH");
+    // Four times as patient as with anything else: at QoS 1 it may only have been unlucky.
+    assert_eq!(received.len(), 13 + 15 + 1, "REGISTER, PINGRESP, PUBLISH");
     assert_eq!(world.acknowledged(), [1]);
     assert_eq!((world.stats().lost, world.stats().abandoned), (0, 1));
     assert!(world.notices().iter().any(|notice| notice.starts_with("abandoned: n1 s/1/cmd 1")));
