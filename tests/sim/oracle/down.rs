@@ -39,6 +39,8 @@ pub struct Descent {
     retained: BTreeMap<usize, u8>,
     /// Sensors that must get it.
     pub expected: BTreeMap<usize, Expected>,
+    /// Sensors that have acknowledged it.
+    acked_by: BTreeSet<usize>,
     /// Sensors that must get it at QoS 0; counted on calm days.
     pub expected_unacknowledged: BTreeSet<usize>,
     /// Times it was sent, repetitions not counted: live and retained.
@@ -170,7 +172,8 @@ impl Oracle {
                 continue;
             }
             if qos.min(publish.qos) > 0 {
-                let expected = Expected { acked: false, connects: contract.connects };
+                let acked = descent.acked_by.contains(&sensor);
+                let expected = Expected { acked, connects: contract.connects };
                 descent.expected.entry(sensor).or_insert(expected);
             } else {
                 descent.expected_unacknowledged.insert(sensor);
@@ -381,6 +384,7 @@ impl Oracle {
     fn acknowledged(&mut self, sensor: usize, msg_id: u16) {
         let message = self.contracts[sensor].down.get(&msg_id).and_then(|e| e.message);
         if let Some(descent) = message.and_then(|message| self.descents.get_mut(&message)) {
+            descent.acked_by.insert(sensor);
             if let Some(expected) = descent.expected.get_mut(&sensor) {
                 expected.acked = true;
             }
