@@ -16,11 +16,14 @@ use super::slots::{Handle, Slots};
 use super::upstream::MqttQos;
 use crate::time::Time;
 
-/// How long after the last sign of it retained messages may still belong to a SUBSCRIBE.
-const RETAINED_WINDOW: Duration = Duration::from_secs(10);
+/// How long after the last sign of it retained messages may still belong to a SUBSCRIBE. At QoS 1
+/// and 2 they wait for the broker's window, which a device that is being lost can block.
+const RETAINED_WINDOW: Duration = Duration::from_secs(120);
 
-/// Topics remembered per round to tell whose copy a retained message is.
-const MAX_REMEMBERED: usize = 10_000;
+/// Topics remembered per round, and rounds per filter. Beyond them a client may get a retained
+/// message twice, or miss one that comes very late.
+const MAX_REMEMBERED: usize = 1_000;
+const MAX_ROUNDS: usize = 16;
 
 /// Largest MQTT 5 subscription identifier.
 const MAX_ID: u32 = 268_435_455;
@@ -39,11 +42,12 @@ pub(crate) struct Subscriber {
 /// retained messages that it brings.
 #[derive(Debug)]
 pub(crate) struct Round {
-    pub(crate) clients: Vec<Handle>,
+    clients: Vec<Handle>,
+    /// Topics of which nothing more can come: their retained message has come, or was made since.
     seen: HashSet<u64, Hashing>,
     expires: Time,
-    /// Order over all filters.
-    pub(crate) number: u64,
+    /// The SUBACK has come.
+    answered: bool,
 }
 
 /// A filter with at least one client, or one on its way out.
@@ -65,50 +69,63 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Highest QoS that any client asked for.
-    pub(crate) fn wanted(&self) -> MqttQos {
-        self.subscribers.iter().map(|subscriber| subscriber.requested).max().unwrap_or_default()
-    }
-
     /// Starts the round of a SUBSCRIBE that is about to be sent.
-    pub(crate) fn start_round(&mut self, now: Time, number: u64, hasher: Hashing) {
+    pub(crate) fn start_round(&mut self, now: Time, hasher: Hashing) {
         self.rounds.retain(|round| round.expires > now);
         let clients = core::mem::take(&mut self.next);
         if !clients.is_empty() {
             let seen = HashSet::with_hasher(hasher);
             let expires = now.after(RETAINED_WINDOW);
-            self.rounds.push_back(Round { clients, seen, expires, number });
+            if self.rounds.len() >= MAX_ROUNDS {
+                self.rounds.pop_front();
+            }
+            self.rounds.push_back(Round { clients, seen, expires, answered: false });
         }
     }
 
-    /// The SUBACK came: the window of the latest round starts now.
-    pub(crate) fn round_answered(&mut self, now: Time) {
-        if let Some(round) = self.rounds.back_mut() {
+    /// The SUBACK came, for these clients: the window of the latest round starts now.
+    pub(crate) fn round_answered(&mut self, now: Time) -> Vec<Handle> {
+        let open = self.rounds.back_mut().filter(|round| !round.answered);
+        open.map_or_else(Vec::new, |round| {
+            round.answered = true;
             round.expires = now.after(RETAINED_WINDOW);
+            round.clients.clone()
+        })
+    }
+
+    /// The SUBSCRIBE was lost with the connection: its clients have to wait for the next.
+    pub(crate) fn round_failed(&mut self) {
+        if self.rounds.back().is_some_and(|round| !round.answered)
+            && let Some(round) = self.rounds.pop_back()
+        {
+            self.next.extend(round.clients);
         }
     }
 
-    /// Number of the newest round that still waits for its copy of a retained message. Not the
-    /// oldest: that one may have had nothing to come. If both have, each gets one copy, in
-    /// whichever order.
-    pub(crate) fn waiting_round(&self, now: Time, topic_hash: u64) -> Option<u64> {
-        let waits = |round: &&Round| round.expires > now && !round.seen.contains(&topic_hash);
-        self.rounds.iter().rev().find(waits).map(|round| round.number)
+    /// The clients that a retained message is for: of every round that has not had one of this
+    /// topic. A broker sends one for each SUBSCRIBE, so whoever gets it early is spared his own.
+    pub(crate) fn take_retained(&mut self, now: Time, topic_hash: u64, clients: &mut Vec<Handle>) {
+        for round in &mut self.rounds {
+            if round.expires <= now || round.seen.contains(&topic_hash) {
+                continue;
+            }
+            round.expires = now.after(RETAINED_WINDOW);
+            if round.seen.len() < MAX_REMEMBERED {
+                round.seen.insert(topic_hash);
+            }
+            clients.extend_from_slice(&round.clients);
+        }
     }
 
-    /// Marks the copy as received and gives the clients it is for.
-    pub(crate) fn take_retained(
-        &mut self,
-        now: Time,
-        number: u64,
-        topic_hash: u64,
-    ) -> Option<&[Handle]> {
-        let round = self.rounds.iter_mut().find(|round| round.number == number)?;
-        if round.seen.len() < MAX_REMEMBERED {
-            round.seen.insert(topic_hash);
+    /// A message of this topic was published: what was retained before it has come already, or
+    /// never will.
+    pub(crate) fn note_published(&mut self, now: Time, topic_hash: u64) {
+        self.rounds.retain(|round| round.expires > now);
+        for round in self.rounds.iter_mut().filter(|round| round.answered) {
+            if round.seen.len() < MAX_REMEMBERED {
+                round.seen.insert(topic_hash);
+            }
         }
-        round.expires = now.after(RETAINED_WINDOW);
-        Some(&round.clients)
     }
 }
 
@@ -119,7 +136,6 @@ pub(crate) struct Filters {
     slots: Slots<Filter>,
     next_id: u32,
     wildcards: usize,
-    rounds: u64,
     hasher: Hashing,
     found: Vec<u32>,
 }
@@ -131,7 +147,6 @@ impl Filters {
             slots: Slots::default(),
             next_id: 0,
             wildcards: 0,
-            rounds: 0,
             hasher,
             found: Vec::new(),
         }
@@ -179,10 +194,9 @@ impl Filters {
 
     /// Starts the round of a SUBSCRIBE for `handle`.
     pub(crate) fn start_round(&mut self, handle: Handle, now: Time) {
-        self.rounds += 1;
-        let (number, hasher) = (self.rounds, self.hasher);
+        let hasher = self.hasher;
         if let Some(filter) = self.slots.get_mut(handle) {
-            filter.start_round(now, number, hasher);
+            filter.start_round(now, hasher);
         }
     }
 
@@ -195,7 +209,7 @@ impl Filters {
         }
     }
 
-    /// A topic's fingerprint for [`Filter::waiting_round`].
+    /// A topic's fingerprint for [`Filter::take_retained`].
     pub(crate) fn topic_hash(&self, topic: &str) -> u64 {
         self.hasher.hash_one(topic)
     }

@@ -35,11 +35,10 @@ impl Gateway {
             if filter.asking.is_some() || filter.subscribers.is_empty() {
                 continue;
             }
-            // A 3.1.1 broker may send its only copy at the QoS of whichever filter it likes, so
-            // that a device with a higher one would get too little. It is asked for everything, and
-            // the gateway brings it down to what each device was granted.
-            let wanted = if self.broker.ids { filter.wanted() } else { MqttQos::Two };
-            let qos = wanted.min(self.broker.maximum_qos);
+            // At the highest QoS, whatever the clients asked for: where filters overlap, brokers send
+            // copies at the QoS of one filter or the other, and a client could get less than it was
+            // granted. The gateway brings it down to each client's own.
+            let qos = self.broker.maximum_qos;
             let request = self.requests.insert(Request::Subscribe { filter: handle });
             filter.asking = Some((request, qos));
             let retained = !filter.next.is_empty();
@@ -70,9 +69,7 @@ impl Gateway {
         self.broker.asking = self.broker.asking.saturating_sub(1);
         if let Some(filter) = self.filters.get_mut(handle) {
             filter.asking = None;
-            filter.round_answered(cx.now);
-            let clients =
-                filter.rounds.back().map(|round| round.clients.clone()).unwrap_or_default();
+            let clients = filter.round_answered(cx.now);
             if let Ok(granted) = outcome {
                 filter.granted = Some(granted);
             }
@@ -176,9 +173,7 @@ impl Gateway {
                     let Some(filter) = self.filters.get_mut(filter) else { continue };
                     filter.asking = None;
                     // The broker may or may not have taken it; asking again settles it.
-                    if let Some(round) = filter.rounds.pop_back() {
-                        filter.next.extend(round.clients);
-                    }
+                    filter.round_failed();
                 }
                 Some(Request::Unsubscribe { filter }) if self.broker.stale.len() < MAX_STALE => {
                     self.broker.stale.push(filter);
