@@ -65,6 +65,8 @@ impl Oracle {
             contract.epoch += 1;
             contract.sure_epoch += u32::from(!repetition);
             contract.wiped = true;
+            // A late PUBREC of the session before still gets its PUBREL.
+            contract.down.values_mut().for_each(|exchange| exchange.done = true);
         }
         // A clean session may have ended in silence before this CONNECT.
         if connect.clean_session || contract.clean {

@@ -65,7 +65,7 @@ impl Oracle {
     ///
     /// # Errors
     /// When it must not.
-    pub fn to_broker(&mut self, now: Time, packet: &Packet) -> Verdict {
+    pub fn packet_up(&mut self, now: Time, packet: &Packet) -> Verdict {
         match packet {
             Packet::Publish(publish) => self.published_upstream(now, publish),
             Packet::Subscribe { id, filters, sub_id } => {
@@ -145,7 +145,7 @@ impl Oracle {
     }
 
     /// A packet from the broker reaches the gateway.
-    pub fn from_broker(&mut self, now: Time, packet: &Packet) {
+    pub fn packet_down(&mut self, now: Time, packet: &Packet) {
         let upstream = &mut self.upstream;
         match packet {
             Packet::ConnAck { present, code: 0, receive_maximum } => {
