@@ -49,8 +49,8 @@ pub struct Descent {
     connects: BTreeMap<usize, u32>,
     /// When it was retained first.
     pub retained_at: Option<Time>,
-    /// Sensors that just subscribed and must get it as a retained message: by which filter, and
-    /// how often they had got it so before.
+    /// Sensors that just subscribed and must get it as a retained message, or as it was published if
+    /// that comes late: by which filter, and how often they had got it before.
     pub retained_due: BTreeMap<usize, (String, u32)>,
 }
 
@@ -104,7 +104,7 @@ impl Oracle {
     /// `sensor` subscribes to `filter` while the broker retains `message`.
     pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
         let descent = self.descents.entry(message).or_default();
-        let before = descent.sent.get(&sensor).map_or(0, |(_, kept)| *kept);
+        let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
     }
 
