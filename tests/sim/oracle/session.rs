@@ -287,11 +287,11 @@ impl Oracle {
             }
             _ => {}
         }
-        self.upstream.backs(self.prefix, filter, qos)?;
-        let contract = &mut self.contracts[sensor];
         if !first {
             return Ok(());
         }
+        self.upstream.backs(self.prefix, filter, qos)?;
+        let contract = &mut self.contracts[sensor];
         let sub = contract.subs.entry(filter.clone()).or_default();
         if request.disturbed {
             sub.qos = sub.qos.max(qos);
