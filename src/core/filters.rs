@@ -16,15 +16,14 @@ use super::slots::{Handle, Slots};
 use super::upstream::MqttQos;
 use crate::time::Time;
 
-/// How long after the last sign of it retained messages may still belong to a SUBSCRIBE. Longer than
-/// a slow device can stall the broker by not acknowledging the first of them.
-const RETAINED_WINDOW: Duration = Duration::from_secs(60);
+/// How long after the last sign of it retained messages may still belong to a SUBSCRIBE. At QoS 1
+/// and 2 they wait for the broker's window, which a device that is being lost can block.
+const RETAINED_WINDOW: Duration = Duration::from_secs(120);
 
-/// Rounds of a filter that retained messages may still come for.
-const MAX_ROUNDS: usize = 64;
-
-/// Topics remembered per round to tell whose copy a retained message is.
-const MAX_REMEMBERED: usize = 10_000;
+/// Topics remembered per round, and rounds per filter. Beyond them a client may get a retained
+/// message twice, or miss one that comes very late.
+const MAX_REMEMBERED: usize = 1_000;
+const MAX_ROUNDS: usize = 16;
 
 /// Largest MQTT 5 subscription identifier.
 const MAX_ID: u32 = 268_435_455;
@@ -45,17 +44,11 @@ pub(crate) struct Subscriber {
 pub(crate) struct Round {
     /// In order.
     clients: Vec<Handle>,
+    /// Topics of which nothing more can come: their retained message has come, or was made since.
     seen: HashSet<u64, Hashing>,
     expires: Time,
-    /// Order over all filters.
-    pub(crate) number: u64,
-}
-
-/// A SUBSCRIBE to the broker that it has not answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asking {
-    /// It has a round, the latest; without one it renews what the broker lost.
-    pub(crate) round: bool,
+    /// The SUBACK has come.
+    answered: bool,
 }
 
 /// A filter with at least one client, or one on its way out.
@@ -67,8 +60,8 @@ pub(crate) struct Filter {
     pub(crate) subscribers: Vec<Subscriber>,
     /// What the broker granted; `None` while it does not know the filter.
     pub(crate) granted: Option<MqttQos>,
-    /// The SUBSCRIBE under way.
-    pub(crate) asking: Option<Asking>,
+    /// A SUBSCRIBE is under way.
+    pub(crate) asking: bool,
     /// The broker was asked and may have it.
     pub(crate) asked: bool,
     /// Clients for whom the next SUBSCRIBE is made.
@@ -79,11 +72,6 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Highest QoS that any client asked for.
-    pub(crate) fn wanted(&self) -> MqttQos {
-        self.subscribers.iter().map(|subscriber| subscriber.requested).max().unwrap_or_default()
-    }
-
     /// Has the next SUBSCRIBE made for a subscriber.
     pub(crate) fn add_to_next(&mut self, client: Handle) {
         if !self.next.contains(&client) {
@@ -91,40 +79,40 @@ impl Filter {
         }
     }
 
-    /// A SUBSCRIBE is about to be sent; its round starts.
-    fn start_asking(&mut self, now: Time, number: u64, hasher: Hashing) {
-        self.rounds.retain(|round| round.expires > now);
-        while self.rounds.len() >= MAX_ROUNDS {
-            self.rounds.pop_front();
-        }
-        let mut clients = core::mem::take(&mut self.next);
+    /// A SUBSCRIBE is about to be sent. If it is made for anybody, and not to renew what the broker
+    /// lost, its round starts.
+    fn start_asking(&mut self, now: Time, hasher: Hashing) {
+        self.asking = true;
         self.asked = true;
-        self.asking = Some(Asking { round: !clients.is_empty() });
+        self.rounds.retain(|round| round.expires > now);
+        let mut clients = core::mem::take(&mut self.next);
         if !clients.is_empty() {
             clients.sort_unstable();
             let seen = HashSet::with_hasher(hasher);
             let expires = now.after(RETAINED_WINDOW);
-            self.rounds.push_back(Round { clients, seen, expires, number });
-        }
-    }
-
-    /// The SUBACK came: the window of its round starts now. Gives the round's clients.
-    pub(crate) fn answered(&mut self, now: Time) -> Vec<Handle> {
-        let asking = self.asking.take();
-        match self.rounds.back_mut().filter(|_| asking.is_some_and(|asking| asking.round)) {
-            Some(round) => {
-                round.expires = now.after(RETAINED_WINDOW);
-                round.clients.clone()
+            if self.rounds.len() >= MAX_ROUNDS {
+                self.rounds.pop_front();
             }
-            None => Vec::new(),
+            self.rounds.push_back(Round { clients, seen, expires, answered: false });
         }
     }
 
-    /// The SUBACK will not come. The broker may or may not have taken the SUBSCRIBE; asking again
-    /// for the same clients settles it.
+    /// The SUBACK came, for these clients: the window of their round starts now.
+    pub(crate) fn answered(&mut self, now: Time) -> Vec<Handle> {
+        self.asking = false;
+        let open = self.rounds.back_mut().filter(|round| !round.answered);
+        open.map_or_else(Vec::new, |round| {
+            round.answered = true;
+            round.expires = now.after(RETAINED_WINDOW);
+            round.clients.clone()
+        })
+    }
+
+    /// The SUBSCRIBE was lost with the connection. The broker may or may not have taken it: asking
+    /// again for the same clients settles it.
     pub(crate) fn unanswered(&mut self) {
-        let asking = self.asking.take();
-        if asking.is_some_and(|asking| asking.round)
+        self.asking = false;
+        if self.rounds.back().is_some_and(|round| !round.answered)
             && let Some(round) = self.rounds.pop_back()
         {
             let mut here: Vec<Handle> = self.subscribers.iter().map(|s| s.client).collect();
@@ -136,32 +124,37 @@ impl Filter {
         }
     }
 
-    /// Number of the newest round that still waits for its copy of a retained message. Not the
-    /// oldest: that one may have had nothing to come. If both have, each gets one copy, in
-    /// whichever order.
-    pub(crate) fn waiting_round(&self, now: Time, topic_hash: u64) -> Option<u64> {
-        let waits = |round: &&Round| round.expires > now && !round.seen.contains(&topic_hash);
-        self.rounds.iter().rev().find(waits).map(|round| round.number)
-    }
-
-    /// Marks the copy as received and appends the clients it is for, as far as they still are.
+    /// Appends the clients that a retained message is for: of every round that has not had one of
+    /// this topic, as far as they are still here. A broker sends one for each SUBSCRIBE, so whoever
+    /// gets it early is spared his own.
     pub(crate) fn take_retained(
         &mut self,
         now: Time,
-        number: u64,
         topic_hash: u64,
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
-        let Some(round) = self.rounds.iter_mut().find(|round| round.number == number) else {
-            return;
-        };
-        if round.seen.len() < MAX_REMEMBERED {
-            round.seen.insert(topic_hash);
+        for round in &mut self.rounds {
+            if round.expires <= now || round.seen.contains(&topic_hash) {
+                continue;
+            }
+            round.expires = now.after(RETAINED_WINDOW);
+            if round.seen.len() < MAX_REMEMBERED {
+                round.seen.insert(topic_hash);
+            }
+            let mine = |s: &&Subscriber| round.clients.binary_search(&s.client).is_ok();
+            recipients.extend(self.subscribers.iter().filter(mine).map(|s| (s.client, s.granted)));
         }
-        round.expires = now.after(RETAINED_WINDOW);
-        let clients = &round.clients;
-        let mine = |s: &&Subscriber| clients.binary_search(&s.client).is_ok();
-        recipients.extend(self.subscribers.iter().filter(mine).map(|s| (s.client, s.granted)));
+    }
+
+    /// A message of this topic was published: what was retained before it has come already, or
+    /// never will.
+    pub(crate) fn note_published(&mut self, now: Time, topic_hash: u64) {
+        self.rounds.retain(|round| round.expires > now);
+        for round in self.rounds.iter_mut().filter(|round| round.answered) {
+            if round.seen.len() < MAX_REMEMBERED {
+                round.seen.insert(topic_hash);
+            }
+        }
     }
 }
 
@@ -172,7 +165,6 @@ pub(crate) struct Filters {
     slots: Slots<Filter>,
     next_id: u32,
     wildcards: usize,
-    rounds: u64,
     hasher: Hashing,
     found: Vec<u32>,
 }
@@ -184,7 +176,6 @@ impl Filters {
             slots: Slots::default(),
             next_id: 0,
             wildcards: 0,
-            rounds: 0,
             hasher,
             found: Vec::new(),
         }
@@ -213,7 +204,7 @@ impl Filters {
             id: self.next_id,
             subscribers: Vec::new(),
             granted: None,
-            asking: None,
+            asking: false,
             asked: false,
             next: Vec::new(),
             queued: false,
@@ -233,10 +224,9 @@ impl Filters {
 
     /// A SUBSCRIBE for `handle` is about to be sent.
     pub(crate) fn start_asking(&mut self, handle: Handle, now: Time) {
-        self.rounds += 1;
-        let (number, hasher) = (self.rounds, self.hasher);
+        let hasher = self.hasher;
         if let Some(filter) = self.slots.get_mut(handle) {
-            filter.start_asking(now, number, hasher);
+            filter.start_asking(now, hasher);
         }
     }
 
@@ -249,7 +239,7 @@ impl Filters {
         }
     }
 
-    /// A topic's fingerprint for [`Filter::waiting_round`].
+    /// A topic's fingerprint for [`Filter::take_retained`].
     pub(crate) fn topic_hash(&self, topic: &str) -> u64 {
         self.hasher.hash_one(topic)
     }

@@ -105,6 +105,7 @@ pub struct Gateway {
     pub(crate) matched: Vec<Handle>,
     pub(crate) recipients: Vec<(Handle, MqttQos)>,
     pub(crate) expected: Vec<u32>,
+    pub(crate) candidates: Vec<(Handle, MqttQos, bool)>,
     wheel: Wheel,
     advertise_at: Option<Time>,
 }
@@ -162,6 +163,7 @@ impl Gateway {
             matched: Vec::new(),
             recipients: Vec::new(),
             expected: Vec::new(),
+            candidates: Vec::new(),
             wheel: Wheel::new(now),
             advertise_at: advertises.then_some(now),
             settings,

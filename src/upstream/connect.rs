@@ -119,3 +119,46 @@ async fn connect_one(server: &Server, limit: Duration) -> Result<(TcpStream, Soc
     }
     Err(last)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn server(host: &str, port: u16) -> Server {
+        Server { host: host.into(), port, embedded: false }
+    }
+
+    fn try_all(servers: &[Server], first: usize) -> Result<(usize, usize), Vec<String>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let attempt = connect(servers.into(), first, Duration::from_secs(5));
+        match runtime.block_on(attempt) {
+            Ok((opened, failures)) => Ok((opened.server, failures.len())),
+            Err(failures) => Err(failures.iter().map(|(_, failure)| failure.to_string()).collect()),
+        }
+    }
+
+    #[test]
+    fn the_first_that_answers_is_taken_and_the_others_are_explained() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap().port();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Too long for a name: refused without asking anybody.
+        let nameless = server(&"a".repeat(64), 1883);
+        let servers = [nameless.clone(), server("127.0.0.1", closed), server("localhost", open)];
+        assert_eq!(try_all(&servers, 0), Ok((2, 2)));
+        assert_eq!(try_all(&servers, 2), Ok((2, 0)));
+        let failures = try_all(&servers[..2], 0).unwrap_err();
+        assert!(failures[0].starts_with("its name does not resolve ("), "{failures:?}");
+        assert_eq!(failures[1], "connection refused; is a broker running there, and on that port?");
+    }
+
+    #[test]
+    fn brokers_are_named_as_they_are_written() {
+        assert_eq!(server("broker.example", 1883).to_string(), "mqtt://broker.example:1883");
+        assert_eq!(server("2001:db8::1", 1883).to_string(), "mqtt://[2001:db8::1]:1883");
+        let built_in = Server { embedded: true, ..server("127.0.0.1", 1883) };
+        assert_eq!(built_in.to_string(), "the built-in broker on 127.0.0.1:1883");
+    }
+}

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rumqttd::{Broker, ConnectionSettings, RouterConfig, ServerSettings};
-use tracing::info;
+use tracing::{error, info};
 
 /// How long the broker may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,7 +73,11 @@ pub fn start(listen: SocketAddr) -> Result<(), EmbeddedError> {
     let mut broker = Broker::new(config(listen));
     thread::Builder::new()
         .name("broker".to_owned())
-        .spawn(move || broker.start())
+        .spawn(move || {
+            if let Err(error) = broker.start() {
+                error!("the built-in broker has stopped: {error}");
+            }
+        })
         .map_err(EmbeddedError::Thread)?;
     let deadline = Instant::now() + START_TIMEOUT;
     while TcpStream::connect_timeout(&listen, START_TIMEOUT).is_err() {

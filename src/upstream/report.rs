@@ -1,7 +1,5 @@
 //! Log lines about the broker: each change of state once, the same trouble ever more rarely.
 
-use std::fmt;
-
 /// Decides how loud a failure is.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
@@ -22,10 +20,9 @@ pub(super) enum Loudness {
 
 impl Troubles {
     /// Something went wrong. Of the same trouble the first, second, fourth, eighth… time is loud.
-    pub(super) fn note(&mut self, text: &impl fmt::Display) -> Loudness {
-        let text = text.to_string();
+    pub(super) fn note(&mut self, text: &str) -> Loudness {
         if text != self.last {
-            *self = Self { last: text, repeats: 1 };
+            *self = Self { last: text.to_owned(), repeats: 1 };
             return Loudness::New;
         }
         self.repeats = self.repeats.saturating_add(1);
@@ -45,12 +42,12 @@ mod tests {
     #[test]
     fn the_same_trouble_gets_quieter_and_a_new_one_is_loud() {
         let mut troubles = Troubles::default();
-        assert_eq!(troubles.note(&"refused"), Loudness::New);
-        let lines = (2..=1_000).filter(|_| troubles.note(&"refused") != Loudness::Quiet).count();
+        assert_eq!(troubles.note("refused"), Loudness::New);
+        let lines = (2..=1_000).filter(|_| troubles.note("refused") != Loudness::Quiet).count();
         assert_eq!(lines, 9);
-        assert_eq!(troubles.note(&"timed out"), Loudness::New);
-        assert_eq!(troubles.note(&"timed out"), Loudness::Still(2));
+        assert_eq!(troubles.note("timed out"), Loudness::New);
+        assert_eq!(troubles.note("timed out"), Loudness::Still(2));
         troubles.clear();
-        assert_eq!(troubles.note(&"timed out"), Loudness::New);
+        assert_eq!(troubles.note("timed out"), Loudness::New);
     }
 }

@@ -68,7 +68,8 @@ pub enum Ended<'a> {
 pub struct BrokerConnection {
     settings: Settings,
     backoff: Backoff,
-    troubles: Troubles,
+    /// Of each broker: what is wrong with one must not make another's trouble look new.
+    troubles: Vec<Troubles>,
     /// Where the next search begins.
     first: usize,
     at_once: u32,
@@ -98,7 +99,8 @@ impl BrokerConnection {
     pub fn new(settings: Settings, seed: u64) -> Self {
         let backoff = Backoff::new(settings.reconnect_min, settings.reconnect_max, seed);
         let state = State::Connecting(attempt(&settings, 0));
-        Self { settings, backoff, troubles: Troubles::default(), first: 0, at_once: 0, state }
+        let troubles = settings.servers.iter().map(|_| Troubles::default()).collect();
+        Self { settings, backoff, troubles, first: 0, at_once: 0, state }
     }
 
     /// Works on getting a connection; ready once for each that TCP has opened.
@@ -167,7 +169,7 @@ impl BrokerConnection {
             return;
         }
         open.accepted = Some(Instant::now());
-        self.troubles.clear();
+        self.troubles[open.server].clear();
         self.at_once = 0;
         info!(
             "connected to {} ({}, {}, {})",
@@ -207,12 +209,12 @@ impl BrokerConnection {
             self.backoff.lived(since.elapsed());
         } else if server + 1 < self.settings.servers.len() {
             // It is there but of no use: the next one in the list has its turn.
-            self.tell(&line, "trying the next broker");
+            self.tell(server, &line, "trying the next broker");
             self.first = server + 1;
             self.state = State::Connecting(attempt(&self.settings, self.first));
             return;
         }
-        self.pause(&line);
+        self.pause(server, &line);
     }
 
     /// No further connections.
@@ -223,34 +225,38 @@ impl BrokerConnection {
     /// Brokers before the one that answered.
     fn passed_over(&mut self, failures: &[(usize, Failure)]) {
         for (server, failure) in failures {
-            let name = &self.settings.servers[*server];
-            let line = format!("cannot connect to {name}: {failure}");
-            self.tell(&line, "trying the next broker");
+            let line = self.cannot_connect(*server, failure);
+            self.tell(*server, &line, "trying the next broker");
         }
     }
 
     fn all_failed(&mut self, failures: &[(usize, Failure)]) {
-        let mut line = String::new();
-        for (server, failure) in failures {
-            let separator = if line.is_empty() { "" } else { "; " };
-            let name = &self.settings.servers[*server];
-            line.push_str(&format!("{separator}cannot connect to {name}: {failure}"));
-        }
-        self.pause(&line);
+        let Some(((server, failure), others)) = failures.split_last() else {
+            // Without a broker there is nothing to do; the configuration has at least one.
+            self.state = State::Stopped;
+            return;
+        };
+        self.passed_over(others);
+        let line = self.cannot_connect(*server, failure);
+        self.pause(*server, &line);
     }
 
-    fn pause(&mut self, line: &str) {
+    fn cannot_connect(&self, server: usize, failure: &Failure) -> String {
+        format!("cannot connect to {}: {failure}", self.settings.servers[server])
+    }
+
+    fn pause(&mut self, server: usize, line: &str) {
         let delay = self.backoff.next_delay();
-        self.tell(line, &format!("next try in {:.1} s", delay.as_secs_f32()));
+        self.tell(server, line, &format!("next try in {:.1} s", delay.as_secs_f32()));
         self.first = 0;
         self.at_once = 0;
         self.state = State::Waiting(Box::pin(sleep(delay)));
     }
 
-    fn tell(&mut self, trouble: &str, next: &str) {
-        match self.troubles.note(&trouble) {
+    fn tell(&mut self, server: usize, trouble: &str, next: &str) {
+        match self.troubles[server].note(trouble) {
             Loudness::New => warn!("{trouble}; {next}"),
-            Loudness::Still(times) => warn!("{trouble} (for the {times}th time); {next}"),
+            Loudness::Still(times) => warn!("{trouble} (still, after {times} times); {next}"),
             Loudness::Quiet => debug!("{trouble}; {next}"),
         }
     }

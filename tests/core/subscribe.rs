@@ -342,13 +342,39 @@ fn retained_messages_for_a_client_that_left_go_to_nobody() {
     world.silence(&b);
 }
 
+/// Whatever the clients ask for: where filters overlap, a broker may send its copy at the QoS of
+/// either. The gateway brings it down to each client's own.
 #[test]
-fn a_higher_qos_is_asked_for_and_a_lower_one_is_there_already() {
+fn the_broker_is_asked_for_the_highest_qos_and_each_client_gets_its_own() {
     let (mut world, a, b) = two_clients();
-    let (_, id) = world.subscribe(&a, 1, "a", Qos::One);
+    world.exchange(&a, subscribe(1, "a", Qos::Zero), &[]);
+    let (token, _, qos, id, _) = world.subscribed();
+    assert_eq!(qos, MqttQos::Two);
+    world.granted(token, qos);
+    world.expect(&a, &[suback(Qos::Zero, FIRST_ID, 1, OK)]);
+    world.exchange(&b, subscribe(1, "a", Qos::One), &[suback(Qos::One, world_id(&b), 1, OK)]);
+    world.deliver(&Down::new("a", b"x").qos2(1).ids(&[id]));
+    world.expect(&a, &[publish(NORMAL, Qos::Zero, 0, b"x")]);
+    let to = PublishTopic::Normal(world_id(&b));
+    world.expect(&b, &[publish(to, Qos::One, 1, b"x")]);
+}
+
+/// `a` has what the broker granted, QoS 1; `b` asks for QoS 2.
+fn upgrade() -> (World, Device, Device, Token, u32) {
+    let (mut world, a, b) = two_clients();
+    world.exchange(&a, subscribe(1, "a", Qos::One), &[]);
+    let (token, _, _, id, _) = world.subscribed();
+    world.granted(token, MqttQos::One);
+    world.expect(&a, &[suback(Qos::One, FIRST_ID, 1, OK)]);
     world.exchange(&b, subscribe(1, "a", Qos::Two), &[]);
     let (token, _, qos, again, _) = world.subscribed();
     assert_eq!((qos, again), (MqttQos::Two, id));
+    (world, a, b, token, id)
+}
+
+#[test]
+fn more_than_was_granted_is_asked_for_once_more() {
+    let (mut world, a, b, token, id) = upgrade();
     world.granted(token, MqttQos::Two);
     world.expect(&b, &[suback(Qos::Two, world_id(&b), 1, OK)]);
     world.deliver(&Down::new("a", b"x").qos2(1).ids(&[id]));
@@ -360,10 +386,7 @@ fn a_higher_qos_is_asked_for_and_a_lower_one_is_there_already() {
 /// The broker refuses more, but what it granted before holds: that is what the client gets.
 #[test]
 fn a_refused_upgrade_leaves_what_was_granted() {
-    let (mut world, a, b) = two_clients();
-    let (_, id) = world.subscribe(&a, 1, "a", Qos::One);
-    world.exchange(&b, subscribe(1, "a", Qos::Two), &[]);
-    let token = world.subscribed().0;
+    let (mut world, a, b, token, id) = upgrade();
     world.not_granted(token, Refusal::NotSupported);
     world.expect(&b, &[suback(Qos::One, world_id(&b), 1, OK)]);
     world.deliver(&Down::new("a", b"x").qos1(1).ids(&[id]));
@@ -548,7 +571,7 @@ fn a_subscription_while_the_broker_is_away_is_accepted_and_made_later() {
     assert_eq!(world.up(), []);
     world.broker_up(false);
     let (token, filter, qos, id, retained) = world.subscribed();
-    assert_eq!((filter.as_str(), qos, retained), ("a", MqttQos::One, true));
+    assert_eq!((filter.as_str(), qos, retained), ("a", MqttQos::Two, true));
     world.granted(token, MqttQos::One);
     world.silence(&node);
     world.deliver(&Down::new("a", b"r").qos1(1).retained().ids(&[id]));
@@ -630,10 +653,7 @@ fn a_lost_session_is_asked_for_again_and_brings_no_retained_messages_to_anybody(
 fn an_unanswered_renewal_does_not_fetch_retained_messages_again() {
     let (mut world, a, b) = two_clients();
     world.subscribe(&a, 1, "a", Qos::Zero);
-    world.exchange(&b, subscribe(1, "a", Qos::One), &[]);
-    let token = world.subscribed().0;
-    world.granted(token, MqttQos::One);
-    world.received(&b);
+    world.subscribe(&b, 1, "a", Qos::One);
     // Lost while it is renewed, twice.
     for _ in 0..2 {
         world.broker_down();

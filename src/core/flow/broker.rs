@@ -23,7 +23,7 @@ impl Gateway {
     /// Has the broker asked for a filter, now or when its turn comes.
     pub(crate) fn ask(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(filter) = self.filters.get_mut(handle) else { return };
-        if filter.asking.is_none() && !core::mem::replace(&mut filter.queued, true) {
+        if !filter.asking && !core::mem::replace(&mut filter.queued, true) {
             self.broker.asks.push_back(handle);
         }
         // Filters may come and go in any number before the broker is asked.
@@ -42,14 +42,13 @@ impl Gateway {
             let Some(handle) = self.broker.asks.pop_front() else { return };
             let Some(filter) = self.filters.get_mut(handle) else { continue };
             filter.queued = false;
-            if filter.asking.is_some() || filter.subscribers.is_empty() {
+            if filter.asking || filter.subscribers.is_empty() {
                 continue;
             }
-            // A 3.1.1 broker may send its only copy at the QoS of whichever filter it likes, so
-            // that a device with a higher one would get too little. It is asked for everything, and
-            // the gateway brings it down to what each device was granted.
-            let wanted = if self.broker.ids { filter.wanted() } else { MqttQos::Two };
-            let qos = wanted.min(self.broker.maximum_qos);
+            // At the highest QoS, whatever the clients asked for: where filters overlap, brokers send
+            // copies at the QoS of one filter or the other, and a client could get less than it was
+            // granted. The gateway brings it down to each client's own.
+            let qos = self.broker.maximum_qos;
             let request = self.requests.insert(Request::Subscribe { filter: handle });
             let retained = !filter.next.is_empty();
             let prefix = self.settings.topic_prefix.as_bytes();
@@ -135,7 +134,7 @@ impl Gateway {
         for handle in handles {
             let Some(filter) = self.filters.get_mut(handle) else { continue };
             let missing = filter.granted.is_none() || !filter.next.is_empty();
-            if missing && filter.asking.is_none() && !core::mem::replace(&mut filter.queued, true) {
+            if missing && !filter.asking && !core::mem::replace(&mut filter.queued, true) {
                 self.broker.asks.push_back(handle);
             }
         }

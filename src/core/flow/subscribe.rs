@@ -13,10 +13,11 @@ use alloc::string::String;
 use core::hash::BuildHasher;
 use core::time::Duration;
 
-use crate::codec::{Message, Qos, ReturnCode, Subscribe, SubscribeTopic};
+use crate::codec::{Message, PublishTopic, Qos, ReturnCode, Subscribe, SubscribeTopic};
 use crate::core::client::{AckId, Exchange, ExchangeStage, Form, State, Subscription};
 use crate::core::filter::MAX_LEVELS;
 use crate::core::filters::Subscriber;
+use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::slots::Handle;
@@ -191,17 +192,13 @@ impl Gateway {
         code: ReturnCode,
         why: &'static str,
     ) {
-        let id;
-        let subject = match &subscribe.topic {
-            SubscribeTopic::Name(name) => name,
-            SubscribeTopic::Predefined(number) => {
-                id = number.to_be_bytes();
-                &id[..]
-            }
-            SubscribeTopic::Short(name) => &name[..],
-            SubscribeTopic::Reserved => &[],
+        let about = match &subscribe.topic {
+            SubscribeTopic::Name(name) => About::Text(name),
+            SubscribeTopic::Predefined(id) => About::Topic(PublishTopic::Predefined(*id)),
+            SubscribeTopic::Short(name) => About::Text(name),
+            SubscribeTopic::Reserved => About::Nothing,
         };
-        self.tell_refusal(cx, handle, "SUBSCRIBE", subject, code, why);
+        self.tell_refusal(cx, handle, "SUBSCRIBE", about, code, why);
         let refusal =
             Message::SubAck { qos: Qos::Zero, topic_id: 0, msg_id: subscribe.msg_id, code };
         self.send(cx, handle, &refusal);
@@ -318,7 +315,7 @@ impl Gateway {
                 let text = self.filters.get(filter).map(|f| String::from(&*f.text));
                 let text = text.unwrap_or_default();
                 let why = "the broker refused the subscription, or is not taking any";
-                self.tell_refusal(cx, handle, "SUBSCRIBE", text.as_bytes(), code, why);
+                self.tell_refusal(cx, handle, "SUBSCRIBE", About::Text(text.as_bytes()), code, why);
             }
         }
         told

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Once;
 
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::batch::Headers;
 use crate::config::Endpoint;
@@ -156,12 +157,16 @@ fn raise_buffers(socket: &Socket, wanted: &Wanted<'_>) {
     }
     // Linux reports twice what it grants, its own bookkeeping included.
     let granted = socket.recv_buffer_size().unwrap_or(0) / 2;
+    static SAID: Once = Once::new();
     if granted < size {
-        warn!(
-            "udp {}: the system grants a receive buffer of {granted} instead of {size} octets, so \
-             bursts may be lost; to allow more: sysctl -w net.core.rmem_max={size}",
-            wanted.listen
-        );
+        // A hint, and the same for every listener.
+        SAID.call_once(|| {
+            info!(
+                "udp {}: the system grants a receive buffer of {granted} instead of {size} octets, \
+                 so bursts may be lost; to allow more: sysctl -w net.core.rmem_max={size}",
+                wanted.listen
+            );
+        });
     }
 }
 

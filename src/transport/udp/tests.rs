@@ -312,28 +312,30 @@ fn an_ipv6_group_is_heard() {
 
 #[test]
 fn broadcast_reaches_every_target_from_the_listener() {
-    let port = device("127.0.0.1:0").local_addr().unwrap().port();
-    let group = Ipv4Addr::new(225, 9, 8, 5);
-    let member = group_device(group, port);
-    let single = device("127.0.0.1:0");
-    let mut settings = settings("0.0.0.0:0");
-    settings.advertise_to = vec![
-        format!("225.9.8.5%lo:{port}").parse().unwrap(),
-        single.local_addr().unwrap().into(),
-        "127.255.255.255:9".parse().unwrap(),
-    ];
-    let mut rig = Rig::with(&settings);
-    let mut effects = Effects::new();
-    let bytes = effects.store(b"advertise");
-    effects.push(Effect::Broadcast { link: LINK, radius: 0, bytes });
-    rig.transmit(&effects);
-    for socket in [&member, &single] {
-        let (from, bytes) = heard(socket);
-        assert_eq!(bytes, b"advertise");
-        assert_eq!(from.port(), rig.port());
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let port = device("127.0.0.1:0").local_addr().unwrap().port();
+        let group = Ipv4Addr::new(225, 9, 8, 5);
+        let member = group_device(group, port);
+        let single = device("127.0.0.1:0");
+        let mut settings = settings(listen);
+        settings.advertise_to = vec![
+            format!("225.9.8.5%lo:{port}").parse().unwrap(),
+            single.local_addr().unwrap().into(),
+            "127.255.255.255:9".parse().unwrap(),
+        ];
+        let mut rig = Rig::with(&settings);
+        let mut effects = Effects::new();
+        let bytes = effects.store(b"advertise");
+        effects.push(Effect::Broadcast { link: LINK, radius: 0, bytes });
+        rig.transmit(&effects);
+        for socket in [&member, &single] {
+            let (from, bytes) = heard(socket);
+            assert_eq!(bytes, b"advertise");
+            assert_eq!(from.port(), rig.port());
+        }
+        assert_eq!(rig.link.stats().sent, 3, "the broadcast address took it too");
+        assert_eq!(rig.link.stats().send_errors, 0);
     }
-    assert_eq!(rig.link.stats().sent, 3, "the broadcast address took it too");
-    assert_eq!(rig.link.stats().send_errors, 0);
 }
 
 #[test]

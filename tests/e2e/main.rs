@@ -1,0 +1,17 @@
+//! The whole program, from outside: the real binary, a real broker, devices made of a UDP socket,
+//! and the world beyond the broker as mosquitto_pub and mosquitto_sub see it.
+//!
+//! Nothing here depends on how fast anything is. What must not happen is shown by something later
+//! on the same way that does happen.
+
+mod crowd;
+mod discovery;
+mod hostile;
+mod rig;
+mod startup;
+#[path = "../support/mod.rs"]
+mod support;
+mod tour;
+mod trouble;
+mod wills;
+mod witnesses;
