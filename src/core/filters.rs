@@ -44,11 +44,19 @@ pub(crate) struct Subscriber {
 pub(crate) struct Round {
     /// In order.
     clients: Vec<Handle>,
-    /// Topics of which nothing more can come: their retained message has come, or was made since.
+    /// Fingerprints of the topics whose retained message has come, and of the messages that have been
+    /// published since the SUBACK: its clients have them, should they come as retained.
     seen: HashSet<u64, Hashing>,
     expires: Time,
     /// The SUBACK has come.
     answered: bool,
+}
+
+/// A SUBSCRIBE to the broker that it has not answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    /// It has a round, the latest; without one it renews what the broker lost.
+    pub(crate) round: bool,
 }
 
 /// A filter with at least one client, or one on its way out.
@@ -60,8 +68,8 @@ pub(crate) struct Filter {
     pub(crate) subscribers: Vec<Subscriber>,
     /// What the broker granted; `None` while it does not know the filter.
     pub(crate) granted: Option<MqttQos>,
-    /// A SUBSCRIBE is under way.
-    pub(crate) asking: bool,
+    /// The SUBSCRIBE under way.
+    pub(crate) asking: Option<Asking>,
     /// The broker was asked and may have it.
     pub(crate) asked: bool,
     /// Clients for whom the next SUBSCRIBE is made.
@@ -79,40 +87,41 @@ impl Filter {
         }
     }
 
-    /// A SUBSCRIBE is about to be sent. If it is made for anybody, and not to renew what the broker
-    /// lost, its round starts.
+    /// A SUBSCRIBE is about to be sent; its round starts.
     fn start_asking(&mut self, now: Time, hasher: Hashing) {
-        self.asking = true;
-        self.asked = true;
         self.rounds.retain(|round| round.expires > now);
+        while self.rounds.len() >= MAX_ROUNDS {
+            self.rounds.pop_front();
+        }
         let mut clients = core::mem::take(&mut self.next);
+        self.asked = true;
+        self.asking = Some(Asking { round: !clients.is_empty() });
         if !clients.is_empty() {
             clients.sort_unstable();
             let seen = HashSet::with_hasher(hasher);
             let expires = now.after(RETAINED_WINDOW);
-            if self.rounds.len() >= MAX_ROUNDS {
-                self.rounds.pop_front();
-            }
             self.rounds.push_back(Round { clients, seen, expires, answered: false });
         }
     }
 
-    /// The SUBACK came, for these clients: the window of their round starts now.
+    /// The SUBACK came: the window of its round starts now. Gives the round's clients.
     pub(crate) fn answered(&mut self, now: Time) -> Vec<Handle> {
-        self.asking = false;
-        let open = self.rounds.back_mut().filter(|round| !round.answered);
-        open.map_or_else(Vec::new, |round| {
-            round.answered = true;
-            round.expires = now.after(RETAINED_WINDOW);
-            round.clients.clone()
-        })
+        let asking = self.asking.take();
+        match self.rounds.back_mut().filter(|_| asking.is_some_and(|asking| asking.round)) {
+            Some(round) => {
+                round.answered = true;
+                round.expires = now.after(RETAINED_WINDOW);
+                round.clients.clone()
+            }
+            None => Vec::new(),
+        }
     }
 
-    /// The SUBSCRIBE was lost with the connection. The broker may or may not have taken it: asking
-    /// again for the same clients settles it.
+    /// The SUBACK will not come. The broker may or may not have taken the SUBSCRIBE; asking again
+    /// for the same clients settles it.
     pub(crate) fn unanswered(&mut self) {
-        self.asking = false;
-        if self.rounds.back().is_some_and(|round| !round.answered)
+        let asking = self.asking.take();
+        if asking.is_some_and(|asking| asking.round)
             && let Some(round) = self.rounds.pop_back()
         {
             let mut here: Vec<Handle> = self.subscribers.iter().map(|s| s.client).collect();
@@ -124,35 +133,39 @@ impl Filter {
         }
     }
 
-    /// Appends the clients that a retained message is for: of every round that has not had one of
-    /// this topic, as far as they are still here. A broker sends one for each SUBSCRIBE, so whoever
-    /// gets it early is spared his own.
+    /// Appends the clients that a retained message is for, as far as they still are: those of every
+    /// round that has not had one of this topic, nor had this very message when it was published. A
+    /// broker sends one for each SUBSCRIBE, so whoever gets it early is spared his own.
     pub(crate) fn take_retained(
         &mut self,
         now: Time,
-        topic_hash: u64,
+        topic: u64,
+        message: u64,
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
         for round in &mut self.rounds {
-            if round.expires <= now || round.seen.contains(&topic_hash) {
+            if round.expires <= now || round.seen.contains(&topic) {
                 continue;
             }
             round.expires = now.after(RETAINED_WINDOW);
             if round.seen.len() < MAX_REMEMBERED {
-                round.seen.insert(topic_hash);
+                round.seen.insert(topic);
             }
-            let mine = |s: &&Subscriber| round.clients.binary_search(&s.client).is_ok();
+            if round.seen.contains(&message) {
+                continue;
+            }
+            let clients = &round.clients;
+            let mine = |s: &&Subscriber| clients.binary_search(&s.client).is_ok();
             recipients.extend(self.subscribers.iter().filter(mine).map(|s| (s.client, s.granted)));
         }
     }
 
-    /// A message of this topic was published: what was retained before it has come already, or
-    /// never will.
-    pub(crate) fn note_published(&mut self, now: Time, topic_hash: u64) {
+    /// A message was published; it may come again as retained, for those who subscribe later.
+    pub(crate) fn note_published(&mut self, now: Time, message: u64) {
         self.rounds.retain(|round| round.expires > now);
         for round in self.rounds.iter_mut().filter(|round| round.answered) {
             if round.seen.len() < MAX_REMEMBERED {
-                round.seen.insert(topic_hash);
+                round.seen.insert(message);
             }
         }
     }
@@ -204,7 +217,7 @@ impl Filters {
             id: self.next_id,
             subscribers: Vec::new(),
             granted: None,
-            asking: false,
+            asking: None,
             asked: false,
             next: Vec::new(),
             queued: false,
@@ -240,8 +253,13 @@ impl Filters {
     }
 
     /// A topic's fingerprint for [`Filter::take_retained`].
-    pub(crate) fn topic_hash(&self, topic: &str) -> u64 {
+    pub(crate) fn topic_print(&self, topic: &str) -> u64 {
         self.hasher.hash_one(topic)
+    }
+
+    /// A message's fingerprint for [`Filter::take_retained`] and [`Filter::note_published`].
+    pub(crate) fn message_print(&self, topic: &str, payload: &[u8]) -> u64 {
+        self.hasher.hash_one((topic, payload))
     }
 
     pub(crate) fn handles(&self) -> impl Iterator<Item = Handle> {

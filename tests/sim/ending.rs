@@ -19,6 +19,7 @@ impl World {
         self.heal();
         self.converge()?;
         self.oracle.settled(usize::MAX)?;
+        self.subscriptions_match()?;
         self.probe()?;
         self.farewell()
     }
@@ -62,9 +63,6 @@ impl World {
         if let Some(sensor) = gone {
             return Err(format!("sensor {sensor} thinks that it is connected, and is not"));
         }
-        if let Some((message, sensor)) = self.oracle.waiting().first() {
-            return Err(format!("sensor {sensor} waits for message {message}"));
-        }
         if !self.broker.is_connected() {
             return Err("the gateway is not connected to the broker".into());
         }
@@ -95,6 +93,11 @@ impl World {
         self.run_for(30_000)?;
         self.at_rest()?;
         self.oracle.settled(perfect)?;
+        self.subscriptions_match()
+    }
+
+    /// The broker has the subscriptions that the sensors have, no more and no less.
+    fn subscriptions_match(&self) -> Verdict {
         let at_broker = self.broker.session().map(|session| session.subscriptions.as_slice());
         self.oracle.subscriptions_match(self.clock.now(), at_broker.unwrap_or_default())
     }
@@ -113,7 +116,6 @@ impl World {
         if self.sensors.iter().any(|sensor| sensor.phase != Phase::Off { until: Time(u64::MAX) }) {
             return Err("a sensor came back from its retirement".into());
         }
-        let at_broker = self.broker.session().map(|session| session.subscriptions.as_slice());
-        self.oracle.subscriptions_match(self.clock.now(), at_broker.unwrap_or_default())
+        self.subscriptions_match()
     }
 }

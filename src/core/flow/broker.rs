@@ -23,7 +23,7 @@ impl Gateway {
     /// Has the broker asked for a filter, now or when its turn comes.
     pub(crate) fn ask(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(filter) = self.filters.get_mut(handle) else { return };
-        if !filter.asking && !core::mem::replace(&mut filter.queued, true) {
+        if filter.asking.is_none() && !core::mem::replace(&mut filter.queued, true) {
             self.broker.asks.push_back(handle);
         }
         // Filters may come and go in any number before the broker is asked.
@@ -42,7 +42,7 @@ impl Gateway {
             let Some(handle) = self.broker.asks.pop_front() else { return };
             let Some(filter) = self.filters.get_mut(handle) else { continue };
             filter.queued = false;
-            if filter.asking || filter.subscribers.is_empty() {
+            if filter.asking.is_some() || filter.subscribers.is_empty() {
                 continue;
             }
             // At the highest QoS, whatever the clients asked for: where filters overlap, brokers send
@@ -134,7 +134,7 @@ impl Gateway {
         for handle in handles {
             let Some(filter) = self.filters.get_mut(handle) else { continue };
             let missing = filter.granted.is_none() || !filter.next.is_empty();
-            if missing && !filter.asking && !core::mem::replace(&mut filter.queued, true) {
+            if missing && filter.asking.is_none() && !core::mem::replace(&mut filter.queued, true) {
                 self.broker.asks.push_back(handle);
             }
         }
@@ -225,7 +225,8 @@ impl Gateway {
                 _ => {}
             }
         }
-        // Deliveries were held back for SUBACKs that cannot come now.
+        // A subscription is kept and made again whenever the broker is back, so those who wait for
+        // a SUBACK can have it now. A device would give up sooner than some brokers come back.
         let waiting: alloc::vec::Vec<Handle> = self
             .clients
             .iter()
@@ -233,7 +234,7 @@ impl Gateway {
             .map(|(handle, _)| handle)
             .collect();
         for client in waiting {
-            self.pump(cx, client);
+            self.accept_waiting(cx, client);
         }
     }
 }

@@ -68,7 +68,7 @@ impl Gateway {
         if message.retain {
             self.retained_recipients(cx, name, message, &matched, recipients);
         } else {
-            self.close_rounds(cx, name, message, &matched);
+            self.note_published(cx, name, message, &matched);
             match matched.as_slice() {
                 [] => {}
                 [only] => self.only_recipients(message, *only, recipients),
@@ -150,40 +150,36 @@ impl Gateway {
         matched: &[Handle],
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
-        let hash = self.filters.topic_hash(name);
+        let topic = self.filters.topic_print(name);
+        let print = self.filters.message_print(name, message.payload);
         for handle in matched {
             let Some(filter) = self.filters.get_mut(*handle) else { continue };
-            if !Self::is_for(message, filter) {
-                continue;
+            if Self::is_for(message, filter) {
+                filter.take_retained(cx.now, topic, print, recipients);
             }
-            filter.take_retained(cx.now, hash, recipients);
         }
         recipients.sort_unstable_by_key(|(client, qos)| (*client, Reverse(*qos)));
         recipients.dedup_by_key(|(client, _)| *client);
     }
 
-    /// Whoever subscribed before this message was published is not to get it once more as retained.
-    fn close_rounds(
+    /// Whoever has this message as it was published is not to get it once more as retained.
+    fn note_published(
         &mut self,
         cx: &Cx<'_>,
         name: &str,
         message: &Incoming<'_>,
         matched: &[Handle],
     ) {
-        // A message that waited for the broker's window may be older than the subscription. Where no
-        // identifier tells, one too many is better than one too few.
-        if message.subscription_ids.is_empty() && message.qos > MqttQos::Zero {
-            return;
-        }
-        let mut hash = None;
+        let mut print = None;
         for handle in matched {
             let filter = self.filters.get(*handle);
             if !filter.is_some_and(|f| !f.rounds.is_empty() && Self::is_for(message, f)) {
                 continue;
             }
-            let hash = *hash.get_or_insert_with(|| self.filters.topic_hash(name));
+            let filters = &self.filters;
+            let print = *print.get_or_insert_with(|| filters.message_print(name, message.payload));
             if let Some(filter) = self.filters.get_mut(*handle) {
-                filter.note_published(cx.now, hash);
+                filter.note_published(cx.now, print);
             }
         }
     }

@@ -190,7 +190,7 @@ impl Contract {
     /// Highest QoS of the subscriptions that certainly cover a message that the broker distributed
     /// at `distributed`.
     pub fn must_qos(&self, topic: &str, distributed: Time) -> Option<u8> {
-        let subs = self.subs.iter().filter(|(_, sub)| sub.must && sub.since <= distributed);
+        let subs = self.subs.iter().filter(|(_, sub)| sub.must && sub.since < distributed);
         let hits = subs.filter(|(filter, _)| matches(filter, topic));
         hits.map(|(_, sub)| sub.sure).max()
     }

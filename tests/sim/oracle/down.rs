@@ -2,6 +2,7 @@
 //! as promised, and acknowledged to the broker last.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use mqtt_sn_gateway::codec::{Publish, PublishTopic, ReturnCode};
 use mqtt_sn_gateway::time::Time;
@@ -24,6 +25,10 @@ pub struct Descent {
     first_feed: u64,
     last_feed: u64,
     feeds: u32,
+    first_feed_at: Time,
+    /// Copies that came long after the first: nobody can remember messages for ever to tell a copy
+    /// from an equal message.
+    late_copies: u32,
     /// At QoS 1 the broker may repeat what it sent.
     repeated_feeds: u32,
     /// Highest QoS at which the broker sent it.
@@ -34,6 +39,8 @@ pub struct Descent {
     retained: BTreeMap<usize, u8>,
     /// Sensors that must get it.
     pub expected: BTreeMap<usize, Expected>,
+    /// Sensors that have acknowledged it.
+    acked_by: BTreeSet<usize>,
     /// Sensors that must get it at QoS 0; counted on calm days.
     pub expected_unacknowledged: BTreeSet<usize>,
     /// Times it was sent, repetitions not counted: live and retained.
@@ -42,9 +49,19 @@ pub struct Descent {
     connects: BTreeMap<usize, u32>,
     /// When it was retained first.
     pub retained_at: Option<Time>,
-    /// Sensors that just subscribed and must get it as a retained message: by which filter, and
-    /// how often they had got it so before.
+    /// Sensors that just subscribed and must get it as a retained message, or as it was published if
+    /// that comes late: by which filter, and how often they had got it before.
     pub retained_due: BTreeMap<usize, (String, u32)>,
+}
+
+/// Copies of one message for several subscriptions may be told apart only within some time.
+const COPIES_APART: Duration = Duration::from_secs(9);
+
+impl Descent {
+    /// How often a subscriber may get it.
+    fn allowed_copies(&self, blurred: bool) -> u32 {
+        if blurred { self.feeds } else { self.publications + self.late_copies }
+    }
 }
 
 /// A delivery that must happen.
@@ -87,7 +104,7 @@ impl Oracle {
     /// `sensor` subscribes to `filter` while the broker retains `message`.
     pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
         let descent = self.descents.entry(message).or_default();
-        let before = descent.sent.get(&sensor).map_or(0, |(_, kept)| *kept);
+        let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
     }
 
@@ -128,6 +145,10 @@ impl Oracle {
         let descent = self.descents.entry(message).or_default();
         if descent.first_feed == 0 && !publish.retain {
             descent.first_feed = self.upstream.feeds;
+            descent.first_feed_at = now;
+        }
+        if !publish.retain && now.since(descent.first_feed_at) >= COPIES_APART {
+            descent.late_copies += 1;
         }
         descent.last_feed = self.upstream.feeds;
         // What the broker repeats, the gateway may have settled before the connection broke.
@@ -151,7 +172,8 @@ impl Oracle {
                 continue;
             }
             if qos.min(publish.qos) > 0 {
-                let expected = Expected { acked: false, connects: contract.connects };
+                let acked = descent.acked_by.contains(&sensor);
+                let expected = Expected { acked, connects: contract.connects };
                 descent.expected.entry(sensor).or_insert(expected);
             } else {
                 descent.expected_unacknowledged.insert(sensor);
@@ -274,6 +296,7 @@ impl Oracle {
             expected.acked = true;
         }
         let connects = *descent.connects.entry(sensor).or_insert(contract.connects);
+        let copies = descent.allowed_copies(self.blurred_copies);
         let (live, kept) = descent.sent.entry(sensor).or_default();
         if retain {
             *kept += 1;
@@ -294,7 +317,6 @@ impl Oracle {
             return Ok(());
         }
         *live += 1;
-        let copies = if self.blurred_copies { descent.feeds } else { descent.publications };
         let allowed = match qos {
             2 => copies,
             1 => copies + descent.repeated_feeds + contract.connects - connects,
@@ -362,6 +384,7 @@ impl Oracle {
     fn acknowledged(&mut self, sensor: usize, msg_id: u16) {
         let message = self.contracts[sensor].down.get(&msg_id).and_then(|e| e.message);
         if let Some(descent) = message.and_then(|message| self.descents.get_mut(&message)) {
+            descent.acked_by.insert(sensor);
             if let Some(expected) = descent.expected.get_mut(&sensor) {
                 expected.acked = true;
             }
@@ -385,8 +408,7 @@ impl Oracle {
         *count += u32::from(qos == 2);
         let descent = self.descents.get(&message);
         let retained = descent.and_then(|d| d.sent.get(&sensor)).map_or(0, |(_, kept)| *kept);
-        let copies =
-            descent.map_or(0, |d| if self.blurred_copies { d.feeds } else { d.publications });
+        let copies = descent.map_or(0, |d| d.allowed_copies(self.blurred_copies));
         if qos == 2 && *count > copies + retained {
             return Err(format!("sensor {sensor} got message {message} {count} times at QoS 2"));
         }

@@ -37,7 +37,10 @@ impl Oracle {
                 return Err(format!("message {message} at QoS 0 was not sent to sensor {sensor}"));
             }
             let owed = descent.retained_due.iter();
-            let mut owed = owed.filter(|(sensor, (_, before))| sent(**sensor).1 <= *before);
+            let mut owed = owed.filter(|(sensor, (_, before))| {
+                let (live, kept) = sent(**sensor);
+                live + kept <= *before
+            });
             if let (false, Some((sensor, (filter, _)))) = (self.skips("retained"), owed.next()) {
                 return Err(format!(
                     "retained message {message} was not sent to sensor {sensor}, which subscribed \

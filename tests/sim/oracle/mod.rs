@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mqtt_sn_gateway::codec::{Message, Qos, decode};
+use mqtt_sn_gateway::mqtt::Version;
 use mqtt_sn_gateway::time::Time;
 
 use crate::ledger::{Ledger, MsgNo};
@@ -70,7 +71,7 @@ impl Oracle {
             weather: plan.weather,
             skip: std::env::var("SIM_SKIP").unwrap_or_default(),
             strict: calm && !plan.comings_and_goings,
-            blurred_copies: plan.broker.copies && plan.broker.level == crate::wire::Level::V4,
+            blurred_copies: plan.broker.copies && plan.version != Version::V5,
             prefix: plan.topic_prefix,
             contracts: (0..plan.sensors).map(Contract::new).collect(),
             ascents: BTreeMap::new(),
@@ -96,9 +97,6 @@ impl Oracle {
         }
         if let Message::Publish(publish) = &message {
             self.publish_arrives(now, sensor, publish);
-            if publish.qos == Qos::MinusOne {
-                return Ok(());
-            }
         }
         // What comes from an address that the client left is a stranger's.
         if self.contracts[sensor].address != Some(from) {
