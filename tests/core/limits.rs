@@ -199,7 +199,7 @@ fn subscriptions_that_come_and_go_leave_nothing_behind() {
         world.send(&node, subscribe(msg_id, &filter, Qos::Zero));
         world.send(&node, unsubscribe(msg_id, &filter));
     }
-    assert_eq!(world.received(&node).len(), 10_000);
+    assert_eq!(world.received(&node).len(), 5_000);
     assert_eq!(world.gateway.residue()[1..3], [0, 0]);
     world.broker_up(true);
     assert_eq!(world.up(), []);
