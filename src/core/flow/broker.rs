@@ -233,8 +233,7 @@ impl Gateway {
                 _ => {}
             }
         }
-        // A subscription is kept and made again whenever the broker is back, so those who wait for
-        // a SUBACK can have it now. A device would give up sooner than some brokers come back.
+        // Deliveries were held back for SUBACKs that cannot come now.
         let waiting: alloc::vec::Vec<Handle> = self
             .clients
             .iter()
@@ -242,7 +241,7 @@ impl Gateway {
             .map(|(handle, _)| handle)
             .collect();
         for client in waiting {
-            self.accept_waiting(cx, client);
+            self.pump(cx, client);
         }
     }
 }
