@@ -57,7 +57,9 @@ impl Lines {
             let left = deadline.saturating_duration_since(Instant::now());
             if state.ended || left.is_zero() {
                 let ended = if state.ended { "the program ended" } else { "nothing came" };
-                panic!("waiting for {what}: {ended}; so far:\n{}", state.lines.join("\n"));
+                let so_far = state.lines.join("\n");
+                drop(state);
+                panic!("waiting for {what}: {ended}; so far:\n{so_far}");
             }
             state = self.state.1.wait_timeout(state, left).unwrap().0;
         }

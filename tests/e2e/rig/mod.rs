@@ -33,7 +33,7 @@ pub enum Upstream {
 pub struct Rig {
     // Dropped first, so that its log does not end in a lost broker.
     pub gateway: Gateway,
-    mosquitto: Option<Mosquitto>,
+    pub mosquitto: Option<Mosquitto>,
     broker: SocketAddr,
 }
 
