@@ -21,11 +21,7 @@ fn two_thousand_devices_connect_and_publish_at_once() {
     if soft < wanted {
         setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard).unwrap();
     }
-    let rig = Rig::start(
-        Upstream::Mqtt5,
-        "",
-        "[topics]\n7 = \"crowd/reading\"\n[log]\nlevel = \"warn\"\n",
-    );
+    let rig = Rig::start(Upstream::Mqtt5, "", "[topics]\n7 = \"crowd/reading\"\n");
     let world = rig.listener(&["crowd/reading"]);
     let mut crowd: Vec<Member> = (0..DEVICES).map(|number| Member::new(&rig, number)).collect();
     all_answered(&mut crowd, |member, message| {

@@ -21,7 +21,7 @@ const MEMORY_KIB: u64 = 64 * 1024;
 
 #[test]
 fn rubbish_changes_nothing_for_a_healthy_client() {
-    let rig = Rig::start(Upstream::Mqtt5, "", "[log]\nlevel = \"warn\"\n");
+    let rig = Rig::start(Upstream::Mqtt5, "", "");
     let world = rig.listener(&["healthy/up"]);
     let mut healthy = rig.device("healthy");
     let up = healthy.register("healthy/up").unwrap();
