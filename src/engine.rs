@@ -88,6 +88,12 @@ impl Engine {
         self.session.output()
     }
 
+    /// The broker ended the stream, by itself and without a word: it may dislike what it was sent.
+    /// To be called before [`Self::broker_closed`].
+    pub fn broker_hung_up(&mut self) {
+        self.session.peer_closed();
+    }
+
     /// The stream is gone, or could not be opened.
     pub fn broker_closed(&mut self, now: Time) {
         let (gateway, effects) = (&mut self.gateway, &mut self.effects);

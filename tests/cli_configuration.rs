@@ -39,6 +39,7 @@ fn the_sample_stands_in_for_a_missing_file_unless_one_was_named() {
     assert_eq!(ended.code, 0);
     assert!(ended.out.starts_with("# there is no gateway.toml here: this is the built-in sample"));
     assert!(ended.out.contains("listen = \"0.0.0.0:1883\""));
+    assert_eq!(run_in(directory.path(), &["check", "--config", ""]).out, ended.out);
 
     for command in ["check", "run"] {
         let ended = run_in(directory.path(), &[command, "--config", "missing.toml"]);
@@ -113,6 +114,7 @@ fn a_file_that_is_not_text_is_refused() {
     let ended = run_in(directory.path(), &["check", "--config", "folder"]);
     assert_eq!(ended.code, 2);
     assert!(ended.err.starts_with("folder: cannot read"), "{}", ended.err);
+    assert!(ended.err.contains("names a file"), "{}", ended.err);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, SAMPLE, Source};
@@ -36,7 +37,7 @@ Exit codes: 0 fine, 1 failed while running, 2 wrong usage or configuration."
 )]
 pub struct Arguments {
     /// The configuration; without it ./gateway.toml, and without that the built-in sample
-    #[arg(long, global = true, value_name = "FILE", env = "MQTT_SN_GATEWAY_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "MQTT_SN_GATEWAY_CONFIG", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     config: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -110,7 +111,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let load = || -> Result<(Config, Source), Failure> {
-        Ok(Config::load(arguments.config.as_deref(), environment())?)
+        // Container files set a variable that has no value to nothing.
+        let path = arguments.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+        Ok(Config::load(path, environment())?)
     };
     match &arguments.command {
         None | Some(Command::Run) => {

@@ -56,7 +56,7 @@ impl Message<'_> {
     }
 
     /// Octets that [`encode`](Self::encode) writes. More than
-    /// [`MAX_MESSAGE_LEN`](super::MAX_MESSAGE_LEN) is what no message can have; `encode` refuses
+    /// [`MAX_MESSAGE_LEN`] is what no message can have; `encode` refuses
     /// it.
     #[inline]
     #[must_use]
@@ -69,7 +69,7 @@ impl Message<'_> {
     ///
     /// # Errors
     /// [`BufferTooSmall`] if `out` is shorter than [`encoded_len`](Self::encoded_len), or if that
-    /// is more than [`MAX_MESSAGE_LEN`](super::MAX_MESSAGE_LEN). `out` is then unchanged.
+    /// is more than [`MAX_MESSAGE_LEN`]. `out` is then unchanged.
     #[inline]
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let body = self.body();
@@ -158,7 +158,7 @@ impl Encapsulation<'_> {
     ///
     /// # Errors
     /// [`BufferTooSmall`] if `out` is shorter than [`encoded_len`](Self::encoded_len), or if
-    /// `node_id` is longer than [`MAX_NODE_ID_LEN`](super::MAX_NODE_ID_LEN). `out` is then
+    /// `node_id` is longer than [`MAX_NODE_ID_LEN`]. `out` is then
     /// unchanged.
     #[inline]
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {

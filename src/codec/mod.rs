@@ -1,6 +1,6 @@
 //! MQTT-SN 1.2 packets as borrowed views: no allocation, no `std`, nothing that can panic.
 //!
-//! [`decode`] turns a datagram into a [`Packet`]; [`Message::encode`] writes the one canonical
+//! [`decode()`] turns a datagram into a [`Packet`]; [`Message::encode`] writes the one canonical
 //! form of a message; [`frame_length`] finds the end of a packet in a byte stream. Byte layouts:
 //! MQTT-SN 1.2 §5.
 

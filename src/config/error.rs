@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, and where: every problem at once, each with its line.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        reason: std::io::Error,
+        reason: io::Error,
     },
     /// It was read, and something in it or in the environment is wrong.
     Invalid(Invalid),
@@ -48,13 +49,20 @@ impl std::error::Error for ConfigError {}
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { path, reason } => write!(
-                f,
-                "{}: cannot read the configuration: {reason}\n  \
-                 = `mqtt-sn-gateway config > {}` writes one to start from",
-                path.display(),
-                path.display()
-            ),
+            Self::Unreadable { path, reason } => {
+                let path = path.display();
+                writeln!(f, "{path}: cannot read the configuration: {reason}")?;
+                let help = match reason.kind() {
+                    io::ErrorKind::NotFound => {
+                        format!("`mqtt-sn-gateway config > {path}` writes one to begin from")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        "the user that the gateway runs as must be able to read it".to_owned()
+                    }
+                    _ => "--config names a file in TOML, see `mqtt-sn-gateway config`".to_owned(),
+                };
+                writeln!(f, "  = {help}")
+            }
             Self::Invalid(invalid) => invalid.fmt(f),
         }
     }

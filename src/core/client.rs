@@ -9,7 +9,7 @@ use super::peer::Peer;
 use super::slots::Handle;
 use super::topics::{ClientTopics, TopicRef};
 use super::upstream::MqttQos;
-use crate::codec::ReturnCode;
+use crate::codec::{PublishTopic, ReturnCode};
 use crate::time::Time;
 
 /// Where a client stands (MQTT-SN 1.2 §6.14, figure 3). Asleep and awake come with sleeping
@@ -65,8 +65,8 @@ pub(crate) enum Inbound {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Publication {
     pub(crate) msg_id: u16,
-    /// Topic field of the PUBLISH, for the PUBACK.
-    pub(crate) topic_id: u16,
+    /// Topic of the PUBLISH, for the PUBACK.
+    pub(crate) topic: PublishTopic,
     pub(crate) qos: MqttQos,
     pub(crate) stage: Inbound,
     /// Of everything but DUP.

@@ -17,8 +17,9 @@ use super::hashing::Hashing;
 use super::slots::Handle;
 use crate::time::Time;
 
-/// How long the copies of one message may be apart.
-const WINDOW: Duration = Duration::from_secs(10);
+/// How long the copies of one message may be apart: as long as a lost device may block the broker's
+/// window, with the default retry interval and count.
+const WINDOW: Duration = Duration::from_secs(60);
 /// Fingerprints remembered. Beyond this a device may get a second copy; nothing is lost.
 const MAX_REMEMBERED: usize = 4_096;
 /// Messages remembered per fingerprint, and clients per message.

@@ -16,11 +16,14 @@ use super::slots::{Handle, Slots};
 use super::upstream::MqttQos;
 use crate::time::Time;
 
-/// How long after the last sign of it retained messages may still belong to a SUBSCRIBE.
-const RETAINED_WINDOW: Duration = Duration::from_secs(10);
+/// How long after the last sign of it retained messages may still belong to a SUBSCRIBE. At QoS 1
+/// and 2 they wait for the broker's window, which a device that is being lost can block.
+const RETAINED_WINDOW: Duration = Duration::from_secs(120);
 
-/// Topics remembered per round to tell whose copy a retained message is.
-const MAX_REMEMBERED: usize = 10_000;
+/// Topics remembered per round, and rounds per filter. Beyond them a client may get a retained
+/// message twice, or miss one that comes very late.
+const MAX_REMEMBERED: usize = 1_000;
+const MAX_ROUNDS: usize = 16;
 
 /// Largest MQTT 5 subscription identifier.
 const MAX_ID: u32 = 268_435_455;
@@ -39,11 +42,21 @@ pub(crate) struct Subscriber {
 /// retained messages that it brings.
 #[derive(Debug)]
 pub(crate) struct Round {
-    pub(crate) clients: Vec<Handle>,
+    /// In order.
+    clients: Vec<Handle>,
+    /// Fingerprints of the topics whose retained message has come, and of the messages that have been
+    /// published since the SUBACK: its clients have them, should they come as retained.
     seen: HashSet<u64, Hashing>,
     expires: Time,
-    /// Order over all filters.
-    pub(crate) number: u64,
+    /// The SUBACK has come.
+    answered: bool,
+}
+
+/// A SUBSCRIBE to the broker that it has not answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    /// It has a round, the latest; without one it renews what the broker lost.
+    pub(crate) round: bool,
 }
 
 /// A filter with at least one client, or one on its way out.
@@ -55,8 +68,10 @@ pub(crate) struct Filter {
     pub(crate) subscribers: Vec<Subscriber>,
     /// What the broker granted; `None` while it does not know the filter.
     pub(crate) granted: Option<MqttQos>,
-    /// The SUBSCRIBE under way, and the QoS it asks for.
-    pub(crate) asking: Option<(Handle, MqttQos)>,
+    /// The SUBSCRIBE under way.
+    pub(crate) asking: Option<Asking>,
+    /// The broker was asked and may have it.
+    pub(crate) asked: bool,
     /// Clients for whom the next SUBSCRIBE is made.
     pub(crate) next: Vec<Handle>,
     /// It stands in the queue of filters to ask the broker for.
@@ -65,50 +80,94 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Highest QoS that any client asked for.
-    pub(crate) fn wanted(&self) -> MqttQos {
-        self.subscribers.iter().map(|subscriber| subscriber.requested).max().unwrap_or_default()
+    /// Has the next SUBSCRIBE made for a subscriber.
+    pub(crate) fn add_to_next(&mut self, client: Handle) {
+        if !self.next.contains(&client) {
+            self.next.push(client);
+        }
     }
 
-    /// Starts the round of a SUBSCRIBE that is about to be sent.
-    pub(crate) fn start_round(&mut self, now: Time, number: u64, hasher: Hashing) {
+    /// A SUBSCRIBE is about to be sent; its round starts.
+    fn start_asking(&mut self, now: Time, hasher: Hashing) {
         self.rounds.retain(|round| round.expires > now);
-        let clients = core::mem::take(&mut self.next);
+        while self.rounds.len() >= MAX_ROUNDS {
+            self.rounds.pop_front();
+        }
+        let mut clients = core::mem::take(&mut self.next);
+        self.asked = true;
+        self.asking = Some(Asking { round: !clients.is_empty() });
         if !clients.is_empty() {
+            clients.sort_unstable();
             let seen = HashSet::with_hasher(hasher);
             let expires = now.after(RETAINED_WINDOW);
-            self.rounds.push_back(Round { clients, seen, expires, number });
+            self.rounds.push_back(Round { clients, seen, expires, answered: false });
         }
     }
 
-    /// The SUBACK came: the window of the latest round starts now.
-    pub(crate) fn round_answered(&mut self, now: Time) {
-        if let Some(round) = self.rounds.back_mut() {
-            round.expires = now.after(RETAINED_WINDOW);
+    /// The SUBACK came: the window of its round starts now. Gives the round's clients.
+    pub(crate) fn answered(&mut self, now: Time) -> Vec<Handle> {
+        let asking = self.asking.take();
+        match self.rounds.back_mut().filter(|_| asking.is_some_and(|asking| asking.round)) {
+            Some(round) => {
+                round.answered = true;
+                round.expires = now.after(RETAINED_WINDOW);
+                round.clients.clone()
+            }
+            None => Vec::new(),
         }
     }
 
-    /// Number of the newest round that still waits for its copy of a retained message. Not the
-    /// oldest: that one may have had nothing to come. If both have, each gets one copy, in
-    /// whichever order.
-    pub(crate) fn waiting_round(&self, now: Time, topic_hash: u64) -> Option<u64> {
-        let waits = |round: &&Round| round.expires > now && !round.seen.contains(&topic_hash);
-        self.rounds.iter().rev().find(waits).map(|round| round.number)
+    /// The SUBACK will not come. The broker may or may not have taken the SUBSCRIBE; asking again
+    /// for the same clients settles it.
+    pub(crate) fn unanswered(&mut self) {
+        let asking = self.asking.take();
+        if asking.is_some_and(|asking| asking.round)
+            && let Some(round) = self.rounds.pop_back()
+        {
+            let mut here: Vec<Handle> = self.subscribers.iter().map(|s| s.client).collect();
+            here.sort_unstable();
+            let still = |client: &Handle| here.binary_search(client).is_ok();
+            self.next.extend(round.clients.into_iter().filter(still));
+            self.next.sort_unstable();
+            self.next.dedup();
+        }
     }
 
-    /// Marks the copy as received and gives the clients it is for.
+    /// Appends the clients that a retained message is for, as far as they still are: those of every
+    /// round that has not had one of this topic, nor had this very message when it was published. A
+    /// broker sends one for each SUBSCRIBE, so whoever gets it early is spared his own.
     pub(crate) fn take_retained(
         &mut self,
         now: Time,
-        number: u64,
-        topic_hash: u64,
-    ) -> Option<&[Handle]> {
-        let round = self.rounds.iter_mut().find(|round| round.number == number)?;
-        if round.seen.len() < MAX_REMEMBERED {
-            round.seen.insert(topic_hash);
+        topic: u64,
+        message: u64,
+        recipients: &mut Vec<(Handle, MqttQos)>,
+    ) {
+        for round in &mut self.rounds {
+            if round.expires <= now || round.seen.contains(&topic) {
+                continue;
+            }
+            round.expires = now.after(RETAINED_WINDOW);
+            if round.seen.len() < MAX_REMEMBERED {
+                round.seen.insert(topic);
+            }
+            if round.seen.contains(&message) {
+                continue;
+            }
+            let clients = &round.clients;
+            let mine = |s: &&Subscriber| clients.binary_search(&s.client).is_ok();
+            recipients.extend(self.subscribers.iter().filter(mine).map(|s| (s.client, s.granted)));
         }
-        round.expires = now.after(RETAINED_WINDOW);
-        Some(&round.clients)
+    }
+
+    /// A message was published; it may come again as retained, for those who subscribe later.
+    pub(crate) fn note_published(&mut self, now: Time, message: u64) {
+        self.rounds.retain(|round| round.expires > now);
+        for round in self.rounds.iter_mut().filter(|round| round.answered) {
+            if round.seen.len() < MAX_REMEMBERED {
+                round.seen.insert(message);
+            }
+        }
     }
 }
 
@@ -119,7 +178,6 @@ pub(crate) struct Filters {
     slots: Slots<Filter>,
     next_id: u32,
     wildcards: usize,
-    rounds: u64,
     hasher: Hashing,
     found: Vec<u32>,
 }
@@ -131,7 +189,6 @@ impl Filters {
             slots: Slots::default(),
             next_id: 0,
             wildcards: 0,
-            rounds: 0,
             hasher,
             found: Vec::new(),
         }
@@ -161,6 +218,7 @@ impl Filters {
             subscribers: Vec::new(),
             granted: None,
             asking: None,
+            asked: false,
             next: Vec::new(),
             queued: false,
             rounds: VecDeque::new(),
@@ -177,12 +235,11 @@ impl Filters {
         Some(filter)
     }
 
-    /// Starts the round of a SUBSCRIBE for `handle`.
-    pub(crate) fn start_round(&mut self, handle: Handle, now: Time) {
-        self.rounds += 1;
-        let (number, hasher) = (self.rounds, self.hasher);
+    /// A SUBSCRIBE for `handle` is about to be sent.
+    pub(crate) fn start_asking(&mut self, handle: Handle, now: Time) {
+        let hasher = self.hasher;
         if let Some(filter) = self.slots.get_mut(handle) {
-            filter.start_round(now, number, hasher);
+            filter.start_asking(now, hasher);
         }
     }
 
@@ -195,9 +252,14 @@ impl Filters {
         }
     }
 
-    /// A topic's fingerprint for [`Filter::waiting_round`].
-    pub(crate) fn topic_hash(&self, topic: &str) -> u64 {
+    /// A topic's fingerprint for [`Filter::take_retained`].
+    pub(crate) fn topic_print(&self, topic: &str) -> u64 {
         self.hasher.hash_one(topic)
+    }
+
+    /// A message's fingerprint for [`Filter::take_retained`] and [`Filter::note_published`].
+    pub(crate) fn message_print(&self, topic: &str, payload: &[u8]) -> u64 {
+        self.hasher.hash_one((topic, payload))
     }
 
     pub(crate) fn handles(&self) -> impl Iterator<Item = Handle> {

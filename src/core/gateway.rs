@@ -61,6 +61,8 @@ pub(crate) struct Broker {
     /// Filters waiting to be asked for, and how many SUBSCRIBEs are out.
     pub(crate) asks: VecDeque<Handle>,
     pub(crate) asking: u32,
+    /// When to ask again for what it had no room for.
+    pub(crate) again_at: Option<Time>,
     /// How many copies of a message it sends where filters overlap.
     pub(crate) copies: CopyMode,
     /// Filters that nobody uses any longer but that the broker may still know.
@@ -101,6 +103,7 @@ pub struct Gateway {
     pub(crate) matched: Vec<Handle>,
     pub(crate) recipients: Vec<(Handle, MqttQos)>,
     pub(crate) expected: Vec<u32>,
+    pub(crate) candidates: Vec<(Handle, MqttQos, bool)>,
     wheel: Wheel,
     advertise_at: Option<Time>,
 }
@@ -151,6 +154,7 @@ impl Gateway {
             matched: Vec::new(),
             recipients: Vec::new(),
             expected: Vec::new(),
+            candidates: Vec::new(),
             wheel: Wheel::new(now),
             advertise_at: advertises.then_some(now),
             settings,
@@ -197,7 +201,10 @@ impl Gateway {
                 self.heard(cx, bound);
                 return self.publish_unconnected(cx, publish);
             }
-            Message::SearchGw { .. } => return self.on_search_gw(cx, peer),
+            Message::SearchGw { .. } => {
+                self.heard(cx, bound);
+                return self.on_search_gw(cx, peer);
+            }
             Message::Connect(connect) => return self.on_connect(cx, peer, bound, connect),
             Message::Advertise { .. }
             | Message::GwInfo { .. }
@@ -301,6 +308,7 @@ impl Gateway {
             self.on_timer(cx, handle);
         }
         self.end_probe(cx);
+        self.ask_again(cx);
         if self.advertise_at.is_some_and(|at| at <= now) {
             self.advertise_at = Some(now.after(self.settings.advertise_interval));
             self.advertise(cx);
@@ -310,7 +318,7 @@ impl Gateway {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        let others = [self.advertise_at, self.probe_deadline()];
+        let others = [self.advertise_at, self.probe_deadline(), self.again_deadline()];
         others.into_iter().flatten().chain(self.wheel.next()).min()
     }
 

@@ -30,7 +30,7 @@ mod wheel;
 
 pub use effects::{Effect, Effects, Span};
 pub use gateway::Gateway;
-pub use notice::{Loss, Notice, Place};
+pub use notice::{Loss, Notice, Place, Subject};
 pub use peer::{Address, LinkId};
 pub use settings::{LinkSettings, Settings};
 pub use stats::{Drop, Limit, Stats};

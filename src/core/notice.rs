@@ -19,6 +19,19 @@ pub struct Place {
     pub node: Span,
 }
 
+/// What a refused request was about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Subject {
+    /// Nothing that has a name.
+    None,
+    /// Topic, filter or client id, as received.
+    Text(Span),
+    /// A normal topic id.
+    TopicId(u16),
+    /// A predefined topic id.
+    PredefinedId(u16),
+}
+
 /// Why a client counts as lost.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Loss {
@@ -96,8 +109,8 @@ pub enum Notice {
         at: Place,
         /// The packet.
         operation: &'static str,
-        /// Topic, filter or client id in question; may be empty.
-        subject: Span,
+        /// What it is about.
+        subject: Subject,
         /// What the client was told.
         code: ReturnCode,
         /// Why.

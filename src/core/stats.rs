@@ -109,7 +109,7 @@ labelled! {
         Topics = "topics",
         /// `sessions.max_subscriptions_per_client`
         Subscriptions = "subscriptions",
-        /// Publications of one client that the broker has not acknowledged.
+        /// Publications or SUBSCRIBEs of one client that the broker has not acknowledged.
         InFlight = "in_flight",
         /// `sessions.max_buffered_messages`, `max_buffered_bytes` or `max_buffered_bytes_total`
         Buffer = "buffer",

@@ -23,8 +23,8 @@ use super::stats::Stats;
 use super::wire::{self, Protocol, first};
 use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent};
 
-/// Most buffers kept for the next requests, and the largest one worth keeping.
-const POOL: usize = 256;
+/// Most octets kept in buffers for the next requests, and the largest buffer worth keeping.
+const POOL: usize = 512 * 1024;
 const POOLED_CAPACITY: usize = 2_048;
 
 /// A publication that heads the window when the broker hangs up, this many connections in a row and
@@ -93,6 +93,8 @@ pub(super) struct Outgoing {
     /// Not sent on this connection, first to be sent first.
     waiting: VecDeque<usize>,
     pool: Vec<Vec<u8>>,
+    /// Capacity of the buffers in the pool.
+    pooled: usize,
     bounds: Bounds,
     bytes: usize,
     counter: u64,
@@ -109,6 +111,7 @@ impl Outgoing {
             requests: Slab::new(),
             waiting: VecDeque::new(),
             pool: Vec::new(),
+            pooled: 0,
             bounds,
             bytes: 0,
             counter: 0,
@@ -138,6 +141,7 @@ impl Outgoing {
             return Err(Refusal::Congestion);
         }
         let mut data = self.pool.pop().unwrap_or_default();
+        self.pooled = self.pooled.saturating_sub(data.capacity());
         data.reserve(size);
         data.extend_from_slice(topic.as_bytes());
         data.extend_from_slice(payload);
@@ -168,7 +172,9 @@ impl Outgoing {
     pub(super) fn pump(&mut self, wire: &mut Wire<'_>, events: &mut dyn FnMut(UpstreamEvent<'_>)) {
         let window = self.window(wire.limits);
         while let Some(&slot) = self.waiting.front() {
-            if self.in_flight() >= window {
+            // A PUBREL is no new publication, so the window does not hold it back.
+            let released = self.requests.get(slot).is_some_and(|request| request.released);
+            if !released && self.in_flight() >= window {
                 break;
             }
             if self.fits(slot, wire) {
@@ -329,14 +335,24 @@ impl Outgoing {
             self.requests = Slab::new();
             self.waiting = VecDeque::new();
             self.pool = Vec::new();
+            self.pooled = 0;
         }
     }
 
-    /// Rebuilds the queue: what the broker may know already comes first.
+    /// Rebuilds the queue. PUBRELs come first, in the order of their PUBRECs: a PUBREC that comes
+    /// on the next connection must not be answered before them (MQTT 3.1.1 §4.6). Then what the
+    /// broker may know already, then what is new.
     fn queue_all(&mut self) {
-        let requests = &self.requests;
-        let mut all: Vec<(bool, u64, usize)> =
-            requests.iter().map(|(slot, request)| (request.id == 0, request.order, slot)).collect();
+        let rank = |request: &Request| match request {
+            Request { released: true, .. } => 0,
+            Request { id: 0, .. } => 2,
+            _ => 1,
+        };
+        let mut all: Vec<(u8, u64, usize)> = self
+            .requests
+            .iter()
+            .map(|(slot, request)| (rank(request), request.order, slot))
+            .collect();
         all.sort_unstable();
         self.waiting = all.into_iter().map(|(_, _, slot)| slot).collect();
     }
@@ -406,8 +422,10 @@ impl Outgoing {
             ids.release(request.id);
         }
         self.bytes = self.bytes.saturating_sub(request.data.len());
-        if self.pool.len() < POOL && request.data.capacity() <= POOLED_CAPACITY {
+        let capacity = request.data.capacity();
+        if capacity <= POOLED_CAPACITY && self.pooled.saturating_add(capacity) <= POOL {
             request.data.clear();
+            self.pooled = self.pooled.saturating_add(capacity);
             self.pool.push(request.data);
         }
         events(UpstreamEvent::Published { token: request.token, outcome });

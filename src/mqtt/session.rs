@@ -23,8 +23,8 @@ use crate::time::Time;
 const MAX_WAITING: usize = 1024 * 1024;
 /// Most SUBSCRIBE and UNSUBSCRIBE without an answer: half of all packet ids.
 const MAX_SUBSCRIBING: usize = 32_768;
-/// Buffers larger than this are given back when they are empty.
-const KEEP_CAPACITY: usize = 16 * 1024;
+/// An output buffer larger than this is given back when the connection was idle.
+const KEEP_CAPACITY: usize = 256;
 
 /// Our side of one MQTT connection, and of the session that outlives it. See the module for how to
 /// drive it.
@@ -107,6 +107,10 @@ impl Session {
 
     /// The byte stream to the broker is open: queues CONNECT.
     pub fn open(&mut self, now: Time) {
+        debug_assert!(self.state == State::Closed, "closed() comes between two connections");
+        if self.state != State::Closed {
+            self.closed(now, &mut |_| {});
+        }
         self.output.clear();
         self.skip = 0;
         self.peer_closed = false;

@@ -28,6 +28,10 @@ impl Machine for Engine {
         self.broker_output()
     }
 
+    fn broker_hung_up(&mut self) {
+        self.broker_hung_up();
+    }
+
     fn broker_closed(&mut self, now: Time) {
         self.broker_closed(now);
     }

@@ -198,6 +198,9 @@ impl<M: Machine> Gateway<M> {
         if self.broker.is_open() {
             self.broker.ended(why);
             self.input = BytesMut::new();
+            if matches!(why, Ended::Closed | Ended::Io(_)) {
+                self.machine.broker_hung_up();
+            }
             self.machine.broker_closed(now);
             self.machine.broker_output().clear();
         }

@@ -26,6 +26,9 @@ pub trait Machine {
     /// Bytes for the broker; what was written is taken away from the front.
     fn broker_output(&mut self) -> &mut BytesMut;
 
+    /// It was the broker that ended the connection; [`Self::broker_closed`] follows.
+    fn broker_hung_up(&mut self);
+
     /// The connection to the broker is gone.
     fn broker_closed(&mut self, now: Time);
 

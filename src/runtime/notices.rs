@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::{Level, enabled, info, warn};
 
 use crate::codec::ReturnCode;
-use crate::core::{Effects, LinkId, Loss, Notice, Place, Span};
+use crate::core::{Effects, LinkId, Loss, Notice, Place, Span, Subject};
 use crate::ops::{Allowed, RateLimit};
 use crate::transport::udp::Shown;
 
@@ -79,9 +79,9 @@ impl Notices {
                 if will { "; its will was published" } else { "" }
             ),
             Notice::Refused { client, ref at, operation, subject, code, why } => warn!(
-                "refused {operation} {} of client {} at {}: {why}; told it: {}{more}",
-                name(subject),
-                name(client),
+                "refused {operation}{}{} at {}: {why}; told it: {}{more}",
+                About { subject, effects },
+                Of(effects.bytes(client)),
                 place(at),
                 Told(code)
             ),
@@ -141,6 +141,32 @@ struct Name<'a>(&'a [u8]);
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", String::from_utf8_lossy(self.0))
+    }
+}
+
+/// What a refusal is about, after a blank.
+struct About<'a> {
+    subject: Subject,
+    effects: &'a Effects,
+}
+
+impl fmt::Display for About<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.subject {
+            Subject::None => Ok(()),
+            Subject::Text(text) => write!(f, " {}", Name(self.effects.bytes(text))),
+            Subject::TopicId(id) => write!(f, " to topic id {id}"),
+            Subject::PredefinedId(id) => write!(f, " of predefined topic id {id}"),
+        }
+    }
+}
+
+/// Whose it is; nothing before the client has an id.
+struct Of<'a>(&'a [u8]);
+
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " of client {}", Name(self.0)) }
     }
 }
 
@@ -278,7 +304,7 @@ mod tests {
                 client: fx.store(b"c"),
                 at: place(fx, &[]),
                 operation: "SUBSCRIBE",
-                subject: fx.store(b"a/#/b"),
+                subject: Subject::Text(fx.store(b"a/#/b")),
                 code: ReturnCode::NOT_SUPPORTED,
                 why: "the filter is not valid",
             });

@@ -9,7 +9,8 @@ use mqtt_sn_gateway::codec::{
 };
 use mqtt_sn_gateway::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
 use mqtt_sn_gateway::core::{
-    Address, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Settings, Stats,
+    Address, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Settings, Span,
+    Stats, Subject,
 };
 use mqtt_sn_gateway::time::Time;
 
@@ -440,7 +441,8 @@ impl World {
     /// Takes the effects out.
     fn settle(&mut self) {
         let fx = std::mem::take(&mut self.fx);
-        let text = |span| String::from_utf8(fx.bytes(span).to_vec()).expect("topics are UTF-8");
+        let text =
+            |span: Span| String::from_utf8(fx.bytes(span).to_vec()).expect("topics are UTF-8");
         let mut events = Vec::new();
         for effect in fx.items() {
             match *effect {
@@ -510,7 +512,13 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             format!("lost: {}, {why:?}, will {will}", text(*client))
         }
         Notice::Refused { client, operation, subject, code, .. } => {
-            format!("refused: {} {operation} {} {}", text(*client), text(*subject), code.0)
+            let subject = match *subject {
+                Subject::None => String::new(),
+                Subject::Text(span) => text(span),
+                Subject::TopicId(id) => format!("topic id {id}"),
+                Subject::PredefinedId(id) => format!("predefined id {id}"),
+            };
+            format!("refused: {} {operation} {subject} {}", text(*client), code.0)
         }
         Notice::Stranger { packet, .. } => format!("stranger: {packet}"),
         Notice::Abandoned { client, topic, qos, why } => {

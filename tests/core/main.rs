@@ -4,7 +4,12 @@
 mod harness;
 
 mod connect;
+mod disconnect;
+mod discovery;
+mod forwarder;
+mod keep_alive;
 mod publish_down;
 mod publish_up;
 mod register;
+mod subscribe;
 mod will;

@@ -34,14 +34,14 @@ fn every_qos_by_the_id_of_the_suback() {
 
     world.deliver(&Down::new("a/b", b"one").qos1(1));
     world.expect(&node, &[publish(NORMAL, Qos::One, 1, b"one")]);
-    assert_eq!(world.acknowledged(), []);
+    assert_eq!(world.acknowledged(), [0_u64; 0]);
     world.exchange(&node, puback(FIRST_ID, 1, OK), &[]);
     assert_eq!(world.acknowledged(), [1]);
 
     world.deliver(&Down::new("a/b", b"two").qos2(2));
     world.expect(&node, &[publish(NORMAL, Qos::Two, 2, b"two")]);
     world.exchange(&node, pubrec(2), &[pubrel(2)]);
-    assert_eq!(world.acknowledged(), []);
+    assert_eq!(world.acknowledged(), [0_u64; 0]);
     world.exchange(&node, pubcomp(2), &[]);
     assert_eq!(world.acknowledged(), [2]);
     assert_eq!(world.stats().buffered, 0);
@@ -204,12 +204,13 @@ fn a_device_that_ignores_register_but_lives_loses_that_message_only() {
     let (mut world, node) = subscribed_to_all(Qos::One);
     world.deliver(&Down::new("s/1/cmd", b"x").qos1(1));
     world.deliver(&Down::new("ab", b"y").qos1(2));
-    for _ in 0..5 {
+    for _ in 0..15 {
         world.send(&node, PING);
         world.pass(seconds(9));
     }
     let received = world.received(&node);
-    assert_eq!(received.len(), 4 + 5 + 1, "REGISTER, PINGRESP, PUBLISH");
+    // Four times as patient as with anything else: at QoS 1 it may only have been unlucky.
+    assert_eq!(received.len(), 13 + 15 + 1, "REGISTER, PINGRESP, PUBLISH");
     assert_eq!(world.acknowledged(), [1]);
     assert_eq!((world.stats().lost, world.stats().abandoned), (0, 1));
     assert!(world.notices().iter().any(|notice| notice.starts_with("abandoned: n1 s/1/cmd 1")));
@@ -311,7 +312,7 @@ fn invalid_topic_id_leads_to_register_and_the_same_message() {
             world.exchange(&node, puback(field, 1, INVALID_ID), &[announce(FIRST_ID, 1, name)]);
             let corrected = again(publish(NORMAL, qos, 1, b"x"));
             world.exchange(&node, regack(FIRST_ID, 1, OK), &[corrected]);
-            assert_eq!(world.acknowledged(), []);
+            assert_eq!(world.acknowledged(), [0_u64; 0]);
             // And so from now on.
             let answer = if qos == Qos::One { puback(FIRST_ID, 1, OK) } else { pubrec(1) };
             world.send(&node, answer);
@@ -414,7 +415,7 @@ fn puback_is_matched_by_message_id() {
     world.exchange(&node, puback(FIRST_ID, 2, OK), &[]);
     world.exchange(&node, pubrec(1), &[pubrel(1)]);
     world.exchange(&node, pubcomp(1), &[]);
-    assert_eq!(world.acknowledged(), []);
+    assert_eq!(world.acknowledged(), [0_u64; 0]);
     // Some put 0 into the topic id.
     world.exchange(&node, puback(0, 1, OK), &[]);
     assert_eq!(world.acknowledged(), [1]);
@@ -422,7 +423,7 @@ fn puback_is_matched_by_message_id() {
     world.deliver(&Down::new("a/b", b"x").qos2(2));
     world.received(&node);
     world.exchange(&node, puback(FIRST_ID, 2, OK), &[]);
-    assert_eq!(world.acknowledged(), []);
+    assert_eq!(world.acknowledged(), [0_u64; 0]);
 }
 
 /// §24.16: the client gets to its end as well.
@@ -444,10 +445,10 @@ fn the_brokers_acknowledgement_waits_for_every_recipient() {
         world.subscribe(node, 1, "a/b", qos);
     }
     world.deliver(&Down::new("a/b", b"x").qos2(9));
-    assert_eq!(world.acknowledged(), []);
+    assert_eq!(world.acknowledged(), [0_u64; 0]);
     world.send(&nodes[2], pubrec(1));
     world.send(&nodes[2], pubcomp(1));
-    assert_eq!(world.acknowledged(), []);
+    assert_eq!(world.acknowledged(), [0_u64; 0]);
     world.send(&nodes[1], puback(FIRST_ID, 1, OK));
     assert_eq!(world.acknowledged(), [9]);
     assert_eq!(world.gateway.residue()[3], 0);
@@ -486,7 +487,7 @@ fn the_last_recipient_acknowledges_by_leaving() {
         world.subscribe(&b, 1, "a/b", Qos::Two);
         world.deliver(&Down::new("a/b", b"x").qos1(1));
         world.send(&b, puback(FIRST_ID, 1, OK));
-        assert_eq!(world.acknowledged(), []);
+        assert_eq!(world.acknowledged(), [0_u64; 0]);
         world.send(&a, BYE);
         assert_eq!(world.acknowledged(), [1]);
     }

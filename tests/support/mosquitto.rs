@@ -47,6 +47,11 @@ impl Mosquitto {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    /// What it has written to its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("mosquitto.log")).unwrap_or_default()
+    }
+
     /// Stops it in order, so that it writes its sessions to disk.
     pub fn stop(&mut self) {
         if let Some(child) = &self.child {

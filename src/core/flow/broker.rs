@@ -1,6 +1,8 @@
 //! The subscriptions that the broker is asked for on behalf of the clients: one SUBSCRIBE at a time
 //! per filter, a few at a time in all, made again when the broker lost them.
 
+use core::time::Duration;
+
 use crate::core::effects::Effect;
 use crate::core::flow::CopyMode;
 use crate::core::flow::publish_up::code_of;
@@ -8,11 +10,14 @@ use crate::core::gateway::{Cx, Gateway, Request};
 use crate::core::notice::Notice;
 use crate::core::slots::Handle;
 use crate::core::upstream::{MqttQos, Refusal, Token};
+use crate::time::Time;
 
 /// Most SUBSCRIBEs to the broker at once.
 const MAX_ASKING: u32 = 64;
 /// Most filters remembered that the broker should forget.
 const MAX_STALE: usize = 10_000;
+/// How long the broker is left alone after it refused a renewal by congestion.
+const AGAIN: Duration = Duration::from_secs(10);
 
 impl Gateway {
     /// Has the broker asked for a filter, now or when its turn comes.
@@ -20,6 +25,11 @@ impl Gateway {
         let Some(filter) = self.filters.get_mut(handle) else { return };
         if filter.asking.is_none() && !core::mem::replace(&mut filter.queued, true) {
             self.broker.asks.push_back(handle);
+        }
+        // Filters may come and go in any number before the broker is asked.
+        if self.broker.asks.len() > 2 * self.filters.len() + 64 {
+            let filters = &self.filters;
+            self.broker.asks.retain(|handle| filters.get(*handle).is_some());
         }
         self.run_asks(cx);
     }
@@ -35,13 +45,11 @@ impl Gateway {
             if filter.asking.is_some() || filter.subscribers.is_empty() {
                 continue;
             }
-            // A 3.1.1 broker may send its only copy at the QoS of whichever filter it likes, so
-            // that a device with a higher one would get too little. It is asked for everything, and
-            // the gateway brings it down to what each device was granted.
-            let wanted = if self.broker.ids { filter.wanted() } else { MqttQos::Two };
-            let qos = wanted.min(self.broker.maximum_qos);
+            // At the highest QoS, whatever the clients asked for: where filters overlap, brokers send
+            // copies at the QoS of one filter or the other, and a client could get less than it was
+            // granted. The gateway brings it down to each client's own.
+            let qos = self.broker.maximum_qos;
             let request = self.requests.insert(Request::Subscribe { filter: handle });
-            filter.asking = Some((request, qos));
             let retained = !filter.next.is_empty();
             let prefix = self.settings.topic_prefix.as_bytes();
             let text = cx.fx.store_with(|arena| {
@@ -51,7 +59,7 @@ impl Gateway {
             let (token, id) = (Token(request.to_bits()), filter.id);
             cx.fx.push(Effect::Subscribe { token, filter: text, qos, id, retained });
             self.broker.asking += 1;
-            self.filters.start_round(handle, cx.now);
+            self.filters.start_asking(handle, cx.now);
         }
     }
 
@@ -69,31 +77,67 @@ impl Gateway {
         };
         self.broker.asking = self.broker.asking.saturating_sub(1);
         if let Some(filter) = self.filters.get_mut(handle) {
-            filter.asking = None;
-            filter.round_answered(cx.now);
-            let clients =
-                filter.rounds.back().map(|round| round.clients.clone()).unwrap_or_default();
-            if let Ok(granted) = outcome {
-                filter.granted = Some(granted);
-            }
-            let lost = outcome.is_err() && filter.granted.is_none() && clients.is_empty();
-            if lost {
-                let text = filter.text.clone();
-                cx.fx.notice(|fx| Notice::SubscriptionLost { filter: fx.store(text.as_bytes()) });
-            }
+            let clients = filter.answered(cx.now);
+            // What the broker granted before holds, whatever it says to more.
+            let outcome = outcome.or_else(|refusal| filter.granted.ok_or(refusal));
+            filter.granted = outcome.ok();
+            filter.asked = outcome.is_ok();
             for client in clients {
-                self.answer_waiting(cx, client, handle, outcome.map_err(code_of));
-                let refused = outcome.is_err()
-                    && self.filters.get(handle).is_some_and(|filter| filter.granted.is_none());
-                if refused {
+                let told = self.answer_waiting(cx, client, handle, outcome.map_err(code_of));
+                if told && outcome.is_err() {
                     self.remove_subscription(cx, client, handle);
                 }
+            }
+            if let Err(refusal) = outcome {
+                self.subscription_lost(cx, handle, refusal);
             }
             if self.filters.get(handle).is_some_and(|filter| !filter.next.is_empty()) {
                 self.ask(cx, handle);
             }
         }
         self.run_asks(cx);
+    }
+
+    /// Clients that have been granted a subscription are left without it: the broker lost it and
+    /// does not take it again, or was away when they asked.
+    fn subscription_lost(&mut self, cx: &mut Cx<'_>, handle: Handle, refusal: Refusal) {
+        let Some(filter) = self.filters.get(handle) else { return };
+        // Whoever waits for the next SUBSCRIBE will be told.
+        if filter.subscribers.len() <= filter.next.len() {
+            return;
+        }
+        let text = &filter.text;
+        cx.fx.notice(|fx| Notice::SubscriptionLost { filter: fx.store(text.as_bytes()) });
+        if refusal == Refusal::Congestion {
+            self.broker.again_at = Some(cx.now.after(AGAIN));
+        }
+    }
+
+    /// When lost subscriptions are asked for again.
+    pub(crate) fn again_deadline(&self) -> Option<Time> {
+        self.broker.again_at
+    }
+
+    /// Asks for the subscriptions that met congestion, when their time has come.
+    pub(crate) fn ask_again(&mut self, cx: &mut Cx<'_>) {
+        if self.broker.again_at.is_none_or(|at| at > cx.now) {
+            return;
+        }
+        self.broker.again_at = None;
+        self.queue_missing();
+        self.run_asks(cx);
+    }
+
+    /// Queues every filter that the broker does not know, or that somebody new waits for.
+    fn queue_missing(&mut self) {
+        let handles: alloc::vec::Vec<Handle> = self.filters.handles().collect();
+        for handle in handles {
+            let Some(filter) = self.filters.get_mut(handle) else { continue };
+            let missing = filter.granted.is_none() || !filter.next.is_empty();
+            if missing && filter.asking.is_none() && !core::mem::replace(&mut filter.queued, true) {
+                self.broker.asks.push_back(handle);
+            }
+        }
     }
 
     /// A client needs a filter no longer; the last one takes it away at the broker too.
@@ -107,7 +151,7 @@ impl Gateway {
             return;
         }
         let Some(filter) = self.filters.remove(handle) else { return };
-        if filter.granted.is_none() && filter.asking.is_none() {
+        if !filter.asked {
             return;
         }
         if self.broker.connected {
@@ -134,19 +178,17 @@ impl Gateway {
             self.broker.copies = CopyMode::Unknown;
         }
         let stale = core::mem::take(&mut self.broker.stale);
-        let handles: alloc::vec::Vec<Handle> = self.filters.handles().collect();
-        for handle in handles {
-            let Some(filter) = self.filters.get_mut(handle) else { continue };
-            if !session_present {
+        if !session_present {
+            let handles: alloc::vec::Vec<Handle> = self.filters.handles().collect();
+            for handle in handles {
+                let Some(filter) = self.filters.get_mut(handle) else { continue };
                 filter.granted = None;
+                filter.asked = false;
                 // What asking again brings is for nobody.
                 filter.rounds.clear();
             }
-            let ask = filter.granted.is_none() || !filter.next.is_empty();
-            if ask && !core::mem::replace(&mut filter.queued, true) {
-                self.broker.asks.push_back(handle);
-            }
         }
+        self.queue_missing();
         if session_present {
             for filter in stale {
                 if self.filters.find(&filter).is_none() {
@@ -161,6 +203,7 @@ impl Gateway {
     /// SUBSCRIBEs and UNSUBSCRIBEs that were not answered have to be made again.
     pub(crate) fn on_broker_disconnected(&mut self, cx: &mut Cx<'_>) {
         self.broker.asking = 0;
+        self.broker.again_at = None;
         self.forget_probe();
         let open: alloc::vec::Vec<Handle> = self
             .requests
@@ -174,11 +217,7 @@ impl Gateway {
             match self.requests.remove(request) {
                 Some(Request::Subscribe { filter }) => {
                     let Some(filter) = self.filters.get_mut(filter) else { continue };
-                    filter.asking = None;
-                    // The broker may or may not have taken it; asking again settles it.
-                    if let Some(round) = filter.rounds.pop_back() {
-                        filter.next.extend(round.clients);
-                    }
+                    filter.unanswered();
                 }
                 Some(Request::Unsubscribe { filter }) if self.broker.stale.len() < MAX_STALE => {
                     self.broker.stale.push(filter);
@@ -186,7 +225,8 @@ impl Gateway {
                 _ => {}
             }
         }
-        // Deliveries were held back for SUBACKs that cannot come now.
+        // A subscription is kept and made again whenever the broker is back, so those who wait for
+        // a SUBACK can have it now. A device would give up sooner than some brokers come back.
         let waiting: alloc::vec::Vec<Handle> = self
             .clients
             .iter()
@@ -194,7 +234,7 @@ impl Gateway {
             .map(|(handle, _)| handle)
             .collect();
         for client in waiting {
-            self.pump(cx, client);
+            self.accept_waiting(cx, client);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::codec::{Connect, Message, ReturnCode};
 use crate::core::client::{Client, ConnectPrint, Dialogue, ExchangeStage, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
-use crate::core::notice::{Loss, Notice};
+use crate::core::notice::{Loss, Notice, Subject};
 use crate::core::peer::PeerRef;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
@@ -231,7 +231,7 @@ fn refuse(
         client: fx.store(&[]),
         at: fx.place(peer),
         operation: "CONNECT",
-        subject: fx.store(connect.client_id.get(..64).unwrap_or(connect.client_id)),
+        subject: Subject::Text(fx.store(connect.client_id.get(..64).unwrap_or(connect.client_id))),
         code,
         why,
     });

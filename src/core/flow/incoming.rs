@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use crate::core::effects::Effect;
+use crate::core::filters::Filter;
 use crate::core::flow::CopyMode;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::slots::Handle;
@@ -66,21 +67,38 @@ impl Gateway {
         self.filters.matches(name, &mut matched);
         if message.retain {
             self.retained_recipients(cx, name, message, &matched, recipients);
-        } else if let [only] = matched.as_slice() {
-            if let Some(filter) = self.filters.get(*only)
-                && (message.subscription_ids.is_empty()
-                    || message.subscription_ids.contains(&filter.id))
-            {
-                recipients.extend(filter.subscribers.iter().map(|s| (s.client, s.granted)));
+        } else {
+            self.note_published(cx, name, message, &matched);
+            match matched.as_slice() {
+                [] => {}
+                [only] => self.only_recipients(message, *only, recipients),
+                _ => self.overlapping_recipients(cx, name, message, &matched, recipients),
             }
-        } else if !matched.is_empty() {
-            self.overlapping_recipients(cx, name, message, &matched, recipients);
         }
         self.matched = matched;
     }
 
+    /// Whether this copy is one for a filter.
+    fn is_for(message: &Incoming<'_>, filter: &Filter) -> bool {
+        message.subscription_ids.is_empty() || message.subscription_ids.contains(&filter.id)
+    }
+
+    fn only_recipients(
+        &self,
+        message: &Incoming<'_>,
+        handle: Handle,
+        recipients: &mut Vec<(Handle, MqttQos)>,
+    ) {
+        if let Some(filter) = self.filters.get(handle)
+            && Self::is_for(message, filter)
+        {
+            recipients.extend(filter.subscribers.iter().map(|s| (s.client, s.granted)));
+        }
+    }
+
     /// Several filters match, so there may be several copies. Each client gets the message with the
-    /// first copy that is for one of its filters, and with no other.
+    /// first copy that is for one of its filters, at the highest QoS of all its filters that match,
+    /// and with no other copy.
     fn overlapping_recipients(
         &mut self,
         cx: &Cx<'_>,
@@ -92,18 +110,24 @@ impl Gateway {
         let ids = message.subscription_ids;
         let copy = self.copies.take(cx.now, name, message.payload, ids);
         let mut expected = core::mem::take(&mut self.expected);
+        let mut candidates = core::mem::take(&mut self.candidates);
         expected.clear();
+        candidates.clear();
         for filter in matched.iter().filter_map(|handle| self.filters.get(*handle)) {
             if filter.granted.is_some() {
                 expected.push(filter.id);
             }
-            if ids.is_empty() || ids.contains(&filter.id) {
-                recipients.extend(filter.subscribers.iter().map(|s| (s.client, s.granted)));
+            let meant = Self::is_for(message, filter);
+            candidates.extend(filter.subscribers.iter().map(|s| (s.client, s.granted, meant)));
+        }
+        candidates.sort_unstable();
+        for group in candidates.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let meant = group.iter().any(|(_, _, meant)| *meant);
+            // Sorted, so the last has the highest QoS.
+            if let (true, Some((client, qos, _))) = (meant, group.last()) {
+                recipients.push((*client, *qos));
             }
         }
-        // A client with several of these filters counts once, with the highest QoS.
-        recipients.sort_unstable_by_key(|(client, qos)| (*client, Reverse(*qos)));
-        recipients.dedup_by_key(|(client, _)| *client);
         let before = recipients.len();
         recipients.retain(|(client, _)| !self.copies.has(copy, *client));
         self.stats.copies += u64::from(before > recipients.len());
@@ -114,10 +138,10 @@ impl Gateway {
         let clients = recipients.iter().map(|(client, _)| *client);
         self.copies.settle(cx.now, copy, ids, &expected, copies, clients);
         self.expected = expected;
+        self.candidates = candidates;
     }
 
-    /// A message that was retained when somebody subscribed: it belongs to the latest SUBSCRIBE that
-    /// has not had its copy yet.
+    /// A message that was retained when somebody subscribed is for those who did, and nobody else.
     fn retained_recipients(
         &mut self,
         cx: &Cx<'_>,
@@ -126,26 +150,37 @@ impl Gateway {
         matched: &[Handle],
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
-        let hash = self.filters.topic_hash(name);
-        let ids = message.subscription_ids;
-        let latest = matched
-            .iter()
-            .filter_map(|handle| {
-                let filter = self.filters.get(*handle)?;
-                if !ids.is_empty() && !ids.contains(&filter.id) {
-                    return None;
-                }
-                Some((filter.waiting_round(cx.now, hash)?, *handle))
-            })
-            .max();
-        let Some((round, handle)) = latest else { return };
-        let Some(filter) = self.filters.get_mut(handle) else { return };
-        let Some(clients) = filter.take_retained(cx.now, round, hash) else { return };
-        let clients = clients.to_vec();
-        for client in clients {
-            let subscriber = filter.subscribers.iter().find(|s| s.client == client);
-            // Unsubscribed meanwhile otherwise.
-            recipients.extend(subscriber.map(|s| (s.client, s.granted)));
+        let topic = self.filters.topic_print(name);
+        let print = self.filters.message_print(name, message.payload);
+        for handle in matched {
+            let Some(filter) = self.filters.get_mut(*handle) else { continue };
+            if Self::is_for(message, filter) {
+                filter.take_retained(cx.now, topic, print, recipients);
+            }
+        }
+        recipients.sort_unstable_by_key(|(client, qos)| (*client, Reverse(*qos)));
+        recipients.dedup_by_key(|(client, _)| *client);
+    }
+
+    /// Whoever has this message as it was published is not to get it once more as retained.
+    fn note_published(
+        &mut self,
+        cx: &Cx<'_>,
+        name: &str,
+        message: &Incoming<'_>,
+        matched: &[Handle],
+    ) {
+        let mut print = None;
+        for handle in matched {
+            let filter = self.filters.get(*handle);
+            if !filter.is_some_and(|f| !f.rounds.is_empty() && Self::is_for(message, f)) {
+                continue;
+            }
+            let filters = &self.filters;
+            let print = *print.get_or_insert_with(|| filters.message_print(name, message.payload));
+            if let Some(filter) = self.filters.get_mut(*handle) {
+                filter.note_published(cx.now, print);
+            }
         }
     }
 }

@@ -17,3 +17,4 @@ mod will;
 
 pub(crate) use incoming::Incoming;
 pub(crate) use probe::CopyMode;
+pub(crate) use will::About;

@@ -16,6 +16,10 @@ use crate::time::Time;
 /// T_WAIT (§7.2): how long to leave a client alone that answered "congestion".
 const T_WAIT: Duration = Duration::from_secs(5 * 60);
 
+/// REGISTER for a QoS 1 or 2 message is repeated this many times as often as anything else, as long
+/// as the client shows signs of life.
+const PATIENCE: u8 = 4;
+
 /// "Invalid topic id" answers that one message gets corrected for.
 const MAX_CORRECTIONS: u8 = 3;
 
@@ -188,7 +192,13 @@ impl Gateway {
         if outbound.deadline > cx.now {
             return;
         }
-        if outbound.tries <= retry_count {
+        // A client that is heard from has only been unlucky with its REGACKs, or has no room for the
+        // topic and cannot say so; at QoS 1 and 2 it is given the benefit of the doubt for longer.
+        let registering = matches!(outbound.stage, OutboundStage::Register { .. });
+        let patient =
+            registering && outbound.queued.qos > MqttQos::Zero && last_heard > outbound.began;
+        let tries = if patient { retry_count.saturating_mul(PATIENCE) } else { retry_count };
+        if outbound.tries <= tries {
             outbound.tries += 1;
             outbound.deadline = deadline;
             self.stats.retransmissions += 1;

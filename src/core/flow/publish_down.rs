@@ -79,8 +79,9 @@ impl Gateway {
         self.pump(cx, handle);
     }
 
-    /// How to name a topic to this client: as it subscribed to it; else by an id that it knows; else
-    /// as predefined or short, which need no REGISTER; else by REGISTER.
+    /// How to name a topic to this client: as it subscribed to it; else by the normal id that it has,
+    /// after REGISTER if it may have forgotten it; else as predefined or short, which need no
+    /// REGISTER; else by REGISTER.
     fn naming(&self, client: &Client, topic: Option<TopicRef>, name: &str) -> Naming {
         let position = topic.and_then(|topic| client.topics.position(topic));
         let entry = position.and_then(|position| client.topics.get(position));
@@ -111,7 +112,9 @@ impl Gateway {
                 return Naming::Known(PublishTopic::Normal(id));
             }
         }
-        if !normal_only {
+        // A client that has used the name has an id for it, which it may have forgotten; other forms
+        // it need not know.
+        if entry.is_none() {
             let predefined = topic.and_then(|topic| self.predefined_ids.get(&topic.index()));
             if let Some(id) = predefined {
                 return Naming::Known(PublishTopic::Predefined(*id));
@@ -126,14 +129,13 @@ impl Gateway {
     /// Starts the next message for a client, as far as one may be started.
     pub(crate) fn pump(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         loop {
-            let broker_connected = self.broker.connected;
             let Some(client) = self.clients.get_mut(handle) else { return };
             let ready = client.state == State::Active
                 && client.outbound.is_none()
                 && client.paused_until.is_none()
                 // SUBACK comes before what the subscription brings; a device may read one packet
-                // at a time. It cannot come while the broker is away.
-                && (client.waiting == 0 || !broker_connected);
+                // at a time.
+                && client.waiting == 0;
             if !ready {
                 return;
             }

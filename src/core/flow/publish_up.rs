@@ -16,6 +16,7 @@ use core::time::Duration;
 use crate::codec::{Message, Publish, PublishTopic, Qos, ReturnCode};
 use crate::core::client::{Inbound, Publication};
 use crate::core::effects::Effect;
+use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway, Request};
 use crate::core::names;
 use crate::core::slots::Handle;
@@ -130,7 +131,7 @@ impl Gateway {
         let Some(client) = self.clients.get_mut(handle) else { return };
         client.publications.push(Publication {
             msg_id,
-            topic_id: topic_field(publish.topic),
+            topic: publish.topic,
             qos,
             stage: Inbound::Pending,
             hash,
@@ -206,8 +207,9 @@ impl Gateway {
             ReturnCode::INVALID_TOPIC_ID => "the topic id is not registered",
             _ => "the topic cannot be published to",
         };
-        let topic_id = topic_field(publish.topic);
-        self.tell_refusal(cx, handle, "PUBLISH", &topic_id.to_be_bytes(), code, why);
+        let topic = publish.topic;
+        self.tell_refusal(cx, handle, "PUBLISH", About::Topic(topic), code, why);
+        let topic_id = topic_field(topic);
         self.send(cx, handle, &Message::PubAck { topic_id, msg_id: publish.msg_id, code });
     }
 
@@ -320,7 +322,7 @@ impl Gateway {
         };
         publication.request = None;
         publication.at = cx.now;
-        let (msg_id, topic_id) = (publication.msg_id, publication.topic_id);
+        let (msg_id, topic) = (publication.msg_id, publication.topic);
         let before = publication.stage;
         let answer = match (outcome, publication.qos, before) {
             // After PUBREC nothing but PUBCOMP can be said, and not before PUBREL.
@@ -340,7 +342,7 @@ impl Gateway {
             (outcome, _, _) => {
                 let code = outcome.map_or_else(code_of, |()| ReturnCode::ACCEPTED);
                 publication.stage = Inbound::Done(code);
-                Some(Message::PubAck { topic_id, msg_id, code })
+                Some(Message::PubAck { topic_id: topic_field(topic), msg_id, code })
             }
         };
         let refused = match publication.stage {
@@ -353,7 +355,7 @@ impl Gateway {
         }
         if let Some(code) = refused {
             let why = "the broker refused the message, or is not taking any";
-            self.tell_refusal(cx, handle, "PUBLISH", &topic_id.to_be_bytes(), code, why);
+            self.tell_refusal(cx, handle, "PUBLISH", About::Topic(topic), code, why);
         }
         self.forget_finished(handle, (refused == Some(ReturnCode::CONGESTION)).then_some(msg_id));
     }

@@ -1,6 +1,7 @@
 //! REGISTER from a client (MQTT-SN 1.2 §6.5): a topic id for a name, always the same one.
 
 use crate::codec::{Message, ReturnCode};
+use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::slots::Handle;
@@ -34,7 +35,7 @@ impl Gateway {
             },
         };
         if code != ReturnCode::ACCEPTED {
-            self.tell_refusal(cx, handle, "REGISTER", name, code, why);
+            self.tell_refusal(cx, handle, "REGISTER", About::Text(name), code, why);
         }
         let answer = Message::RegAck { topic_id: topic_id.unwrap_or(0), msg_id, code };
         self.send(cx, handle, &answer);

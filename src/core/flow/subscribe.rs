@@ -13,10 +13,11 @@ use alloc::string::String;
 use core::hash::BuildHasher;
 use core::time::Duration;
 
-use crate::codec::{Message, Qos, ReturnCode, Subscribe, SubscribeTopic};
+use crate::codec::{Message, PublishTopic, Qos, ReturnCode, Subscribe, SubscribeTopic};
 use crate::core::client::{AckId, Exchange, ExchangeStage, Form, State, Subscription};
 use crate::core::filter::MAX_LEVELS;
 use crate::core::filters::Subscriber;
+use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::slots::Handle;
@@ -68,7 +69,9 @@ impl Gateway {
             Err((code, why)) => self.refuse_subscribe(cx, handle, subscribe, code, why),
             Ok((filter, id)) => {
                 let granted = self.filters.get(filter).and_then(|filter| filter.granted);
-                let at_once = granted.filter(|granted| *granted >= requested).is_some();
+                // While the broker is away the subscription is kept, and made when it is back.
+                let at_once =
+                    !self.broker.connected || granted.is_some_and(|granted| granted >= requested);
                 let stage = if at_once {
                     let code = ReturnCode::ACCEPTED;
                     ExchangeStage::Subscribed { qos: requested, id, code }
@@ -84,7 +87,7 @@ impl Gateway {
                 }
                 // Also when the broker knows the filter: the retained messages are for this client.
                 if let Some(filter) = self.filters.get_mut(filter) {
-                    filter.next.push(handle);
+                    filter.add_to_next(handle);
                 }
                 self.ask(cx, filter);
             }
@@ -151,6 +154,7 @@ impl Gateway {
         let gone = (ReturnCode::NOT_SUPPORTED, "not connected");
         let client = self.clients.get_mut(handle).ok_or(gone)?;
         if client.waiting >= MAX_WAITING {
+            self.limit_reached(cx, Some(handle), Limit::InFlight);
             return Err((ReturnCode::CONGESTION, "too many SUBSCRIBEs wait for the broker"));
         }
         let mine = known
@@ -188,17 +192,13 @@ impl Gateway {
         code: ReturnCode,
         why: &'static str,
     ) {
-        let id;
-        let subject = match &subscribe.topic {
-            SubscribeTopic::Name(name) => name,
-            SubscribeTopic::Predefined(number) => {
-                id = number.to_be_bytes();
-                &id[..]
-            }
-            SubscribeTopic::Short(name) => &name[..],
-            SubscribeTopic::Reserved => &[],
+        let about = match &subscribe.topic {
+            SubscribeTopic::Name(name) => About::Text(name),
+            SubscribeTopic::Predefined(id) => About::Topic(PublishTopic::Predefined(*id)),
+            SubscribeTopic::Short(name) => About::Text(name),
+            SubscribeTopic::Reserved => About::Nothing,
         };
-        self.tell_refusal(cx, handle, "SUBSCRIBE", subject, code, why);
+        self.tell_refusal(cx, handle, "SUBSCRIBE", about, code, why);
         let refusal =
             Message::SubAck { qos: Qos::Zero, topic_id: 0, msg_id: subscribe.msg_id, code };
         self.send(cx, handle, &refusal);
@@ -262,20 +262,34 @@ impl Gateway {
         self.pump(cx, handle);
     }
 
-    /// The broker answered for `filter`: so do we, to all who wait for it.
+    /// The broker is away: what waits for it is accepted.
+    pub(crate) fn accept_waiting(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        while let Some(client) = self.clients.get(handle) {
+            let waiting = client.exchanges.iter().find_map(|exchange| match exchange.stage {
+                ExchangeStage::Waiting { filter, .. } => Some(filter),
+                _ => None,
+            });
+            let Some(filter) = waiting else { return };
+            self.answer_waiting(cx, handle, filter, Ok(MqttQos::Two));
+        }
+    }
+
+    /// The broker answered for `filter`: so do we, if the client waits for it. Gives whether it did.
     pub(crate) fn answer_waiting(
         &mut self,
         cx: &mut Cx<'_>,
         handle: Handle,
         filter: Handle,
         outcome: Result<MqttQos, ReturnCode>,
-    ) {
+    ) -> bool {
+        let mut told = false;
         while let Some(client) = self.clients.get_mut(handle) {
             let waiting = client.exchanges.iter_mut().find(
                 |e| matches!(e.stage, ExchangeStage::Waiting { filter: mine, .. } if mine == filter),
             );
-            let Some(exchange) = waiting else { return };
-            let ExchangeStage::Waiting { id, requested, .. } = exchange.stage else { return };
+            let Some(exchange) = waiting else { break };
+            let ExchangeStage::Waiting { id, requested, .. } = exchange.stage else { break };
+            told = true;
             let msg_id = exchange.msg_id;
             exchange.at = cx.now;
             exchange.stage = match outcome {
@@ -301,9 +315,10 @@ impl Gateway {
                 let text = self.filters.get(filter).map(|f| String::from(&*f.text));
                 let text = text.unwrap_or_default();
                 let why = "the broker refused the subscription, or is not taking any";
-                self.tell_refusal(cx, handle, "SUBSCRIBE", text.as_bytes(), code, why);
+                self.tell_refusal(cx, handle, "SUBSCRIBE", About::Text(text.as_bytes()), code, why);
             }
         }
+        told
     }
 
     /// From now on the client gets what matches the filter at this QoS.

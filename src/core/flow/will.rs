@@ -3,15 +3,23 @@
 
 use alloc::boxed::Box;
 
-use crate::codec::{Message, Qos, ReturnCode, WillTopic};
+use crate::codec::{Message, PublishTopic, Qos, ReturnCode, WillTopic};
 use crate::core::client::{State, Will};
 use crate::core::effects::Effect;
 use crate::core::gateway::{Cx, Gateway, Request};
 use crate::core::names;
-use crate::core::notice::Notice;
+use crate::core::notice::{Notice, Subject};
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
 use crate::core::upstream::{MqttQos, Token};
+
+/// What a refusal is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum About<'a> {
+    Nothing,
+    Text(&'a [u8]),
+    Topic(PublishTopic),
+}
 
 /// MQTT QoS of a will; −1 has no meaning there.
 fn will_qos(qos: Qos) -> Option<MqttQos> {
@@ -87,7 +95,7 @@ impl Gateway {
 
     fn refuse_dialogue(&mut self, cx: &mut Cx<'_>, handle: Handle, why: &'static str) {
         self.send(cx, handle, &Message::ConnAck { code: ReturnCode::NOT_SUPPORTED });
-        self.tell_refusal(cx, handle, "WILLTOPIC", &[], ReturnCode::NOT_SUPPORTED, why);
+        self.tell_refusal(cx, handle, "WILLTOPIC", About::Nothing, ReturnCode::NOT_SUPPORTED, why);
         self.leave(cx, handle);
     }
 
@@ -134,7 +142,7 @@ impl Gateway {
         };
         if code != ReturnCode::ACCEPTED {
             let why = "the will's topic or QoS is not valid";
-            self.tell_refusal(cx, handle, "WILLTOPICUPD", &[], code, why);
+            self.tell_refusal(cx, handle, "WILLTOPICUPD", About::Nothing, code, why);
         }
         self.send(cx, handle, &Message::WillTopicResp { code });
     }
@@ -150,7 +158,7 @@ impl Gateway {
         };
         if code != ReturnCode::ACCEPTED {
             let why = "the client has no will; a WILLTOPICUPD has to come first";
-            self.tell_refusal(cx, handle, "WILLMSGUPD", &[], code, why);
+            self.tell_refusal(cx, handle, "WILLMSGUPD", About::Nothing, code, why);
         }
         self.send(cx, handle, &Message::WillMsgResp { code });
     }
@@ -188,7 +196,7 @@ impl Gateway {
         cx: &mut Cx<'_>,
         handle: Handle,
         operation: &'static str,
-        subject: &[u8],
+        about: About<'_>,
         code: ReturnCode,
         why: &'static str,
     ) {
@@ -198,7 +206,15 @@ impl Gateway {
             client: fx.store(client.id.as_bytes()),
             at: fx.place(peer.as_ref()),
             operation,
-            subject: fx.store(subject.get(..256).unwrap_or(subject)),
+            subject: match about {
+                About::Nothing => Subject::None,
+                About::Text(text) => Subject::Text(fx.store(text.get(..256).unwrap_or(text))),
+                About::Topic(PublishTopic::Predefined(id)) => Subject::PredefinedId(id),
+                About::Topic(PublishTopic::Short(name)) => Subject::Text(fx.store(&name)),
+                About::Topic(PublishTopic::Normal(id) | PublishTopic::Reserved(id)) => {
+                    Subject::TopicId(id)
+                }
+            },
             code,
             why,
         });

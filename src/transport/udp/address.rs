@@ -41,7 +41,7 @@ impl UdpAddress {
     /// As the core carries it.
     #[must_use]
     pub fn encode(&self) -> Address {
-        let mut octets = Octets::new();
+        let mut octets = Octets::default();
         match self.peer {
             SocketAddr::V4(peer) => {
                 octets.push(&[V4]);
@@ -113,25 +113,18 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// An address under construction.
-struct Octets {
-    bytes: [u8; Address::MAX],
-    len: usize,
-}
+#[derive(Default)]
+struct Octets(heapless::Vec<u8, { Address::MAX }>);
 
 const _: () = assert!(1 + 2 + 16 + 4 + 16 <= Address::MAX, "the longest form fits");
 
 impl Octets {
-    fn new() -> Self {
-        Self { bytes: [0; Address::MAX], len: 0 }
-    }
-
     fn push(&mut self, more: &[u8]) {
-        self.bytes[self.len..self.len + more.len()].copy_from_slice(more);
-        self.len += more.len();
+        self.0.extend_from_slice(more).expect("the longest form fits");
     }
 
     fn address(&self) -> Address {
-        Address::new(&self.bytes[..self.len]).expect("not longer than an address")
+        Address::new(&self.0).expect("not longer than an address")
     }
 }
 

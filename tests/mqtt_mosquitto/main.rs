@@ -1,224 +1,18 @@
 //! Our session against a real mosquitto, in both versions.
 
+mod client;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, HashSet};
 
-use bytes::{Buf as _, BytesMut};
-use mqtt_sn_gateway::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
-use mqtt_sn_gateway::mqtt::{ConnectionError, Session, Settings, Version, Will};
-use mqtt_sn_gateway::time::Time;
+use client::Client;
+use mqtt_sn_gateway::core::upstream::{MqttQos, Refusal, Token};
+use mqtt_sn_gateway::mqtt::{Settings, Version, Will};
 use support::mosquitto::Mosquitto;
 
-/// How long anything may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(30);
 const BOTH: [Version; 2] = [Version::V311, Version::V5];
 const QOS: [MqttQos; 3] = [MqttQos::Zero, MqttQos::One, MqttQos::Two];
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Message {
-    delivery: Option<DeliveryId>,
-    topic: String,
-    payload: String,
-    qos: MqttQos,
-    retain: bool,
-    ids: Vec<u32>,
-}
-
-/// A session with a socket and what came out of it.
-struct Client {
-    session: Session,
-    address: SocketAddr,
-    stream: Option<TcpStream>,
-    input: BytesMut,
-    began: Instant,
-    /// Acknowledge messages as they come.
-    acknowledge: bool,
-    connected: Vec<bool>,
-    messages: Vec<Message>,
-    outcomes: BTreeMap<u64, Result<(), Refusal>>,
-    granted: BTreeMap<u64, Result<MqttQos, Refusal>>,
-}
-
-impl Client {
-    fn new(broker: &Mosquitto, settings: Settings) -> Self {
-        Self {
-            session: Session::new(settings, 1),
-            address: broker.address(),
-            stream: None,
-            input: BytesMut::new(),
-            began: Instant::now(),
-            acknowledge: true,
-            connected: Vec::new(),
-            messages: Vec::new(),
-            outcomes: BTreeMap::new(),
-            granted: BTreeMap::new(),
-        }
-    }
-
-    /// A client that is connected.
-    fn connected(broker: &Mosquitto, id: &str, version: Version) -> Self {
-        let settings = Settings { client_id: id.into(), version, ..Settings::default() };
-        let mut client = Self::new(broker, settings);
-        client.connect().unwrap();
-        client
-    }
-
-    fn now(&self) -> Time {
-        Time::default().after(self.began.elapsed())
-    }
-
-    /// Connects, again at once where that is asked for; other errors are for the caller.
-    fn connect(&mut self) -> Result<(), ConnectionError> {
-        loop {
-            let stream = TcpStream::connect(self.address).expect("the broker listens");
-            stream.set_read_timeout(Some(Duration::from_millis(5))).expect("a timeout");
-            stream.set_nodelay(true).expect("no delay");
-            self.stream = Some(stream);
-            self.session.open(self.now());
-            let result = self.until(|client| client.session.is_connected());
-            match result {
-                Err(error) if error.reopen_at_once() => {}
-                other => return other,
-            }
-        }
-    }
-
-    /// Runs until something holds, or the connection ends.
-    fn until(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), ConnectionError> {
-        let deadline = Instant::now() + PATIENCE;
-        while !done(self) {
-            assert!(Instant::now() < deadline, "no patience left, {:?}", self.session.stats());
-            self.turn()?;
-        }
-        Ok(())
-    }
-
-    /// Runs for a while; for what must not happen.
-    fn for_a_while(&mut self) {
-        let end = Instant::now() + Duration::from_millis(300);
-        while Instant::now() < end {
-            self.turn().unwrap();
-        }
-    }
-
-    /// One turn: write, read, take in. A lost connection is an error with an empty text.
-    fn turn(&mut self) -> Result<(), ConnectionError> {
-        let result = self.try_turn();
-        if result.is_err() {
-            self.flush();
-            self.drop_connection();
-        }
-        result
-    }
-
-    fn try_turn(&mut self) -> Result<(), ConnectionError> {
-        let lost = || ConnectionError::Protocol("".into());
-        // What cannot be written shows when reading.
-        self.flush();
-        let mut buffer = [0; 16 * 1024];
-        let stream = self.stream.as_mut().ok_or_else(lost)?;
-        match stream.read(&mut buffer) {
-            Ok(0) => {
-                self.session.peer_closed();
-                return Err(lost());
-            }
-            Ok(length) => self.input.extend_from_slice(&buffer[..length]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(_) => {
-                self.session.peer_closed();
-                return Err(lost());
-            }
-        }
-        let now = self.now();
-        self.session.handle_timeout(now)?;
-        let mut input = std::mem::take(&mut self.input);
-        let mut arrived = Vec::new();
-        let (connected, outcomes, granted) =
-            (&mut self.connected, &mut self.outcomes, &mut self.granted);
-        let result = self.session.handle_input(now, &mut input, &mut |event| match event {
-            UpstreamEvent::Connected { session_present, .. } => connected.push(session_present),
-            UpstreamEvent::Published { token, outcome } => {
-                assert_eq!(outcomes.insert(token.0, outcome), None, "{token:?} ended twice");
-            }
-            UpstreamEvent::Subscribed { token, outcome } => {
-                granted.insert(token.0, outcome);
-            }
-            UpstreamEvent::Unsubscribed { token } => {
-                granted.insert(token.0, Ok(MqttQos::Zero));
-            }
-            UpstreamEvent::Message { delivery, topic, payload, qos, retain, subscription_ids } => {
-                arrived.push(Message {
-                    delivery,
-                    topic: topic.into(),
-                    payload: String::from_utf8_lossy(payload).into(),
-                    qos,
-                    retain,
-                    ids: subscription_ids.into(),
-                });
-            }
-            UpstreamEvent::Received { .. } | UpstreamEvent::Disconnected => {}
-        });
-        self.input = input;
-        for message in arrived {
-            if let (Some(delivery), true) = (message.delivery, self.acknowledge) {
-                self.session.acknowledge(now, delivery);
-            }
-            self.messages.push(message);
-        }
-        self.flush();
-        result
-    }
-
-    fn flush(&mut self) -> bool {
-        let output = self.session.output();
-        let length = output.len();
-        let written = match &mut self.stream {
-            Some(stream) => stream.write_all(output).is_ok(),
-            None => length == 0,
-        };
-        output.advance(length);
-        written
-    }
-
-    /// The connection goes without a DISCONNECT.
-    fn drop_connection(&mut self) {
-        self.stream = None;
-        self.input.clear();
-        let outcomes = &mut self.outcomes;
-        self.session.closed(Time::default().after(self.began.elapsed()), &mut |event| {
-            if let UpstreamEvent::Published { token, outcome } = event {
-                assert_eq!(outcomes.insert(token.0, outcome), None, "{token:?} ended twice");
-            }
-        });
-    }
-
-    fn leave(&mut self) {
-        self.session.disconnect();
-        self.flush();
-        self.drop_connection();
-    }
-
-    fn publish(&mut self, token: u64, topic: &str, qos: MqttQos, retain: bool) {
-        let payload = token.to_string();
-        let now = self.now();
-        self.session.publish(now, Token(token), topic, payload.as_bytes(), qos, retain).unwrap();
-    }
-
-    fn subscribe(&mut self, token: u64, filter: &str, qos: MqttQos, id: u32, retained: bool) {
-        let now = self.now();
-        self.session.subscribe(now, Token(token), filter, qos, id, retained).unwrap();
-        self.until(|client| client.granted.contains_key(&token)).unwrap();
-        assert_eq!(self.granted[&token], Ok(qos));
-    }
-
-    fn payloads(&self) -> Vec<&str> {
-        self.messages.iter().map(|message| message.payload.as_str()).collect()
-    }
-}
 
 #[test]
 fn every_qos_both_ways() {
@@ -389,6 +183,9 @@ fn the_will_is_published_when_the_connection_goes_and_not_after_a_disconnect() {
 }
 
 /// Traffic to itself at QoS 1 and 2, with connections that go in the middle of it.
+///
+/// Every connection lives until mosquitto has sent again what it has to. If it goes before, twice in
+/// a row, mosquitto 2.0 forgets that it owes a PUBREL, sends PUBLISH instead, and breaks QoS 2.
 #[test]
 fn nothing_is_lost_or_doubled_when_connections_go() {
     let Some(broker) = Mosquitto::start(UNBOUNDED) else { return };
@@ -402,6 +199,7 @@ fn nothing_is_lost_or_doubled_when_connections_go() {
                 client.drop_connection();
                 traffic(&mut client, &mut token, 10);
                 client.connect().unwrap();
+                client.subscribe(1_000_000 + round, "barrier", MqttQos::Zero, 2, false);
             }
         }
         let repetitions = everything_arrived(&mut client, token);
@@ -444,9 +242,9 @@ fn traffic(client: &mut Client, token: &mut u64, messages: u64) {
     for _ in 0..messages {
         *token += 1;
         let (topic, qos) =
-            if *token % 2 == 0 { ("t/1", MqttQos::One) } else { ("t/2", MqttQos::Two) };
+            if token.is_multiple_of(2) { ("t/1", MqttQos::One) } else { ("t/2", MqttQos::Two) };
         client.publish(*token, topic, qos, false);
-        if *token % 50 == 0 && client.stream.is_some() {
+        if token.is_multiple_of(50) && client.stream.is_some() {
             client.turn().unwrap();
         }
     }
@@ -454,9 +252,7 @@ fn traffic(client: &mut Client, token: &mut u64, messages: u64) {
 
 /// Waits for all outcomes and messages; returns how many came twice at QoS 1 and 2.
 fn everything_arrived(client: &mut Client, last: u64) -> [usize; 2] {
-    let count = |client: &Client| {
-        client.payloads().into_iter().collect::<std::collections::HashSet<_>>().len()
-    };
+    let count = |client: &Client| client.payloads().into_iter().collect::<HashSet<_>>().len();
     let expected = usize::try_from(last).unwrap();
     client.until(|client| client.outcomes.len() == expected && count(client) == expected).unwrap();
     client.for_a_while();
@@ -464,7 +260,7 @@ fn everything_arrived(client: &mut Client, last: u64) -> [usize; 2] {
     [MqttQos::One, MqttQos::Two].map(|qos| {
         let of_qos = client.messages.iter().filter(|message| message.qos == qos);
         let numbers: Vec<u64> = of_qos.map(|message| message.payload.parse().unwrap()).collect();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let first: Vec<u64> =
             numbers.iter().copied().filter(|&number| seen.insert(number)).collect();
         let wrong = first.windows(2).find(|pair| pair[0] > pair[1]);

@@ -1,0 +1,121 @@
+//! How a world ends: the faults stop, everything must come to rest, and then it must work.
+
+use crate::oracle::Verdict;
+use crate::sensor::Phase;
+use crate::topics;
+use crate::world::World;
+use mqtt_sn_gateway::time::Time;
+
+/// Everything must have come to rest this long after the faults stopped, milliseconds.
+const PATIENCE: u64 = 20 * 60 * 1_000;
+
+impl World {
+    /// A whole life: trouble, healing, convergence, probes, farewell.
+    ///
+    /// # Errors
+    /// At the first broken promise.
+    pub fn live(&mut self) -> Verdict {
+        self.run_for(self.plan.duration)?;
+        self.heal();
+        self.converge()?;
+        self.oracle.settled(usize::MAX)?;
+        self.subscriptions_match()?;
+        self.probe()?;
+        self.farewell()
+    }
+
+    /// All faults stop; sensors do nothing new.
+    pub fn heal(&mut self) {
+        let now = self.clock.now();
+        self.trace.line(now, || "the world heals".into());
+        self.lively = false;
+        self.network.heal();
+        self.broker.heal();
+        self.plan.broker.latency = (0, 5);
+        self.tcp.stalled_until = self.tcp.stalled_until.min(now);
+        for sensor in 0..self.sensors.len() {
+            self.sensors[sensor].come_home(now);
+            self.clock.after(6_000, crate::world::Event::Wake(sensor));
+        }
+        if !self.oracle.is_strict() {
+            self.oracle.forgive_retained();
+        }
+    }
+
+    /// Waits until nobody waits for anything.
+    fn converge(&mut self) -> Verdict {
+        let end = self.clock.now().0 + PATIENCE;
+        loop {
+            self.run_for(10_000)?;
+            let Err(reason) = self.at_rest() else { return Ok(()) };
+            if self.clock.now().0 >= end {
+                return Err(format!("no rest {} s after the healing: {reason}", PATIENCE / 1_000));
+            }
+        }
+    }
+
+    fn at_rest(&self) -> Verdict {
+        let unsettled = self.sensors.iter().find(|sensor| !sensor.is_settled());
+        if let Some(sensor) = unsettled {
+            return Err(sensor.describe());
+        }
+        let gone = (0..self.sensors.len()).find(|sensor| !self.oracle.is_up(*sensor));
+        if let Some(sensor) = gone {
+            return Err(format!("sensor {sensor} thinks that it is connected, and is not"));
+        }
+        if !self.broker.is_connected() {
+            return Err("the gateway is not connected to the broker".into());
+        }
+        let idle = self.broker.session().is_some_and(|session| session.is_idle());
+        if !idle || !self.tcp.to_broker.is_empty() || !self.tcp.to_gateway.is_empty() {
+            return Err("messages are in flight between gateway and broker".into());
+        }
+        self.oracle.settled(usize::MAX)
+    }
+
+    /// Subscriptions are made again, one message of each QoS goes to every topic.
+    fn probe(&mut self) -> Verdict {
+        let now = self.clock.now();
+        self.trace.line(now, || "sensors refresh their subscriptions".into());
+        for sensor in 0..self.sensors.len() {
+            self.with_sensor(sensor, |one, io| one.refresh(io))?;
+        }
+        self.converge()?;
+        self.trace.line(self.clock.now(), || "probes".into());
+        let perfect = self.oracle.ledger.len();
+        for topic in topics::all(self.sensors.len()) {
+            for qos in 0..3 {
+                self.outside(topic.clone(), qos, false)?;
+            }
+            self.run_for(200)?;
+        }
+        self.converge()?;
+        self.run_for(30_000)?;
+        self.at_rest()?;
+        self.oracle.settled(perfect)?;
+        self.subscriptions_match()
+    }
+
+    /// The broker has the subscriptions that the sensors have, no more and no less.
+    fn subscriptions_match(&self) -> Verdict {
+        let at_broker = self.broker.session().map(|session| session.subscriptions.as_slice());
+        self.oracle.subscriptions_match(self.clock.now(), at_broker.unwrap_or_default())
+    }
+
+    /// Those with a will vanish, the others say goodbye. The wills come, and clean sessions leave
+    /// nothing behind.
+    fn farewell(&mut self) -> Verdict {
+        let now = self.clock.now();
+        self.trace.line(now, || "farewell".into());
+        for sensor in 0..self.sensors.len() {
+            let vanish = self.oracle.has_will(sensor);
+            self.with_sensor(sensor, |one, io| one.retire(io, vanish))?;
+        }
+        self.run_for(250_000)?;
+        self.oracle.wills_done(self.clock.now())?;
+        if self.sensors.iter().any(|sensor| sensor.phase != Phase::Off { until: Time(u64::MAX) }) {
+            return Err("a sensor came back from its retirement".into());
+        }
+        self.subscriptions_match()
+    }
+}

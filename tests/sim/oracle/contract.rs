@@ -1,0 +1,321 @@
+//! What one sensor was promised, as seen at the gateway's boundary.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mqtt_sn_gateway::codec::ReturnCode;
+use mqtt_sn_gateway::time::Time;
+
+use super::{GATEWAY_RETRIES, SLACK, Verdict};
+use crate::ledger::MsgNo;
+use crate::wire::matches;
+
+/// State of the connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Link {
+    /// No connection, or it ended.
+    Down,
+    /// CONNECT has arrived; `was_up` if it may have been a repetition.
+    Connecting { was_up: bool },
+    /// CONNACK has left.
+    Up,
+}
+
+/// A subscription.
+#[derive(Clone, Debug, Default)]
+pub struct Sub {
+    /// Messages may be sent because of it.
+    pub may: bool,
+    /// Messages must be sent because of it.
+    pub must: bool,
+    /// The highest QoS that may have been granted.
+    pub qos: u8,
+    /// The lowest.
+    pub sure: u8,
+    /// It was in force when a persistent session went away.
+    pub kept: bool,
+    /// When the SUBACK left; what the broker distributed before need not come.
+    pub since: Time,
+}
+
+/// A SUBSCRIBE that brings the messages that are retained at that moment.
+#[derive(Clone, Debug)]
+pub struct Right {
+    pub filter: String,
+    /// The gateway has asked the broker since.
+    pub asked: bool,
+    /// When the broker answered: what is retained later does not come because of it.
+    pub settled: Option<Time>,
+}
+
+/// A SUBSCRIBE or UNSUBSCRIBE by message id.
+#[derive(Clone, Debug)]
+pub struct SubRequest {
+    pub filter: String,
+    /// Requested QoS; `None` for UNSUBSCRIBE.
+    pub qos: Option<u8>,
+    pub form: crate::topics::Form,
+    pub answered: bool,
+    /// Something crossed it: its answer proves nothing.
+    pub disturbed: bool,
+    pub connects: u32,
+}
+
+/// A QoS 1 or 2 PUBLISH of the gateway.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub message: Option<MsgNo>,
+    pub qos: u8,
+    pub sends: u32,
+    /// The sensor has it.
+    pub acked: bool,
+    /// The exchange is not over.
+    pub open: bool,
+    /// PUBCOMP has come; a late PUBREC gets its PUBREL all the same.
+    pub done: bool,
+}
+
+/// The last CONNECT.
+#[derive(Clone, Debug)]
+pub struct ConnectSeen {
+    pub bytes: Vec<u8>,
+    pub at: Time,
+    pub clean: bool,
+    pub will: bool,
+    /// It cannot be taken for a repetition of the one before.
+    pub surely_new: bool,
+}
+
+/// One sensor as the gateway must see it.
+pub struct Contract {
+    pub number: usize,
+    pub link: Link,
+    pub address: Option<[u8; 2]>,
+    pub previous_address: Option<[u8; 2]>,
+    pub connect: Option<ConnectSeen>,
+    /// Something other than CONNECT has arrived since the last CONNACK.
+    pub heard_since_connack: bool,
+    pub keep_alive: Duration,
+    pub last_heard: Time,
+    /// The gateway may have given it up.
+    pub doubtful: bool,
+    pub clean: bool,
+    /// A CONNECT with CleanSession came since the last CONNACK.
+    pub wiped: bool,
+    /// CONNECTs so far.
+    pub connects: u32,
+    /// CONNECTs with CleanSession so far, counting possible repetitions.
+    pub epoch: u32,
+    /// The same, not counting them.
+    pub sure_epoch: u32,
+    pub subs: BTreeMap<String, Sub>,
+    pub requests: BTreeMap<u16, SubRequest>,
+    /// REGISTERs of the sensor.
+    pub registers: BTreeMap<u16, String>,
+    /// Topic ids of this session; whether the sensor can know it.
+    ids: BTreeMap<u16, (String, bool)>,
+    names: BTreeMap<String, u16>,
+    /// Ids of the session before, if it may still be the session.
+    old_ids: BTreeMap<u16, String>,
+    /// REGISTER of the gateway that awaits its REGACK.
+    pub offered: Option<(u16, u16, u32)>,
+    /// Publications of the sensor by message id, with the epoch.
+    pub up: BTreeMap<u16, (MsgNo, u32)>,
+    pub down: BTreeMap<u16, Exchange>,
+    /// It is known which exchanges are open; a CONNECT that may be a repetition blurs that.
+    pub counts_exchanges: bool,
+    pub will: Option<MsgNo>,
+    pub new_will: Option<MsgNo>,
+    /// What entitles it to retained messages.
+    pub retained_rights: Vec<Right>,
+    /// Retained messages sent in this session.
+    pub retained_sent: BTreeMap<MsgNo, u32>,
+    /// Last message sent, by topic and QoS: its place in the order of the broker.
+    pub order: BTreeMap<(String, u8), u64>,
+}
+
+impl Contract {
+    /// Nothing promised yet.
+    pub fn new(number: usize) -> Self {
+        Self {
+            number,
+            link: Link::Down,
+            address: None,
+            previous_address: None,
+            connect: None,
+            heard_since_connack: false,
+            keep_alive: Duration::ZERO,
+            last_heard: Time(0),
+            doubtful: false,
+            clean: true,
+            wiped: false,
+            connects: 0,
+            epoch: 0,
+            sure_epoch: 0,
+            subs: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            registers: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            names: BTreeMap::new(),
+            old_ids: BTreeMap::new(),
+            offered: None,
+            up: BTreeMap::new(),
+            down: BTreeMap::new(),
+            counts_exchanges: true,
+            will: None,
+            new_will: None,
+            retained_rights: Vec::new(),
+            retained_sent: BTreeMap::new(),
+            order: BTreeMap::new(),
+        }
+    }
+
+    /// Certainly connected and in touch.
+    pub fn living(&self, now: Time) -> bool {
+        self.link == Link::Up && !self.doubtful && now.since(self.last_heard) < self.keep_alive
+    }
+
+    /// Not connected, or silent for so long that the gateway must know.
+    pub fn surely_gone(&self, now: Time) -> bool {
+        let patience = self.keep_alive * 3 / 2 + SLACK;
+        self.link == Link::Down || now.since(self.last_heard) >= patience
+    }
+
+    /// Highest QoS of the subscriptions that may cover `topic`.
+    pub fn may_qos(&self, topic: &str) -> Option<u8> {
+        let hits = self.subs.iter().filter(|(filter, sub)| sub.may && matches(filter, topic));
+        hits.map(|(_, sub)| sub.qos).max()
+    }
+
+    /// Highest QoS of the subscriptions that certainly cover a message that the broker distributed
+    /// at `distributed`.
+    pub fn must_qos(&self, topic: &str, distributed: Time) -> Option<u8> {
+        let subs = self.subs.iter().filter(|(_, sub)| sub.must && sub.since < distributed);
+        let hits = subs.filter(|(filter, _)| matches(filter, topic));
+        hits.map(|(_, sub)| sub.sure).max()
+    }
+
+    /// The subscriptions that may cover `topic`, for reports.
+    pub fn covering(&self, topic: &str) -> Vec<(&String, &Sub)> {
+        let covering = self.subs.iter().filter(|(filter, sub)| sub.may && matches(filter, topic));
+        covering.collect()
+    }
+
+    /// Whether a copy of a message that is for these subscriptions (or for nobody knows which) is
+    /// the one that this sensor gets. With several that could be it, nobody can say.
+    pub fn waits_for(&self, filters: &[String], topic: &str) -> bool {
+        let mut covering =
+            self.subs.iter().filter(|(filter, sub)| sub.may && matches(filter, topic));
+        match (covering.next(), covering.next()) {
+            (Some((only, _)), None) => filters.is_empty() || filters.contains(only),
+            _ => filters.is_empty(),
+        }
+    }
+
+    /// Transactions of the gateway that await an answer.
+    pub fn open_exchanges(&self) -> usize {
+        let publishes = self.down.values().filter(|exchange| exchange.open).count();
+        publishes + usize::from(self.offered.is_some())
+    }
+
+    /// Closes every exchange: the connection they belonged to is over.
+    pub fn abandon_exchanges(&mut self) {
+        self.offered = None;
+        for exchange in self.down.values_mut() {
+            exchange.open = false;
+        }
+    }
+
+    /// Topic ids begin anew; the old ones live on if that is not sure.
+    pub fn forget_ids(&mut self, sure: bool) {
+        let old = std::mem::take(&mut self.ids);
+        self.names.clear();
+        self.old_ids.clear();
+        if !sure {
+            self.old_ids = old.into_iter().map(|(id, (name, _))| (id, name)).collect();
+        }
+    }
+
+    /// The gateway ties an id to a name.
+    pub fn announce(&mut self, id: u16, name: &str, known: bool) -> Verdict {
+        if id == 0 || id == u16::MAX {
+            return Err("a reserved topic id".into());
+        }
+        if let Some((other, _)) = self.ids.get(&id).filter(|(other, _)| other != name) {
+            return Err(format!("topic id {id} was {other:?} and becomes {name:?}"));
+        }
+        if let Some(other) = self.names.get(name).filter(|other| **other != id) {
+            return Err(format!("{name:?} had topic id {other} and gets {id}"));
+        }
+        self.names.insert(name.to_owned(), id);
+        let entry = self.ids.entry(id).or_insert_with(|| (name.to_owned(), false));
+        entry.1 |= known;
+        Ok(())
+    }
+
+    /// The name behind a normal id that the gateway uses in a PUBLISH.
+    pub fn resolve(&self, id: u16) -> Result<String, String> {
+        match (self.ids.get(&id), self.old_ids.get(&id)) {
+            (Some((name, true)), _) | (None, Some(name)) => Ok(name.clone()),
+            (Some((name, false)), Some(old)) if name == old => Ok(name.clone()),
+            (Some((name, false)), _) => {
+                Err(format!("topic id {id} ({name:?}) was not acknowledged by the sensor yet"))
+            }
+            (None, None) => Err(format!("topic id {id} was never announced")),
+        }
+    }
+
+    /// The gateway sends REGISTER.
+    pub fn register_sent(&mut self, now: Time, id: u16, msg_id: u16, topic: &[u8]) -> Verdict {
+        if msg_id == 0 {
+            return Err("message id 0".into());
+        }
+        let name = std::str::from_utf8(topic).map_err(|_| "topic name is not UTF-8")?;
+        if name.is_empty() || name.contains(['#', '+']) {
+            return Err("REGISTER of something that is no topic name".into());
+        }
+        self.announce(id, name, false)?;
+        match &mut self.offered {
+            Some((offered, _, sends)) if *offered == msg_id => *sends += 1,
+            offered => {
+                let replaced = offered.replace((msg_id, id, 1));
+                let publishing = self.down.values().any(|exchange| exchange.open);
+                let second = replaced.is_some() || publishing;
+                if second && self.counts_exchanges && self.living(now) {
+                    return Err("a second exchange at once".into());
+                }
+            }
+        }
+        self.tire();
+        Ok(())
+    }
+
+    /// REGACK arrives.
+    pub fn register_answered(&mut self, id: u16, msg_id: u16, code: ReturnCode) {
+        if self.offered.is_some_and(|(offered, of, _)| offered == msg_id && of == id) {
+            self.offered = None;
+        }
+        if code == ReturnCode::ACCEPTED {
+            if let Some((_, known)) = self.ids.get_mut(&id) {
+                *known = true;
+            }
+        }
+    }
+
+    /// The gateway answers a REGISTER.
+    pub fn regack_sent(&mut self, id: u16, msg_id: u16, code: ReturnCode) -> Verdict {
+        let name = self.registers.get(&msg_id).cloned();
+        let name = name.ok_or("REGACK for a message id that the sensor never used")?;
+        if code == ReturnCode::ACCEPTED { self.announce(id, &name, true) } else { Ok(()) }
+    }
+
+    /// After its last retransmission the gateway may take the sensor for lost.
+    pub fn tire(&mut self) {
+        let tired = |sends: u32| sends > GATEWAY_RETRIES;
+        if self.offered.is_some_and(|(_, _, sends)| tired(sends))
+            || self.down.values().any(|exchange| exchange.open && tired(exchange.sends))
+        {
+            self.doubtful = true;
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The way down: the right message to the right sensor under the right topic, in order, as often
+//! as promised, and acknowledged to the broker last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mqtt_sn_gateway::codec::{Publish, PublishTopic, ReturnCode};
+use mqtt_sn_gateway::time::Time;
+
+use super::contract::{Exchange, Link};
+use super::upstream::Fed;
+use super::{Oracle, Verdict, level};
+use crate::ledger::MsgNo;
+use crate::topics::predefined;
+use crate::wire;
+
+/// A message on its way down.
+#[derive(Debug, Default)]
+pub struct Descent {
+    /// Publications at the broker: how often subscribers may get it.
+    pub publications: u32,
+    /// When it was published first.
+    distributed_at: Time,
+    /// Place in the order in which the broker sent messages.
+    first_feed: u64,
+    last_feed: u64,
+    feeds: u32,
+    first_feed_at: Time,
+    /// Copies that came long after the first: nobody can remember messages for ever to tell a copy
+    /// from an equal message.
+    late_copies: u32,
+    /// At QoS 1 the broker may repeat what it sent.
+    repeated_feeds: u32,
+    /// Highest QoS at which the broker sent it.
+    qos: u8,
+    /// Sensors whose subscriptions covered it when it came, with the highest QoS due to them.
+    live: BTreeMap<usize, u8>,
+    /// The same, when it came as a retained message.
+    retained: BTreeMap<usize, u8>,
+    /// Sensors that must get it.
+    pub expected: BTreeMap<usize, Expected>,
+    /// Sensors that have acknowledged it.
+    acked_by: BTreeSet<usize>,
+    /// Sensors that must get it at QoS 0; counted on calm days.
+    pub expected_unacknowledged: BTreeSet<usize>,
+    /// Times it was sent, repetitions not counted: live and retained.
+    pub sent: BTreeMap<usize, (u32, u32)>,
+    /// CONNECTs of the sensor when it was sent first.
+    connects: BTreeMap<usize, u32>,
+    /// When it was retained first.
+    pub retained_at: Option<Time>,
+    /// Sensors that just subscribed and must get it as a retained message, or as it was published if
+    /// that comes late: by which filter, and how often they had got it before.
+    pub retained_due: BTreeMap<usize, (String, u32)>,
+}
+
+/// Copies of one message for several subscriptions may be told apart only within some time.
+const COPIES_APART: Duration = Duration::from_secs(9);
+
+impl Descent {
+    /// How often a subscriber may get it.
+    fn allowed_copies(&self, blurred: bool) -> u32 {
+        if blurred { self.feeds } else { self.publications + self.late_copies }
+    }
+}
+
+/// A delivery that must happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// The sensor has it.
+    pub acked: bool,
+    /// CONNECTs of the sensor when the message came. For one that went away since, the gateway
+    /// keeps the message but need not make the broker wait.
+    connects: u32,
+}
+
+impl Oracle {
+    /// The broker distributes a publication (of the gateway or of somebody else).
+    pub fn distributed(&mut self, now: Time, message: MsgNo) {
+        let retain = self.ledger.get(message).retain;
+        let descent = self.descents.entry(message).or_default();
+        if descent.publications == 0 {
+            descent.distributed_at = now;
+        }
+        descent.publications += 1;
+        if retain {
+            descent.retained_at.get_or_insert(now);
+        }
+        if retain {
+            let topic = self.ledger.get(message).topic.name.clone();
+            self.retained_replaced(&topic, message);
+        }
+    }
+
+    /// The messages that were retained on this topic before may not have reached new subscribers.
+    fn retained_replaced(&mut self, topic: &str, by: MsgNo) {
+        for (message, descent) in &mut self.descents {
+            if *message != by && self.ledger.get(*message).topic.name == topic {
+                descent.retained_due.clear();
+            }
+        }
+    }
+
+    /// `sensor` subscribes to `filter` while the broker retains `message`.
+    pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
+        let descent = self.descents.entry(message).or_default();
+        let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
+        descent.retained_due.insert(sensor, (filter.to_owned(), before));
+    }
+
+    pub(super) fn cancel_retained(&mut self, sensor: usize, filter: &str) {
+        for descent in self.descents.values_mut() {
+            if descent.retained_due.get(&sensor).is_some_and(|(due, _)| due == filter) {
+                descent.retained_due.remove(&sensor);
+            }
+        }
+    }
+
+    pub(super) fn cancel_expectations(&mut self, sensor: usize, covered: impl Fn(&str) -> bool) {
+        for (message, descent) in &mut self.descents {
+            if covered(&self.ledger.get(*message).topic.name) {
+                if descent.expected.get(&sensor).is_some_and(|expected| !expected.acked) {
+                    descent.expected.remove(&sensor);
+                }
+                descent.expected_unacknowledged.remove(&sensor);
+            }
+        }
+    }
+
+    /// A PUBLISH from the broker reaches the gateway.
+    pub(super) fn fed(&mut self, now: Time, publish: &wire::Publish) {
+        let message = match publish.topic.strip_prefix(self.prefix) {
+            Some(_) => self.ledger.identify(&publish.payload),
+            None => None,
+        };
+        if publish.qos > 0 {
+            let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
+            let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
+            let filters = names.map(str::to_owned).collect();
+            self.upstream.down.insert(publish.id, Fed { message, filters, retain: publish.retain });
+        }
+        let Some(message) = message else { return };
+        let topic = self.ledger.get(message).topic.name.clone();
+        self.upstream.feeds += 1;
+        let descent = self.descents.entry(message).or_default();
+        if descent.first_feed == 0 && !publish.retain {
+            descent.first_feed = self.upstream.feeds;
+            descent.first_feed_at = now;
+        }
+        if !publish.retain && now.since(descent.first_feed_at) >= COPIES_APART {
+            descent.late_copies += 1;
+        }
+        descent.last_feed = self.upstream.feeds;
+        // What the broker repeats, the gateway may have settled before the connection broke.
+        let settled = publish.dup && descent.feeds > 0;
+        descent.feeds += 1;
+        descent.repeated_feeds += u32::from(publish.dup);
+        descent.qos = descent.qos.max(publish.qos);
+        for contract in &self.contracts {
+            let sensor = contract.number;
+            if let Some(qos) = contract.may_qos(&topic) {
+                let seen = if publish.retain { &mut descent.retained } else { &mut descent.live };
+                let due = seen.entry(sensor).or_default();
+                *due = (*due).max(qos.min(publish.qos));
+            }
+            let (false, Some(qos)) =
+                (publish.retain, contract.must_qos(&topic, descent.distributed_at))
+            else {
+                continue;
+            };
+            if settled || !contract.living(now) {
+                continue;
+            }
+            if qos.min(publish.qos) > 0 {
+                let acked = descent.acked_by.contains(&sensor);
+                let expected = Expected { acked, connects: contract.connects };
+                descent.expected.entry(sensor).or_insert(expected);
+            } else {
+                descent.expected_unacknowledged.insert(sensor);
+            }
+        }
+    }
+
+    /// The gateway acknowledges a message to the broker.
+    pub(super) fn released_upstream(&mut self, now: Time, id: u16, fed: &Fed) -> Verdict {
+        let Some(message) = fed.message.filter(|_| !fed.retain) else { return Ok(()) };
+        let Some(descent) = self.descents.get(&message) else { return Ok(()) };
+        let mut others = self.upstream.down.iter().filter(|(other, _)| **other != id);
+        if self.blurred_copies && others.any(|(_, other)| other.message == fed.message) {
+            // Another copy is still held back.
+            return Ok(());
+        }
+        let topic = &self.ledger.get(message).topic.name;
+        let waiting = descent.expected.iter().filter(|(_, expected)| !expected.acked);
+        for (sensor, expected) in waiting {
+            let contract = &self.contracts[*sensor];
+            let stayed = contract.connects == expected.connects;
+            if stayed && contract.living(now) && contract.waits_for(&fed.filters, topic) {
+                return Err(format!(
+                    "message {message} is acknowledged to the broker before sensor {sensor} did, \
+                     subscribed by {:?}",
+                    contract.covering(topic)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn publish_sent(
+        &mut self,
+        now: Time,
+        sensor: usize,
+        publish: &Publish<'_>,
+    ) -> Verdict {
+        let qos = level(publish.qos);
+        if (publish.msg_id == 0) != (qos == 0) {
+            return Err("message id and QoS do not go together".into());
+        }
+        let topic = match publish.topic {
+            PublishTopic::Normal(id) => self.contracts[sensor].resolve(id)?,
+            PublishTopic::Predefined(id) => {
+                predefined(id).ok_or("an unknown predefined id")?.to_owned()
+            }
+            PublishTopic::Short(two) => String::from_utf8_lossy(&two).into_owned(),
+            PublishTopic::Reserved(_) => return Err("a reserved topic type".into()),
+        };
+        let message = self.identify(&topic, publish.data)?;
+        if message.is_some_and(|message| self.ledger.get(message).topic.name != topic) {
+            return Err(format!("the message belongs to another topic than {topic:?}"));
+        }
+        if qos > 0 && !self.new_exchange(now, sensor, publish, message)? {
+            return Ok(());
+        }
+        match message {
+            Some(message) => self.delivery(sensor, message, qos, publish.retain, &topic),
+            None => Ok(()),
+        }
+    }
+
+    /// Books a QoS 1 or 2 PUBLISH; false if it is a repetition.
+    fn new_exchange(
+        &mut self,
+        now: Time,
+        sensor: usize,
+        publish: &Publish<'_>,
+        message: Option<MsgNo>,
+    ) -> Result<bool, String> {
+        let qos = level(publish.qos);
+        let contract = &mut self.contracts[sensor];
+        if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
+            let same = exchange.message == message && exchange.qos == qos;
+            // A PUBACK may cross an "invalid topic id" for an earlier copy; at QoS 1 once more does
+            // no harm.
+            if same && (!exchange.acked || qos == 1 && publish.dup) {
+                exchange.sends += 1;
+                exchange.open = true;
+                contract.tire();
+                return Ok(false);
+            }
+            if exchange.open && contract.counts_exchanges {
+                return Err(format!("message id {} is still in use", publish.msg_id));
+            }
+        }
+        let living = contract.living(now);
+        let (acked, open, done, sends) = (false, true, false, 1);
+        let exchange = Exchange { message, qos, sends, acked, open, done };
+        contract.down.insert(publish.msg_id, exchange);
+        if living && contract.counts_exchanges && contract.open_exchanges() > 1 {
+            return Err("a second exchange at once".into());
+        }
+        Ok(true)
+    }
+
+    fn delivery(
+        &mut self,
+        sensor: usize,
+        message: MsgNo,
+        qos: u8,
+        retain: bool,
+        topic: &str,
+    ) -> Verdict {
+        let (skip_qos, skip_retained) = (self.skips("granted-qos"), self.skips("retained"));
+        let contract = &mut self.contracts[sensor];
+        let Some(descent) = self.descents.get_mut(&message) else {
+            return Err(format!("message {message} did not come from the broker"));
+        };
+        let covered = if retain { &descent.retained } else { &descent.live };
+        let Some(due) = covered.get(&sensor) else {
+            let kind = if retain { "retained " } else { "" };
+            return Err(format!("{kind}message {message} on {topic:?} is not for this sensor"));
+        };
+        if qos > *due && !skip_qos {
+            return Err(format!("QoS {qos} where {due} is due"));
+        }
+        if let (true, 0, Some(expected)) = (skip_qos, qos, descent.expected.get_mut(&sensor)) {
+            expected.acked = true;
+        }
+        let connects = *descent.connects.entry(sensor).or_insert(contract.connects);
+        let copies = descent.allowed_copies(self.blurred_copies);
+        let (live, kept) = descent.sent.entry(sensor).or_default();
+        if retain {
+            *kept += 1;
+            let times = contract.retained_sent.entry(message).or_default();
+            *times += 1;
+            // A right counts if the broker was asked after the message was retained.
+            let since = descent.retained_at.unwrap_or_default();
+            let rights = contract.retained_rights.iter();
+            let covering = rights.filter(|right| wire::matches(&right.filter, topic));
+            let rights =
+                covering.filter(|right| right.settled.is_none_or(|at| at >= since)).count();
+            let again = contract.connects - connects;
+            if *times > rights as u32 + again && !skip_retained {
+                return Err(format!(
+                    "retained message {message} for the {times}th time, subscribed {rights} times"
+                ));
+            }
+            return Ok(());
+        }
+        *live += 1;
+        let allowed = match qos {
+            2 => copies,
+            1 => copies + descent.repeated_feeds + contract.connects - connects,
+            _ => copies + descent.repeated_feeds,
+        };
+        if *live > allowed {
+            return Err(format!(
+                "message {message} for the {live}th time, {allowed} allowed ({} publications)",
+                descent.publications
+            ));
+        }
+        if *live == 1 && qos > 0 {
+            let place = contract.order.entry((topic.to_owned(), qos)).or_default();
+            if descent.last_feed < *place {
+                return Err(format!("message {message} on {topic:?} is overtaken"));
+            }
+            *place = descent.first_feed.max(*place);
+        }
+        Ok(())
+    }
+
+    pub(super) fn pubrel_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
+        let contract = &mut self.contracts[sensor];
+        match contract.down.get_mut(&msg_id) {
+            Some(exchange) if exchange.qos == 2 && exchange.acked => {
+                // Also one that was begun before the sensor went away and came back.
+                exchange.open |= contract.link == Link::Up && !exchange.done;
+                exchange.sends += 1;
+                contract.tire();
+                Ok(())
+            }
+            _ => Err("PUBREL without PUBREC".into()),
+        }
+    }
+
+    pub(super) fn puback_arrives(&mut self, sensor: usize, msg_id: u16, code: ReturnCode) {
+        if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id) {
+            exchange.open = false;
+            if code == ReturnCode::ACCEPTED && exchange.qos == 1 {
+                exchange.acked = true;
+                self.acknowledged(sensor, msg_id);
+            }
+        }
+    }
+
+    pub(super) fn pubrec_arrives(&mut self, sensor: usize, msg_id: u16) {
+        if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id) {
+            if exchange.qos == 2 && !exchange.acked {
+                exchange.acked = true;
+                exchange.sends = 0;
+                self.acknowledged(sensor, msg_id);
+            }
+        }
+    }
+
+    pub(super) fn pubcomp_arrives(&mut self, sensor: usize, msg_id: u16) {
+        if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id) {
+            if exchange.qos == 2 && exchange.acked {
+                exchange.open = false;
+                exchange.done = true;
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, sensor: usize, msg_id: u16) {
+        let message = self.contracts[sensor].down.get(&msg_id).and_then(|e| e.message);
+        if let Some(descent) = message.and_then(|message| self.descents.get_mut(&message)) {
+            descent.acked_by.insert(sensor);
+            if let Some(expected) = descent.expected.get_mut(&sensor) {
+                expected.acked = true;
+            }
+        }
+    }
+
+    /// An application got a message.
+    pub(super) fn received(
+        &mut self,
+        sensor: usize,
+        payload: &[u8],
+        topic: &str,
+        qos: u8,
+        life: u32,
+    ) -> Verdict {
+        let Some(message) = self.identify(topic, payload)? else { return Ok(()) };
+        if self.ledger.get(message).topic.name != topic {
+            return Err(format!("sensor {sensor} got message {message} as {topic:?}"));
+        }
+        let count = self.receipts.entry((message, sensor, life)).or_default();
+        *count += u32::from(qos == 2);
+        let descent = self.descents.get(&message);
+        let retained = descent.and_then(|d| d.sent.get(&sensor)).map_or(0, |(_, kept)| *kept);
+        let copies = descent.map_or(0, |d| d.allowed_copies(self.blurred_copies));
+        if qos == 2 && *count > copies + retained {
+            return Err(format!("sensor {sensor} got message {message} {count} times at QoS 2"));
+        }
+        Ok(())
+    }
+
+    /// Whether the connection is up, as the gateway must see it.
+    pub fn is_up(&self, sensor: usize) -> bool {
+        self.contracts[sensor].link == Link::Up
+    }
+}

@@ -1,0 +1,332 @@
+//! Connections, subscriptions and topic ids: how the contract with a sensor changes.
+
+use std::time::Duration;
+
+use mqtt_sn_gateway::codec::{Connect, Qos, ReturnCode, Subscribe, SubscribeTopic};
+use mqtt_sn_gateway::time::Time;
+
+use super::contract::{ConnectSeen, Link, Right, Sub, SubRequest};
+use super::{Oracle, Verdict, level};
+use crate::topics::{Form, predefined};
+use crate::wire::matches;
+
+/// Within this time an identical CONNECT may be a repetition (MQTT-SN 1.2 does not say; sensors
+/// here give up a CONNECT after at most 6 × 15 s).
+const REPETITION: Duration = Duration::from_secs(100);
+
+impl Oracle {
+    /// Any message from the sensor's address.
+    pub(super) fn heard(&mut self, now: Time, sensor: usize) {
+        let contract = &mut self.contracts[sensor];
+        if contract.link != Link::Down && now.since(contract.last_heard) >= contract.keep_alive {
+            contract.doubtful = true;
+        }
+        self.note_silence(now, sensor);
+        let contract = &mut self.contracts[sensor];
+        contract.last_heard = now;
+        contract.heard_since_connack = true;
+    }
+
+    pub(super) fn connect_arrives(
+        &mut self,
+        now: Time,
+        sensor: usize,
+        from: [u8; 2],
+        connect: &Connect<'_>,
+        bytes: &[u8],
+    ) {
+        let contract = &mut self.contracts[sensor];
+        let moved = contract.address != Some(from);
+        let repetition = contract
+            .connect
+            .as_ref()
+            .is_some_and(|last| !moved && last.bytes == bytes && now.since(last.at) < REPETITION);
+        contract.connect = Some(ConnectSeen {
+            bytes: bytes.to_vec(),
+            at: now,
+            clean: connect.clean_session,
+            will: connect.will,
+            surely_new: !repetition,
+        });
+        if moved {
+            contract.previous_address = contract.address.replace(from);
+        }
+        contract.connects += 1;
+        contract.keep_alive = Duration::from_secs(connect.duration.into());
+        contract.link = Link::Connecting { was_up: contract.link != Link::Down };
+        contract.abandon_exchanges();
+        contract.new_will = None;
+        for request in contract.requests.values_mut() {
+            request.disturbed = true;
+        }
+        // The order of what was sent but not acknowledged begins anew.
+        contract.order.clear();
+        if connect.clean_session {
+            contract.epoch += 1;
+            contract.sure_epoch += u32::from(!repetition);
+            contract.wiped = true;
+        }
+        // A clean session may have ended in silence before this CONNECT.
+        if connect.clean_session || contract.clean {
+            for sub in contract.subs.values_mut() {
+                sub.must = false;
+                sub.kept = false;
+            }
+            self.cancel_expectations(sensor, |_| true);
+        }
+    }
+
+    pub(super) fn prompt_sent(&mut self, sensor: usize) -> Verdict {
+        let contract = &self.contracts[sensor];
+        let asked = contract.connect.as_ref().is_some_and(|connect| connect.will);
+        if matches!(contract.link, Link::Connecting { .. }) && asked {
+            return Ok(());
+        }
+        Err("a will prompt that nobody asked for".into())
+    }
+
+    pub(super) fn connack_sent(&mut self, now: Time, sensor: usize, code: ReturnCode) -> Verdict {
+        let contract = &mut self.contracts[sensor];
+        let Some(connect) = contract.connect.clone() else {
+            return Err("CONNACK without CONNECT".into());
+        };
+        if code != ReturnCode::ACCEPTED {
+            if self.strict {
+                return Err("a refusal on a calm day".into());
+            }
+            contract.link = Link::Down;
+            return Ok(());
+        }
+        let was_up = match contract.link {
+            Link::Up => return Ok(()),
+            Link::Down => return Err("CONNACK after the connection ended".into()),
+            Link::Connecting { was_up } => was_up,
+        };
+        if connect.will && contract.new_will.is_none() && !was_up {
+            return Err("CONNACK before the will was told".into());
+        }
+        contract.link = Link::Up;
+        contract.doubtful = false;
+        let wiped = std::mem::take(&mut contract.wiped);
+        contract.counts_exchanges = connect.surely_new || !was_up;
+        if connect.clean {
+            let sure = connect.surely_new || !was_up;
+            contract.forget_ids(sure);
+            if sure {
+                contract.subs.clear();
+                contract.retained_rights.clear();
+                contract.retained_sent.clear();
+            }
+        } else {
+            if contract.clean || wiped {
+                // Whether a clean session outlives its connection is not said; and a CONNECT that
+                // came to nothing may have ended the one before.
+                contract.forget_ids(false);
+            }
+            for sub in contract.subs.values_mut().filter(|sub| sub.kept) {
+                sub.must = true;
+                sub.kept = false;
+            }
+        }
+        contract.clean = connect.clean;
+        contract.heard_since_connack = false;
+        self.will_established(now, sensor, connect.clean);
+        Ok(())
+    }
+
+    pub(super) fn disconnect_arrives(&mut self, sensor: usize) {
+        self.will_dismissed(sensor);
+        self.ends(sensor);
+    }
+
+    /// DISCONNECT from the gateway ends the connection too.
+    pub(super) fn disconnect_sent(&mut self, sensor: usize) {
+        self.ends(sensor);
+    }
+
+    fn ends(&mut self, sensor: usize) {
+        let contract = &mut self.contracts[sensor];
+        if contract.link == Link::Down {
+            return;
+        }
+        contract.link = Link::Down;
+        contract.abandon_exchanges();
+        let clean = contract.clean;
+        for sub in contract.subs.values_mut() {
+            sub.kept |= sub.must && !clean;
+            sub.must = false;
+        }
+        for request in contract.requests.values_mut() {
+            request.disturbed = true;
+        }
+        if clean {
+            self.cancel_expectations(sensor, |_| true);
+        }
+    }
+
+    /// PUBLISH, REGISTER and PINGREQ go to the connected, at the address of their last CONNECT.
+    pub(super) fn deliverable(&self, sensor: usize, to: [u8; 2]) -> Verdict {
+        let contract = &self.contracts[sensor];
+        let here = contract.address == Some(to);
+        let there = contract.previous_address == Some(to);
+        match contract.link {
+            Link::Up if here => Ok(()),
+            Link::Connecting { was_up: true } if here || there => Ok(()),
+            _ => Err(format!("sent to an address without a connection ({:?})", contract.link)),
+        }
+    }
+
+    pub(super) fn subscribe_arrives(&mut self, sensor: usize, subscribe: &Subscribe<'_>) {
+        let Some((filter, form)) = named(&subscribe.topic) else { return };
+        let qos = level(subscribe.qos);
+        self.request_arrives(sensor, subscribe.msg_id, filter, form, Some(qos));
+    }
+
+    pub(super) fn unsubscribe_arrives(
+        &mut self,
+        sensor: usize,
+        msg_id: u16,
+        topic: &SubscribeTopic<'_>,
+    ) {
+        let Some((filter, form)) = named(topic) else { return };
+        self.request_arrives(sensor, msg_id, filter.clone(), form, None);
+        self.cancel_expectations(sensor, |topic| matches(&filter, topic));
+        self.cancel_retained(sensor, &filter);
+    }
+
+    fn request_arrives(
+        &mut self,
+        sensor: usize,
+        msg_id: u16,
+        filter: String,
+        form: Form,
+        qos: Option<u8>,
+    ) {
+        let contract = &mut self.contracts[sensor];
+        let connects = contract.connects;
+        let known = contract
+            .requests
+            .get(&msg_id)
+            .is_some_and(|old| old.filter == filter && old.qos == qos && old.connects == connects);
+        // What waits may now go out at QoS 0.
+        let old = contract.subs.get(&filter);
+        if old.is_some_and(|old| qos.is_some_and(|qos| qos < old.qos)) {
+            self.cancel_expectations(sensor, |topic| matches(&filter, topic));
+        }
+        let contract = &mut self.contracts[sensor];
+        let crosses = |old: &SubRequest| old.filter == filter && old.qos.is_some() != qos.is_some();
+        for (_, old) in contract.requests.iter_mut().filter(|(id, _)| **id != msg_id) {
+            if crosses(old) && (!old.answered || known) {
+                old.disturbed = true;
+            }
+        }
+        let sub = contract.subs.entry(filter.clone()).or_default();
+        match qos {
+            Some(qos) => {
+                let lowered = sub.may && qos < sub.qos;
+                sub.must &= !lowered;
+                sub.may = true;
+                sub.qos = sub.qos.max(qos);
+                sub.sure = sub.sure.min(qos);
+                if !known {
+                    let right = Right { filter: filter.clone(), asked: false, settled: None };
+                    contract.retained_rights.push(right);
+                    self.new_subscriptions.push((sensor, filter.clone()));
+                }
+            }
+            None => sub.must = false,
+        }
+        if !known {
+            let (answered, disturbed) = (false, false);
+            let request = SubRequest { filter, qos, form, answered, disturbed, connects };
+            contract.requests.insert(msg_id, request);
+        }
+    }
+
+    pub(super) fn suback_sent(
+        &mut self,
+        now: Time,
+        sensor: usize,
+        granted: Qos,
+        topic_id: u16,
+        msg_id: u16,
+        code: ReturnCode,
+    ) -> Verdict {
+        let contract = &mut self.contracts[sensor];
+        let Some(request) = contract.requests.get_mut(&msg_id) else {
+            return Err("SUBACK for a message id that the sensor never used".into());
+        };
+        let Some(requested) = request.qos else {
+            return Err("SUBACK for an UNSUBSCRIBE".into());
+        };
+        let first = !std::mem::replace(&mut request.answered, true);
+        let request = request.clone();
+        let filter = &request.filter;
+        if code != ReturnCode::ACCEPTED {
+            if self.strict && !filter.starts_with(crate::topics::FORBIDDEN) {
+                return Err(format!("{filter:?} refused on a calm day"));
+            }
+            if first {
+                contract.subs.entry(filter.clone()).or_default().must = false;
+            }
+            return Ok(());
+        }
+        let qos = level(granted);
+        if qos > requested {
+            return Err(format!("granted QoS {qos}, requested was {requested}"));
+        }
+        match (request.form, filter.contains(['#', '+'])) {
+            (Form::Name, false) => contract.announce(topic_id, filter, true)?,
+            (Form::Name, true) if topic_id != 0 => {
+                return Err("a topic id for a wildcard subscription".into());
+            }
+            (Form::Predefined(id), _) if topic_id != id => {
+                return Err("another id than the predefined one".into());
+            }
+            _ => {}
+        }
+        self.upstream.backs(self.prefix, filter, qos)?;
+        let contract = &mut self.contracts[sensor];
+        if !first {
+            return Ok(());
+        }
+        let sub = contract.subs.entry(filter.clone()).or_default();
+        if request.disturbed {
+            sub.qos = sub.qos.max(qos);
+        } else {
+            let must = contract.link == Link::Up;
+            *sub = Sub { may: true, must, qos, sure: qos, kept: false, since: now };
+        }
+        Ok(())
+    }
+
+    pub(super) fn unsuback_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
+        let contract = &mut self.contracts[sensor];
+        let Some(request) = contract.requests.get_mut(&msg_id) else {
+            return Err("UNSUBACK for a message id that the sensor never used".into());
+        };
+        if request.qos.is_some() {
+            return Err("UNSUBACK for a SUBSCRIBE".into());
+        }
+        let first = !std::mem::replace(&mut request.answered, true);
+        if first && !request.disturbed {
+            contract.subs.remove(&request.filter);
+        }
+        Ok(())
+    }
+}
+
+fn named(topic: &SubscribeTopic<'_>) -> Option<(String, Form)> {
+    match topic {
+        SubscribeTopic::Name(name) => {
+            Some((String::from_utf8_lossy(name).into_owned(), Form::Name))
+        }
+        SubscribeTopic::Predefined(id) => {
+            Some((predefined(*id)?.to_owned(), Form::Predefined(*id)))
+        }
+        SubscribeTopic::Short(two) => {
+            Some((String::from_utf8_lossy(two).into_owned(), Form::Short))
+        }
+        SubscribeTopic::Reserved => None,
+    }
+}

@@ -1,0 +1,160 @@
+//! The way up: nothing acknowledged is lost, QoS 2 arrives once, nothing is invented.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mqtt_sn_gateway::codec::{Publish, ReturnCode};
+use mqtt_sn_gateway::time::Time;
+
+use super::contract::Link;
+use super::{Oracle, Verdict, level};
+use crate::broker::Accepted;
+use crate::ledger::{MsgNo, Origin};
+use crate::topics::FORBIDDEN;
+
+/// A QoS 1 PUBLISH repeated this long after the last copy may count as a new one, with and without
+/// DUP (the gateway says 60 and 30 s; between its clock and ours lies an acknowledgement).
+const MARKED_ECHO: Duration = Duration::from_secs(50);
+const UNMARKED_ECHO: Duration = Duration::from_secs(20);
+
+/// A message on its way up.
+#[derive(Debug, Default)]
+pub struct Ascent {
+    /// Copies that reached the gateway.
+    pub copies: u32,
+    last_copy: Time,
+    /// Copies that came so late that at QoS 1 they may count as new.
+    late: u32,
+    /// Attempts that reached the gateway: message id and session.
+    attempts: BTreeSet<(u32, u16)>,
+    /// Sessions that the broker had forgotten when the first copy arrived.
+    losses_before: u32,
+    /// The broker took it so many times, repetitions that it knew not counted.
+    pub accepted: u32,
+    /// Those without DUP.
+    fresh: u32,
+    /// The broker owns it (PUBACK or PUBREC reached the gateway).
+    pub owned: bool,
+    /// Copies that came from a connected sensor while the broker was there; for calm days.
+    pub due: u32,
+}
+
+impl Oracle {
+    /// The broker forgot the session.
+    pub fn broker_forgot(&mut self) {
+        self.upstream.losses += 1;
+    }
+
+    pub(super) fn publish_arrives(&mut self, now: Time, sensor: usize, publish: &Publish<'_>) {
+        let Some(message) = self.ledger.identify(publish.data) else { return };
+        let contract = &mut self.contracts[sensor];
+        let two = self.ledger.get(message).qos == 2;
+        let epoch = if two { contract.epoch } else { contract.connects };
+        let losses = self.upstream.losses;
+        let ascent = self
+            .ascents
+            .entry(message)
+            .or_insert_with(|| Ascent { losses_before: losses, ..Ascent::default() });
+        let patience = if publish.dup { MARKED_ECHO } else { UNMARKED_ECHO };
+        ascent.late += u32::from(ascent.copies > 0 && now.since(ascent.last_copy) >= patience);
+        ascent.last_copy = now;
+        ascent.copies += 1;
+        ascent.due += u32::from(self.upstream.connected && contract.link == Link::Up);
+        ascent.attempts.insert((epoch, publish.msg_id));
+        if level(publish.qos) > 0 {
+            contract.up.insert(publish.msg_id, (message, contract.sure_epoch));
+        }
+    }
+
+    /// The broker took a publication.
+    ///
+    /// # Errors
+    /// When it is not what the sensor sent, or came too often.
+    pub fn accepts(&mut self, accepted: &Accepted) -> Verdict {
+        let publish = &accepted.publish;
+        let Some(message) = self.identify(&publish.topic, &publish.payload)? else {
+            return Ok(());
+        };
+        let app = self.ledger.get(message).clone();
+        let losses = self.upstream.losses;
+        if let Origin::Will(_) = app.origin {
+            return self.will_accepted(message, publish);
+        }
+        let Some(ascent) = self.ascents.get_mut(&message) else {
+            return Err(format!("message {message} came to the broker but never to the gateway"));
+        };
+        ascent.accepted += 1;
+        ascent.fresh += u32::from(!publish.dup);
+        let attempts = ascent.attempts.len() as u32;
+        // A broker that forgot the session gets everything that was in flight anew.
+        let allowed = attempts * (1 + losses - ascent.losses_before);
+        let verdict = match app.qos {
+            2 if ascent.accepted > allowed => Err("QoS 2 more than once"),
+            1 if ascent.fresh > allowed + ascent.late => Err("QoS 1 more often than it was sent"),
+            0 | -1 if ascent.accepted > ascent.copies => Err("QoS 0 more often than it arrived"),
+            _ => Ok(()),
+        };
+        verdict.map_err(|error| {
+            format!(
+                "message {message}: {error}: {} times ({} without DUP) for {attempts} attempts, \
+                 {} copies",
+                ascent.accepted, ascent.fresh, ascent.copies
+            )
+        })
+    }
+
+    /// The broker owns it: what the gateway learns from PUBACK or PUBREC.
+    pub(super) fn owned(&mut self, message: MsgNo) {
+        self.ascents.entry(message).or_default().owned = true;
+    }
+
+    fn is_owned(&self, message: MsgNo) -> bool {
+        self.ascents.get(&message).is_some_and(|ascent| ascent.owned)
+    }
+
+    fn acknowledgeable(&self, sensor: usize, msg_id: u16, qos: i8) -> Verdict {
+        let contract = &self.contracts[sensor];
+        let Some((message, epoch)) = contract.up.get(&msg_id) else {
+            return Err("acknowledges a message id that the sensor never used".into());
+        };
+        if self.ledger.get(*message).qos != qos {
+            return Err(format!("message {message} does not have QoS {qos}"));
+        }
+        if *epoch != contract.sure_epoch {
+            return Err(format!("acknowledges message {message} of the session before"));
+        }
+        if !self.is_owned(*message) {
+            return Err(format!("message {message} is not acknowledged by the broker"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn puback_sent(&mut self, sensor: usize, msg_id: u16, code: ReturnCode) -> Verdict {
+        if code == ReturnCode::ACCEPTED {
+            return self.acknowledgeable(sensor, msg_id, 1);
+        }
+        let message = self.contracts[sensor].up.get(&msg_id).map(|(message, _)| *message);
+        let forbidden = message
+            .is_some_and(|message| self.ledger.get(message).topic.name.starts_with(FORBIDDEN));
+        if self.strict && !forbidden {
+            return Err("a refusal on a calm day".into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn pubrec_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
+        self.acknowledgeable(sensor, msg_id, 2)
+    }
+
+    pub(super) fn pubcomp_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
+        self.acknowledgeable(sensor, msg_id, 2)
+    }
+
+    /// A sensor crossed a message off its list.
+    pub(super) fn promised(&mut self, sensor: usize, message: MsgNo) -> Verdict {
+        if self.is_owned(message) && self.ascents[&message].accepted > 0 {
+            return Ok(());
+        }
+        Err(format!("sensor {sensor} takes message {message} for safe, the broker has not got it"))
+    }
+}

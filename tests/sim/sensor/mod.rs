@@ -1,0 +1,315 @@
+//! A model of a device with a correct MQTT-SN 1.2 client, written from the specification. Its
+//! habits, drawn from the seed, are those of client stacks in the field.
+
+mod receive;
+mod requests;
+mod script;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use mqtt_sn_gateway::codec::Message;
+use mqtt_sn_gateway::time::Time;
+
+use crate::ledger::{Ledger, MsgNo};
+use crate::rng::Rng;
+use crate::topics::Topic;
+
+pub use requests::{Pending, Request, Work, bytes};
+pub use script::Doing;
+
+/// What kind of client it is.
+#[derive(Clone, Debug)]
+pub struct Habits {
+    /// CleanSession in every CONNECT; otherwise only after a reboot.
+    pub clean: bool,
+    pub will: bool,
+    /// QoS 1 and 2 publications at once; the specification allows one.
+    pub pipeline: usize,
+    /// Sets DUP on a retransmission; some stacks do not.
+    pub sets_dup: bool,
+    /// Seconds.
+    pub keep_alive: u16,
+    pub retry: Duration,
+    /// N_retry.
+    pub retries: u8,
+    /// A reboot gives it another address.
+    pub wanders: bool,
+    /// Message ids begin at 1 after a reboot, not at random.
+    pub counts_from_one: bool,
+}
+
+impl Habits {
+    /// One of the many kinds.
+    pub fn draw(rng: &mut Rng) -> Self {
+        Self {
+            clean: rng.chance(650),
+            will: rng.chance(400),
+            pipeline: *rng.pick(&[1, 1, 1, 4]),
+            sets_dup: rng.chance(700),
+            keep_alive: rng.between(30, 90) as u16,
+            retry: Duration::from_secs(rng.between(8, 15)),
+            retries: rng.between(3, 5) as u8,
+            wanders: rng.chance(300),
+            counts_from_one: rng.chance(500),
+        }
+    }
+}
+
+/// Where it is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// Silent, deaf; connects at that time.
+    Off { until: Time },
+    /// CONNECT or the will dialogue is under way.
+    Connecting,
+    /// Connected, as far as it knows.
+    Online,
+}
+
+/// What happened to it that the oracle wants to know.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// The application got a message.
+    Received { payload: Vec<u8>, topic: String, qos: u8, life: u32 },
+    /// The gateway promised that this publication is safe.
+    Acknowledged { message: MsgNo },
+}
+
+/// What a call to the sensor needs and leaves behind.
+pub struct Io<'a> {
+    pub now: Time,
+    pub ledger: &'a mut Ledger,
+    /// Datagrams for the gateway.
+    pub frames: Vec<Vec<u8>>,
+    pub reports: Vec<Report>,
+}
+
+/// T_WAIT of these sensors; the specification says five minutes, which only makes runs longer.
+pub const T_WAIT: Duration = Duration::from_secs(20);
+
+/// A device.
+pub struct Sensor {
+    pub number: usize,
+    pub habits: Habits,
+    pub phase: Phase,
+    /// Changes the address.
+    pub generation: u8,
+    /// Subscriptions that it wants to have.
+    pub wanted: Vec<(Topic, u8)>,
+    todo: VecDeque<Work>,
+    pending: Vec<Pending>,
+    /// Publications of a persistent session that the last connection did not finish.
+    suspended: Vec<Pending>,
+    /// Topic ids as the gateway told them.
+    ids: BTreeMap<String, u16>,
+    names: BTreeMap<u16, String>,
+    /// QoS 2 receptions that await PUBREL.
+    receiving: BTreeMap<u16, ()>,
+    /// When a QoS 2 message id was last released; older copies are the radio's echo.
+    released: BTreeMap<u16, Time>,
+    last_id: u16,
+    /// No requests before this (congestion).
+    hold: Time,
+    last_sent: Time,
+    connect_began: Time,
+    /// Count of sessions begun clean, for "exactly once".
+    life: u32,
+    fresh: bool,
+    rebooted: bool,
+    last_connect_clean: bool,
+    will: Option<MsgNo>,
+    rng: Rng,
+}
+
+impl Sensor {
+    /// A device that wakes up at `until`.
+    pub fn new(number: usize, until: Time, rng: &mut Rng) -> Self {
+        let habits = Habits::draw(rng);
+        let last_id = rng.next() as u16;
+        Self {
+            number,
+            habits,
+            phase: Phase::Off { until },
+            generation: 0,
+            wanted: Vec::new(),
+            todo: VecDeque::new(),
+            pending: Vec::new(),
+            suspended: Vec::new(),
+            ids: BTreeMap::new(),
+            names: BTreeMap::new(),
+            receiving: BTreeMap::new(),
+            released: BTreeMap::new(),
+            last_id,
+            hold: Time(0),
+            last_sent: Time(0),
+            connect_began: Time(0),
+            life: 0,
+            fresh: true,
+            rebooted: true,
+            last_connect_clean: true,
+            will: None,
+            rng: rng.fork(),
+        }
+    }
+
+    /// Its address on the link.
+    pub fn address(&self) -> [u8; 2] {
+        [self.number as u8, self.generation]
+    }
+
+    /// Its client id.
+    pub fn client_id(&self) -> String {
+        client_id(self.number)
+    }
+
+    /// Nothing left to do and connected.
+    pub fn is_settled(&self) -> bool {
+        self.phase == Phase::Online
+            && self.todo.is_empty()
+            && self.pending.iter().all(|pending| matches!(pending.request, Request::Ping))
+            && self.suspended.is_empty()
+    }
+
+    /// One line about what keeps it busy.
+    pub fn describe(&self) -> String {
+        format!(
+            "sensor {} {:?}, to do {:?}, pending {:?}, suspended {:?}",
+            self.number, self.phase, self.todo, self.pending, self.suspended
+        )
+    }
+
+    /// When it wants to be woken.
+    pub fn next_wake(&self) -> Time {
+        if let Phase::Off { until } = self.phase {
+            return until;
+        }
+        let mut wake = self.ping_due();
+        if !self.todo.is_empty() && self.hold > self.last_sent {
+            wake = wake.min(self.hold);
+        }
+        self.pending.iter().fold(wake, |wake, pending| wake.min(pending.due))
+    }
+
+    fn ping_due(&self) -> Time {
+        self.last_sent.after(Duration::from_secs(self.habits.keep_alive.into()) * 3 / 4)
+    }
+
+    /// Time has come: connect, retransmit, ping, go on with the work.
+    pub fn wake(&mut self, io: &mut Io<'_>) {
+        match self.phase {
+            Phase::Off { until } if until <= io.now => self.connect(io),
+            Phase::Off { .. } => return,
+            Phase::Connecting | Phase::Online => {}
+        }
+        self.retransmit(io);
+        if self.phase == Phase::Online {
+            let pinging = self.pending.iter().any(|p| matches!(p.request, Request::Ping));
+            if self.ping_due() <= io.now && !pinging {
+                self.start(io, Request::Ping, 0, &Message::PingReq { client_id: &[] });
+            }
+            self.pump(io);
+        }
+    }
+
+    /// Begins a connection.
+    fn connect(&mut self, io: &mut Io<'_>) {
+        let clean = self.habits.clean || self.rebooted;
+        self.fresh = clean || self.last_connect_clean;
+        if self.fresh {
+            self.ids.clear();
+            self.names.clear();
+            self.receiving.clear();
+            self.life += 1;
+        }
+        self.last_connect_clean = clean;
+        self.rebooted = false;
+        self.phase = Phase::Connecting;
+        self.connect_began = io.now;
+        self.will = None;
+        if self.habits.will {
+            self.will = Some(self.draw_will(io));
+        }
+        let id = self.client_id();
+        let connect = Message::Connect(mqtt_sn_gateway::codec::Connect {
+            will: self.will.is_some(),
+            clean_session: clean,
+            protocol_id: 1,
+            duration: self.habits.keep_alive,
+            client_id: id.as_bytes(),
+        });
+        self.start(io, Request::Connect, 0, &connect);
+    }
+
+    /// CONNACK said yes.
+    fn connected(&mut self, io: &mut Io<'_>) {
+        self.phase = Phase::Online;
+        self.pending.clear();
+        if self.fresh {
+            for (topic, qos) in self.wanted.clone().into_iter().rev() {
+                self.todo.push_front(Work::Subscribe(topic, qos));
+            }
+        }
+        let suspended = std::mem::take(&mut self.suspended);
+        for mut pending in suspended {
+            pending.left = self.habits.retries;
+            self.send_again(io, &mut pending);
+            self.pending.push(pending);
+        }
+        self.pump(io);
+    }
+
+    /// The connection is over, without a word to the gateway; connects again after `pause`.
+    fn lose(&mut self, now: Time, pause: Duration) {
+        self.phase = Phase::Off { until: now.after(pause) };
+        let persistent = !self.habits.clean && !self.last_connect_clean;
+        for pending in std::mem::take(&mut self.pending).into_iter().rev() {
+            match pending.request {
+                // A persistent session goes on where it was (MQTT 3.1.1 §4.4).
+                Request::Publish { .. } | Request::Release { .. } if persistent => {
+                    self.suspended.insert(0, pending);
+                }
+                // At QoS 2 a second attempt could be a second message: whether the first came
+                // through is unknown, so it is given up.
+                Request::Publish { message, qos: 1 } => {
+                    self.todo.push_front(Work::Publish(message));
+                }
+                Request::Subscribe(topic, qos) if persistent => {
+                    self.todo.push_front(Work::Subscribe(topic, qos));
+                }
+                Request::Unsubscribe(topic) if persistent => {
+                    self.todo.push_front(Work::Unsubscribe(topic));
+                }
+                Request::Unsubscribe(topic) => self.wanted.retain(|(other, _)| *other != topic),
+                _ => {}
+            }
+        }
+        self.todo.retain(|work| !matches!(work, Work::Goodbye));
+        if !persistent {
+            // They are all made again once connected.
+            self.todo.retain(|work| !matches!(work, Work::Subscribe(..)));
+        }
+    }
+
+    /// Power cycle: what was in memory is gone, only the wish list is in flash.
+    fn reboot(&mut self, now: Time, pause: Duration) {
+        self.phase = Phase::Off { until: now.after(pause) };
+        self.rebooted = true;
+        self.todo.clear();
+        self.pending.clear();
+        self.suspended.clear();
+        self.released.clear();
+        self.hold = Time(0);
+        if self.habits.counts_from_one {
+            self.last_id = 0;
+        }
+        if self.habits.wanders {
+            self.generation = self.generation.wrapping_add(1);
+        }
+    }
+}
+
+/// Client id of sensor `number`.
+pub fn client_id(number: usize) -> String {
+    format!("sensor-{number}")
+}

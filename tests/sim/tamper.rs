@@ -1,0 +1,24 @@
+//! Sabotage at the gateway's boundary, to see that the judge notices.
+
+/// A datagram of the gateway and the address it goes to.
+pub type Datagram = ([u8; 2], Vec<u8>);
+
+/// Something that meddles with datagrams. The judge believes what it sees behind it.
+pub trait Tamper {
+    /// A datagram is about to reach the gateway; false keeps it away. What is pushed to `forged`
+    /// leaves as if the gateway had sent it.
+    fn incoming(&mut self, from: [u8; 2], bytes: &[u8], forged: &mut Vec<Datagram>) -> bool {
+        let _ = (from, bytes, forged);
+        true
+    }
+
+    /// Datagrams that the gateway sends.
+    fn outgoing(&mut self, datagrams: &mut Vec<Datagram>) {
+        let _ = datagrams;
+    }
+}
+
+/// Hands off.
+pub struct Honest;
+
+impl Tamper for Honest {}

@@ -1,0 +1,92 @@
+//! What happened, one line an event; printed with `SIM_TRACE=1`, and the last lines of it when a
+//! seed fails.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use mqtt_sn_gateway::codec::{Message, decode};
+use mqtt_sn_gateway::time::Time;
+
+/// Lines kept for the report of a failure.
+const KEPT: usize = 60;
+
+/// The trace of one world.
+pub struct Trace {
+    print: bool,
+    keep: bool,
+    last: VecDeque<String>,
+}
+
+impl Trace {
+    /// Prints if `SIM_TRACE` is set; keeps the last lines if `keep`.
+    pub fn new(keep: bool) -> Self {
+        Self { print: std::env::var_os("SIM_TRACE").is_some(), keep, last: VecDeque::new() }
+    }
+
+    /// Whether anybody reads it; lets hot callers skip the formatting.
+    pub fn on(&self) -> bool {
+        self.print || self.keep
+    }
+
+    /// One line.
+    pub fn line(&mut self, now: Time, text: impl FnOnce() -> String) {
+        if !self.on() {
+            return;
+        }
+        let line = format!("{:>9.3}  {}", now.0 as f64 / 1_000.0, text());
+        if self.print {
+            println!("{line}");
+            return;
+        }
+        if self.last.len() == KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(line);
+    }
+
+    /// The last lines.
+    pub fn tail(&self) -> String {
+        self.last.iter().fold(String::new(), |mut text, line| {
+            let _ = writeln!(text, "{line}");
+            text
+        })
+    }
+}
+
+/// A datagram as a person reads it.
+pub fn show(bytes: &[u8]) -> String {
+    match decode(bytes) {
+        Ok(packet) => message(&packet.message),
+        Err(error) => format!("malformed ({error:?}) {bytes:02x?}"),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    let shown: String = String::from_utf8_lossy(bytes).chars().take(40).collect();
+    format!("{shown:?}")
+}
+
+fn message(message: &Message<'_>) -> String {
+    match message {
+        Message::Connect(c) => format!(
+            "CONNECT {} clean={} will={} {}s",
+            text(c.client_id),
+            c.clean_session,
+            c.will,
+            c.duration
+        ),
+        Message::Register { topic_id, msg_id, topic } => {
+            format!("REGISTER id={topic_id} #{msg_id} {}", text(topic))
+        }
+        Message::Publish(p) => format!(
+            "PUBLISH {:?}{}{} {:?} #{} {}",
+            p.qos,
+            if p.dup { " dup" } else { "" },
+            if p.retain { " retain" } else { "" },
+            p.topic,
+            p.msg_id,
+            text(p.data)
+        ),
+        other => format!("{other:?}"),
+    }
+}

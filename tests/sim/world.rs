@@ -1,0 +1,387 @@
+//! The world: gateway, radio, sensors, broker and everybody else, in one thread and in simulated
+//! time. Something happens, the gateway is stepped, the judge looks.
+
+use bytes::BytesMut;
+use mqtt_sn_gateway::core::{Address, Effect, LinkId, LinkSettings, Settings};
+use mqtt_sn_gateway::engine::Engine;
+use mqtt_sn_gateway::mqtt;
+use mqtt_sn_gateway::time::Time;
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::ledger::{Ledger, Origin};
+use crate::network::Network;
+use crate::oracle::{Oracle, Verdict};
+use crate::plan::{Plan, Weather};
+use crate::rng::Rng;
+use crate::sensor::{Doing, Io, Report, Sensor};
+use crate::tamper::{Datagram, Tamper};
+use crate::tcp::{Item, Pipe};
+use crate::topics;
+use crate::trace::{Trace, show};
+use crate::wire::{Level, Packet, decode};
+
+/// Steps on one millisecond after which the gateway counts as spinning.
+const SPIN: u32 = 2_000;
+
+/// What can happen.
+pub(crate) enum Event {
+    ToGateway { sensor: usize, from: [u8; 2], bytes: Vec<u8> },
+    ToSensor { sensor: usize, to: [u8; 2], sent_at: Time, bytes: Vec<u8> },
+    Wake(usize),
+    Act(usize),
+    Outside,
+    Pipes,
+    Open,
+    Trouble,
+}
+
+/// The connection to the broker.
+pub(crate) struct Tcp {
+    pub open: bool,
+    pub to_broker: Pipe,
+    pub to_gateway: Pipe,
+    pub stalled_until: Time,
+    /// When a stall ended last; a keep-alive may run out because of one.
+    pub last_trouble: Time,
+    /// What the gateway said in its CONNECT.
+    pub level: Level,
+    pub clean: bool,
+    pub said: Vec<u8>,
+    pub heard: Vec<u8>,
+    pub input: BytesMut,
+}
+
+/// A world.
+pub struct World {
+    pub(crate) plan: Plan,
+    pub(crate) clock: Clock<Event>,
+    pub(crate) rng: Rng,
+    pub(crate) trace: Trace,
+    pub(crate) engine: Engine,
+    pub(crate) tamper: Box<dyn Tamper>,
+    pub(crate) network: Network,
+    pub(crate) broker: Broker,
+    pub(crate) tcp: Tcp,
+    pub(crate) sensors: Vec<Sensor>,
+    pub(crate) oracle: Oracle,
+    /// Faults and doings go on.
+    pub(crate) lively: bool,
+    pub(crate) spin: (Time, u32),
+    /// Steps of the gateway.
+    pub steps: u64,
+}
+
+impl World {
+    /// The world of `seed`.
+    pub fn new(seed: u64, weather: Weather, tamper: Box<dyn Tamper>) -> Self {
+        let mut rng = Rng::new(seed);
+        let plan = Plan::draw(&mut rng, weather);
+        let clock = Clock::new(rng.fork());
+        let core = Settings {
+            topic_prefix: plan.topic_prefix.into(),
+            predefined: topics::PREDEFINED.iter().map(|(id, name)| (*id, (*name).into())).collect(),
+            links: vec![LinkSettings::default()],
+            ..Settings::default()
+        };
+        let mqtt = mqtt::Settings { version: plan.version, ..mqtt::Settings::default() };
+        let engine = Engine::new(core, mqtt, rng.next(), clock.now());
+        let mut world = Self {
+            engine,
+            network: Network::new(plan.radio.clone(), rng.fork()),
+            broker: Broker::new(plan.broker.clone(), rng.fork()),
+            tcp: Tcp {
+                open: false,
+                to_broker: Pipe::default(),
+                to_gateway: Pipe::default(),
+                stalled_until: Time(0),
+                last_trouble: Time(0),
+                level: plan.broker.level,
+                clean: true,
+                said: Vec::new(),
+                heard: Vec::new(),
+                input: BytesMut::new(),
+            },
+            sensors: Vec::new(),
+            oracle: Oracle::new(&plan),
+            trace: Trace::new(std::env::var_os("SIM_SEED").is_some()),
+            tamper,
+            lively: true,
+            spin: (Time(0), 0),
+            steps: 0,
+            clock,
+            rng,
+            plan,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        for number in 0..self.plan.sensors {
+            let start = Time(self.clock.now().0 + self.rng.between(2_000, 8_000));
+            let sensor = Sensor::new(number, start, &mut self.rng);
+            self.clock.at(start, Event::Wake(number));
+            let first = start.0 + self.rng.below(self.plan.pace);
+            self.clock.at(Time(first), Event::Act(number));
+            self.sensors.push(sensor);
+        }
+        self.clock.after(self.rng.between(0, 500), Event::Open);
+        self.clock.after(5_000, Event::Outside);
+        if self.plan.broker.trouble_every > 0 {
+            self.clock.after(self.plan.broker.trouble_every, Event::Trouble);
+        }
+        let plan = &self.plan;
+        self.trace.line(self.clock.now(), || format!("{plan:?}"));
+    }
+
+    /// The present in seconds, for reports.
+    pub fn now(&self) -> f64 {
+        self.clock.now().0 as f64 / 1_000.0
+    }
+
+    /// The last lines of the trace.
+    pub fn tail(&self) -> String {
+        self.trace.tail()
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// At the first broken promise.
+    pub fn run_for(&mut self, ms: u64) -> Verdict {
+        let end = Time(self.clock.now().0 + ms);
+        loop {
+            let event_at = self.clock.next_at().filter(|at| *at <= end);
+            let timer = self.engine.next_timeout().filter(|at| *at <= end);
+            match (event_at, timer) {
+                (None, None) => break,
+                (event, Some(timer)) if event.is_none_or(|event| timer <= event) => {
+                    self.clock.advance(timer);
+                    self.timer()?;
+                }
+                _ => {
+                    if let Some(event) = self.clock.pop(end) {
+                        self.happens(event)?;
+                    }
+                }
+            }
+        }
+        self.clock.advance(end);
+        Ok(())
+    }
+
+    fn timer(&mut self) -> Verdict {
+        let now = self.clock.now();
+        if self.spin.0 == now {
+            self.spin.1 += 1;
+            if self.spin.1 > SPIN {
+                return Err("the gateway's timers spin".into());
+            }
+        } else {
+            self.spin = (now, 0);
+        }
+        if let Err(error) = self.engine.timeout(now) {
+            self.gave_up(&error.to_string())?;
+        }
+        self.drain(None)
+    }
+
+    fn happens(&mut self, event: Event) -> Verdict {
+        let now = self.clock.now();
+        match event {
+            Event::ToGateway { sensor, from, bytes } => self.to_gateway(sensor, from, &bytes),
+            Event::ToSensor { sensor, to, sent_at, bytes } => {
+                if self.sensors[sensor].address() != to {
+                    return Ok(());
+                }
+                self.trace.line(now, || format!("      ▸ s{sensor} {}", show(&bytes)));
+                self.with_sensor(sensor, |one, io| one.receive(io, sent_at, &bytes))
+            }
+            Event::Wake(sensor) => {
+                if self.sensors[sensor].next_wake() > now {
+                    return Ok(());
+                }
+                self.with_sensor(sensor, |one, io| one.wake(io))
+            }
+            Event::Act(sensor) if self.lively => {
+                let pause = self.rng.between(1, 2 * self.plan.pace);
+                self.clock.after(pause, Event::Act(sensor));
+                let doing = self.sensors[sensor].draw(self.plan.comings_and_goings);
+                self.do_it(sensor, doing)
+            }
+            Event::Outside if self.lively => {
+                self.clock.after(self.rng.between(1, 2 * self.plan.pace), Event::Outside);
+                let topic = topics::publishable(&mut self.rng, self.plan.sensors);
+                let (qos, retain) = (self.rng.below(3) as u8, self.rng.chance(150));
+                self.outside(topic, qos, retain)
+            }
+            Event::Pipes => self.pipes(),
+            Event::Open => self.open(),
+            Event::Trouble if self.lively => self.trouble(),
+            Event::Act(_) | Event::Outside | Event::Trouble => Ok(()),
+        }
+    }
+
+    fn do_it(&mut self, sensor: usize, doing: Doing) -> Verdict {
+        let sensors = self.plan.sensors;
+        if matches!(doing, Doing::Goodbye | Doing::Reboot | Doing::Outage) {
+            self.trace.line(self.clock.now(), || format!("s{sensor} {doing:?}"));
+        }
+        self.with_sensor(sensor, |one, io| one.act(io, doing, sensors))
+    }
+
+    /// Some other client of the broker publishes.
+    pub(crate) fn outside(&mut self, topic: topics::Topic, qos: u8, retain: bool) -> Verdict {
+        let now = self.clock.now();
+        let name = format!("{}{}", self.plan.topic_prefix, topic.name);
+        let filler = self.rng.between(1, 30) as usize;
+        let message = self.oracle.ledger.create(Origin::Outside, topic, qos as i8, retain, filler);
+        let payload = self.oracle.ledger.get(message).payload.clone();
+        self.trace
+            .line(now, || format!("outside publishes {message} on {name:?} q{qos} r{retain}"));
+        self.oracle.distributed(now, message);
+        self.broker.publish(&name, &payload, qos, retain);
+        self.flush_broker();
+        Ok(())
+    }
+
+    /// A datagram reaches the gateway.
+    fn to_gateway(&mut self, sensor: usize, from: [u8; 2], bytes: &[u8]) -> Verdict {
+        let now = self.clock.now();
+        self.trace.line(now, || format!("s{sensor} ▸ gateway {}", show(bytes)));
+        self.oracle.arrives(now, sensor, from, bytes)?;
+        for (sensor, filter) in std::mem::take(&mut self.oracle.new_subscriptions) {
+            self.owe_retained(sensor, &filter);
+        }
+        let mut forged = Vec::new();
+        if self.tamper.incoming(from, bytes, &mut forged) {
+            if let Some(address) = Address::new(&from) {
+                self.engine.datagram(now, LinkId(0), &address, bytes);
+            }
+        }
+        self.drain(Some(sensor))?;
+        self.emit(forged, None)
+    }
+
+    /// On good days a new subscriber is owed what the broker retains.
+    fn owe_retained(&mut self, sensor: usize, filter: &str) {
+        let faultless = self.oracle.is_strict() || !self.lively;
+        if !faultless || filter.starts_with(topics::FORBIDDEN) {
+            return;
+        }
+        let wire = format!("{}{filter}", self.plan.topic_prefix);
+        for (_, retained) in self.broker.retained(&wire) {
+            if let Some(message) = self.oracle.ledger.identify(&retained.payload) {
+                self.oracle.retained_for(sensor, filter, message);
+            }
+        }
+    }
+
+    /// Calls a sensor, carries its datagrams, tells the judge.
+    pub(crate) fn with_sensor(
+        &mut self,
+        sensor: usize,
+        call: impl FnOnce(&mut Sensor, &mut Io<'_>),
+    ) -> Verdict {
+        let now = self.clock.now();
+        let ledger: &mut Ledger = &mut self.oracle.ledger;
+        let mut io = Io { now, ledger, frames: Vec::new(), reports: Vec::new() };
+        let one = &mut self.sensors[sensor];
+        call(one, &mut io);
+        let (frames, reports): (Vec<Vec<u8>>, Vec<Report>) = (io.frames, io.reports);
+        let from = one.address();
+        let wake = one.next_wake();
+        if wake < Time(u64::MAX) {
+            self.clock.at(wake.max(Time(now.0 + 1)), Event::Wake(sensor));
+        }
+        for frame in frames {
+            for arrival in self.network.carry(&frame) {
+                let bytes = arrival.bytes;
+                self.clock.after(arrival.delay, Event::ToGateway { sensor, from, bytes });
+            }
+        }
+        for report in reports {
+            self.oracle.reports(sensor, report)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what the gateway wants to send. `cause` is the sensor whose datagram it got.
+    pub(crate) fn drain(&mut self, cause: Option<usize>) -> Verdict {
+        self.steps += 1;
+        let mut datagrams: Vec<Datagram> = Vec::new();
+        let effects = self.engine.outgoing();
+        for effect in effects.items() {
+            match effect {
+                Effect::Send { to, bytes, .. } => {
+                    let octets = to.octets();
+                    let known = usize::from(octets[0]) < self.sensors.len();
+                    if octets.len() != 2 || !known {
+                        return Err(format!("a datagram for {to:?}, which nobody has"));
+                    }
+                    datagrams.push(([octets[0], octets[1]], effects.bytes(*bytes).to_vec()));
+                }
+                _ => {}
+            }
+        }
+        self.engine.clear();
+        self.tamper.outgoing(&mut datagrams);
+        self.emit(datagrams, cause)?;
+        self.take_output()
+    }
+
+    fn emit(&mut self, datagrams: Vec<Datagram>, cause: Option<usize>) -> Verdict {
+        let now = self.clock.now();
+        let mut replies = 0;
+        for (to, bytes) in datagrams {
+            let sensor = usize::from(to[0]);
+            self.trace.line(now, || format!("gateway ▸ s{sensor} {}", show(&bytes)));
+            self.oracle.sends(now, sensor, to, &bytes)?;
+            let publish = bytes.get(if bytes[0] == 1 { 3 } else { 1 }) == Some(&0x0C);
+            if let (Some(cause), false) = (cause, publish) {
+                replies += 1;
+                if replies > 3 {
+                    return Err(format!("{replies} replies to one datagram of sensor {cause}"));
+                }
+            }
+            for arrival in self.network.carry(&bytes) {
+                let (bytes, sent_at) = (arrival.bytes, now);
+                self.clock.after(arrival.delay, Event::ToSensor { sensor, to, sent_at, bytes });
+            }
+        }
+        Ok(())
+    }
+
+    /// Octets for the broker: the judge reads along.
+    fn take_output(&mut self) -> Verdict {
+        let now = self.clock.now();
+        let output = self.engine.broker_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let bytes = output.split().to_vec();
+        if !self.tcp.open {
+            return Ok(());
+        }
+        self.tcp.said.extend_from_slice(&bytes);
+        while let Some(packet) = decode(&mut self.tcp.said, self.tcp.level)? {
+            self.trace.line(now, || format!("gateway ▸ broker {packet:?}"));
+            if let Packet::Connect(connect) = &packet {
+                self.tcp.level = connect.level;
+                self.tcp.clean = connect.clean;
+            }
+            let verdict = self.oracle.to_broker(now, &packet);
+            verdict.map_err(|error| format!("to the broker: {error}: {packet:?}"))?;
+        }
+        let latency = self.latency();
+        let at = self.tcp.to_broker.push(now, latency, Item::Bytes(bytes));
+        self.clock.at(at, Event::Pipes);
+        Ok(())
+    }
+
+    pub(crate) fn latency(&mut self) -> u64 {
+        let (low, high) = self.plan.broker.latency;
+        self.rng.between(low, high)
+    }
+}
