@@ -70,7 +70,7 @@ pub(crate) struct Filter {
     pub(crate) granted: Option<MqttQos>,
     /// The SUBSCRIBE under way.
     pub(crate) asking: Option<Asking>,
-    /// The broker was asked and may have it.
+    /// The broker was asked, in whichever session, and may have it.
     pub(crate) asked: bool,
     /// The broker's subscription bears our identifier: it was made over MQTT 5.
     pub(crate) marked: bool,

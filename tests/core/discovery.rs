@@ -46,7 +46,7 @@ fn answering_searches_can_be_turned_off() {
 fn advertise_goes_to_links_with_broadcast_in_its_period() {
     let mut world = World::with(advertising(900));
     let advertise = (1, hex("05 00 07 05 46"));
-    assert_eq!(world.broadcasts(), [advertise.clone()]);
+    assert_eq!(world.broadcasts(), std::slice::from_ref(&advertise));
     world.pass(seconds(899));
     let early = world.broadcasts().len();
     world.pass(seconds(3 * 900));

@@ -9,6 +9,8 @@ mod discovery;
 mod forwarder;
 mod keep_alive;
 mod limits;
+mod malformed;
+mod memory;
 mod prefix;
 mod publish_down;
 mod publish_up;

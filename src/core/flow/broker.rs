@@ -190,18 +190,16 @@ impl Gateway {
             for handle in handles {
                 let Some(filter) = self.filters.get_mut(handle) else { continue };
                 filter.granted = None;
-                filter.asked = false;
                 // What asking again brings is for nobody.
                 filter.rounds.clear();
             }
         }
         self.queue_missing();
         self.copies_are_known(cx);
-        if session_present {
-            for filter in stale {
-                if self.filters.find(&filter).is_none() {
-                    self.unsubscribe(cx, filter);
-                }
+        // Also if the session seems to be lost: it may be the old one in truth.
+        for filter in stale {
+            if self.filters.find(&filter).is_none() {
+                self.unsubscribe(cx, filter);
             }
         }
         self.run_asks(cx);

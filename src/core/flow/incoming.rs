@@ -108,7 +108,9 @@ impl Gateway {
         expected.clear();
         candidates.clear();
         for filter in matched.iter().filter_map(|handle| self.filters.get(*handle)) {
-            if filter.granted.is_some() {
+            // A broker that counts copies has made them by what it granted. Where they bear
+            // identifiers, one may come of a subscription that has not been acknowledged yet.
+            if if ids.is_empty() { filter.granted.is_some() } else { filter.asked } {
                 expected.push(filter.id);
             }
             let meant = filter.is_meant(message.subscription_ids);
