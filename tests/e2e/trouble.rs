@@ -312,8 +312,7 @@ fn a_broker_that_refuses_a_message() {
         assert_eq!(device.publish(open, qos, "x"), ReturnCode::ACCEPTED);
     }
     gateway.log.wait_for(&["refused PUBLISH", "\"meter\"", "the broker refused the message"]);
-    // mosquitto 2.0.11 says no and breaks the connection all the same; later ones keep it. The device
-    // need not care.
+    // mosquitto 2.0.11 says no and then breaks the connection all the same. The device need not care.
     assert!(!device.dismissed);
     assert_eq!(gateway.terminate(), 0);
 }
