@@ -100,7 +100,7 @@ impl World {
         let level = if self.plan.broker.level == Level::V4 { Level::V4 } else { self.tcp.level };
         while let Some(packet) = decode(&mut self.tcp.heard, level)? {
             self.trace.line(now, || format!("broker ▸ gateway {packet:?}"));
-            self.oracle.from_broker(now, &packet);
+            self.oracle.packet_down(now, &packet);
         }
         self.tcp.input.extend_from_slice(bytes);
         let mut input = std::mem::take(&mut self.tcp.input);

@@ -371,7 +371,7 @@ impl World {
                 self.tcp.level = connect.level;
                 self.tcp.clean = connect.clean;
             }
-            let verdict = self.oracle.to_broker(now, &packet);
+            let verdict = self.oracle.packet_up(now, &packet);
             verdict.map_err(|error| format!("to the broker: {error}: {packet:?}"))?;
         }
         let latency = self.latency();

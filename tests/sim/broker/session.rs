@@ -21,9 +21,9 @@ const RETAIN_AS_PUBLISHED: u8 = 0x08;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Awaits {
-    PubAck,
-    PubRec,
-    PubComp,
+    Ack,
+    Rec,
+    Comp,
 }
 
 /// A session.
@@ -106,7 +106,7 @@ impl Session {
         }
         let mut publish = self.queue.pop_front()?;
         publish.id = self.free_id();
-        let awaits = if publish.qos == 1 { Awaits::PubAck } else { Awaits::PubRec };
+        let awaits = if publish.qos == 1 { Awaits::Ack } else { Awaits::Rec };
         self.inflight.push((publish.clone(), awaits));
         Some(publish)
     }
@@ -126,7 +126,7 @@ impl Session {
         self.inflight
             .iter_mut()
             .map(|(publish, awaits)| match awaits {
-                Awaits::PubComp => Packet::Ack { kind: Ack::PubRel, id: publish.id, code: 0 },
+                Awaits::Comp => Packet::Ack { kind: Ack::PubRel, id: publish.id, code: 0 },
                 _ => {
                     publish.dup = true;
                     Packet::Publish(publish.clone())
@@ -146,19 +146,21 @@ impl Session {
         };
         let awaits = &mut self.inflight[at].1;
         match (kind, *awaits) {
-            (Ack::PubAck, Awaits::PubAck) | (Ack::PubComp, Awaits::PubComp) => {
+            (Ack::PubAck, Awaits::Ack) | (Ack::PubComp, Awaits::Comp) => {
                 self.inflight.remove(at);
                 Ok(None)
             }
-            (Ack::PubRec, Awaits::PubRec | Awaits::PubComp) => {
+            (Ack::PubRec, Awaits::Rec | Awaits::Comp) => {
                 if code >= 0x80 {
                     self.inflight.remove(at);
                     return Ok(None);
                 }
-                *awaits = Awaits::PubComp;
+                *awaits = Awaits::Comp;
                 Ok(Some(Packet::Ack { kind: Ack::PubRel, id, code: 0 }))
             }
-            (kind, awaits) => Err(format!("{kind:?} for packet id {id}, which awaits {awaits:?}")),
+            (kind, awaits) => {
+                Err(format!("{kind:?} for packet id {id}, which awaits Pub{awaits:?}"))
+            }
         }
     }
 

@@ -186,7 +186,7 @@ impl Oracle {
         let Some(message) = fed.message.filter(|_| !fed.retain) else { return Ok(()) };
         let Some(descent) = self.descents.get(&message) else { return Ok(()) };
         let mut others = self.upstream.down.iter().filter(|(other, _)| **other != id);
-        if self.blurred_copies && others.any(|(_, other)| other.message == fed.message) {
+        if self.copies && others.any(|(_, other)| other.message == fed.message) {
             // Another copy is still held back.
             return Ok(());
         }

@@ -48,7 +48,9 @@ pub struct Oracle {
     skip: String,
     /// No faults, nobody leaves: QoS 0 has to arrive too.
     strict: bool,
-    /// The broker may send a copy for each subscription, and nothing tells the copies apart.
+    /// The broker sends a copy for each subscription.
+    copies: bool,
+    /// It does, and nothing tells the copies apart.
     blurred_copies: bool,
     prefix: &'static str,
     contracts: Vec<Contract>,
@@ -71,6 +73,7 @@ impl Oracle {
             weather: plan.weather,
             skip: std::env::var("SIM_SKIP").unwrap_or_default(),
             strict: calm && !plan.comings_and_goings,
+            copies: plan.broker.copies,
             blurred_copies: plan.broker.copies && plan.version != Version::V5,
             prefix: plan.topic_prefix,
             contracts: (0..plan.sensors).map(Contract::new).collect(),

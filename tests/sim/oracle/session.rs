@@ -65,6 +65,8 @@ impl Oracle {
             contract.epoch += 1;
             contract.sure_epoch += u32::from(!repetition);
             contract.wiped = true;
+            // A late PUBREC of the session before still gets its PUBREL.
+            contract.down.values_mut().for_each(|exchange| exchange.done = true);
         }
         // A clean session may have ended in silence before this CONNECT.
         if connect.clean_session || contract.clean {
@@ -285,11 +287,11 @@ impl Oracle {
             }
             _ => {}
         }
-        self.upstream.backs(self.prefix, filter, qos)?;
-        let contract = &mut self.contracts[sensor];
         if !first {
             return Ok(());
         }
+        self.upstream.backs(self.prefix, filter, qos)?;
+        let contract = &mut self.contracts[sensor];
         let sub = contract.subs.entry(filter.clone()).or_default();
         if request.disturbed {
             sub.qos = sub.qos.max(qos);

@@ -65,7 +65,7 @@ impl Oracle {
     ///
     /// # Errors
     /// When it must not.
-    pub fn to_broker(&mut self, now: Time, packet: &Packet) -> Verdict {
+    pub fn packet_up(&mut self, now: Time, packet: &Packet) -> Verdict {
         match packet {
             Packet::Publish(publish) => self.published_upstream(now, publish),
             Packet::Subscribe { id, filters, sub_id } => {
@@ -110,6 +110,22 @@ impl Oracle {
         }
     }
 
+    /// The broker answered for a filter. Who subscribed while it was away was accepted without
+    /// asking, and may now have less than that, or nothing.
+    fn settled_upstream(&mut self, filter: &str, code: u8) {
+        let Some(name) = filter.strip_prefix(self.prefix) else { return };
+        for contract in &mut self.contracts {
+            if let Some(sub) = contract.subs.get_mut(name) {
+                if code > 2 {
+                    sub.must = false;
+                    sub.kept = false;
+                } else {
+                    sub.sure = sub.sure.min(code);
+                }
+            }
+        }
+    }
+
     fn published_upstream(&mut self, now: Time, publish: &Publish) -> Verdict {
         let message = self.identify(&publish.topic, &publish.payload)?;
         if let Some(message) = message {
@@ -145,7 +161,7 @@ impl Oracle {
     }
 
     /// A packet from the broker reaches the gateway.
-    pub fn from_broker(&mut self, now: Time, packet: &Packet) {
+    pub fn packet_down(&mut self, now: Time, packet: &Packet) {
         let upstream = &mut self.upstream;
         match packet {
             Packet::ConnAck { present, code: 0, receive_maximum } => {
@@ -175,6 +191,7 @@ impl Oracle {
                             right.settled.get_or_insert(now);
                         }
                     });
+                    self.settled_upstream(&filter, *code);
                     let upstream = &mut self.upstream;
                     if *code <= 2 {
                         let granted = upstream.granted.entry(filter).or_default();
