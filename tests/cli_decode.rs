@@ -270,6 +270,12 @@ fn only_the_ports_asked_for_are_shown() {
     let ended = decode_file("x", &file, &["--port", "10000", "--port", "53"]);
     assert_eq!((ended.code, ended.out.lines().count()), (1, 2));
     assert!(ended.out.contains("malformed: "), "{}", ended.out);
+    let ended = decode_file("x", &file, &["--port", "1", "--port", "2"]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, ""));
+    let why = "none of its 3 UDP datagrams is from or to port 1, 2; --port names another";
+    assert!(ended.err.contains(why), "{}", ended.err);
+    let ended = decode_file("x", &pcap(101, &frames[3..], false, false), &[]);
+    assert!(ended.err.contains("no UDP datagrams in this capture"), "{}", ended.err);
 }
 
 #[test]

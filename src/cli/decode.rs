@@ -196,10 +196,14 @@ impl<W: Write> Decoder<'_, W> {
         let mut first = None;
         let mut number = 0_u64;
         let mut unknown: Option<u16> = None;
+        let mut passed_over = PassedOver::default();
         loop {
             let record = match reader.next() {
                 Ok(Some(record)) => record,
-                Ok(None) => return Ok(()),
+                Ok(None) => {
+                    passed_over.tell(name, &self.arguments.port);
+                    return Ok(());
+                }
                 Err(error) => {
                     return Err(Trouble::Input(format!("{name}: after frame {number}: {error}")));
                 }
@@ -219,9 +223,13 @@ impl<W: Write> Decoder<'_, W> {
                 }
             };
             let ports = &self.arguments.port;
-            if !ports.contains(&datagram.from.port()) && !ports.contains(&datagram.to.port()) {
+            let (from, to) = (datagram.from.port(), datagram.to.port());
+            if !ports.contains(&from) && !ports.contains(&to) {
+                passed_over.datagrams += 1;
+                passed_over.example = to;
                 continue;
             }
+            passed_over.found = true;
             let time = record
                 .nanos
                 .map_or_else(|| "-".to_owned(), |now| seconds(now, *first.get_or_insert(now)));
@@ -231,6 +239,35 @@ impl<W: Write> Decoder<'_, W> {
                 continue;
             }
             self.packet(&before, datagram.payload, "")?;
+        }
+    }
+}
+
+/// UDP datagrams of a capture that are from and to other ports.
+#[derive(Default)]
+struct PassedOver {
+    datagrams: u64,
+    /// Where one of them went.
+    example: u16,
+    /// There were others, which were shown.
+    found: bool,
+}
+
+impl PassedOver {
+    /// Who sees nothing shall know why.
+    fn tell(&self, name: &str, ports: &[u16]) {
+        if self.found {
+            return;
+        }
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        let ports = ports.join(", ");
+        match self.datagrams {
+            0 => eprintln!("{name}: no UDP datagrams in this capture"),
+            count => eprintln!(
+                "{name}: none of its {count} UDP datagrams is from or to port {ports}; --port names \
+                 another (one of them went to port {})",
+                self.example
+            ),
         }
     }
 }

@@ -271,6 +271,6 @@ fn too_large() -> Failure {
 fn qos(text: &str) -> Result<Qos, String> {
     match text {
         "-1" => Ok(Qos::MinusOne),
-        _ => super::values::qos(text).map_err(|_| "-1, 0, 1 or 2".to_owned()),
+        _ => super::values::qos(text).map_err(|_| "a QoS is -1, 0, 1 or 2".to_owned()),
     }
 }

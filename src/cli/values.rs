@@ -60,7 +60,7 @@ pub(super) fn qos(text: &str) -> Result<Qos, String> {
         "0" => Ok(Qos::Zero),
         "1" => Ok(Qos::One),
         "2" => Ok(Qos::Two),
-        _ => Err("0, 1 or 2".to_owned()),
+        _ => Err("a QoS is 0, 1 or 2".to_owned()),
     }
 }
 

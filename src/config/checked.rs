@@ -253,6 +253,8 @@ impl Config {
                 qos: MqttQos::One,
                 retain: true,
             }),
+            // The built-in broker hangs up on an acknowledgement out of order.
+            acknowledge_in_order: self.upstream.uses_embedded(),
             ..mqtt::Settings::default()
         }
     }

@@ -72,6 +72,8 @@ pub(crate) struct Filter {
     pub(crate) asking: Option<Asking>,
     /// The broker was asked and may have it.
     pub(crate) asked: bool,
+    /// The broker's subscription bears our identifier: it was made over MQTT 5.
+    pub(crate) marked: bool,
     /// Clients for whom the next SUBSCRIBE is made.
     pub(crate) next: Vec<Handle>,
     /// It stands in the queue of filters to ask the broker for.
@@ -80,6 +82,14 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// Whether a message with these subscription identifiers is one for this filter. Where they do
+    /// not tell, it is if the broker has the subscription, or may have: what it refused must not be
+    /// served from somebody else's.
+    pub(crate) fn is_meant(&self, ids: &[u32]) -> bool {
+        let maybe = self.granted.is_some() || self.asking.is_some() || self.queued;
+        if ids.is_empty() { maybe } else { ids.contains(&self.id) || (maybe && !self.marked) }
+    }
+
     /// Has the next SUBSCRIBE made for a subscriber.
     pub(crate) fn add_to_next(&mut self, client: Handle) {
         if !self.next.contains(&client) {
@@ -219,6 +229,7 @@ impl Filters {
             granted: None,
             asking: None,
             asked: false,
+            marked: false,
             next: Vec::new(),
             queued: false,
             rounds: VecDeque::new(),

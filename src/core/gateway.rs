@@ -96,8 +96,10 @@ pub struct Gateway {
     pub(crate) connected: u32,
     pub(crate) buffered: usize,
     pub(crate) buffered_bytes: usize,
-    /// `mqtt-sn-gateway/<name>/`: the gateway's own topics, closed to devices.
+    /// `mqtt-sn-gateway/<name>/`: the gateway's own topics.
     pub(crate) own_topics: Box<str>,
+    /// How names begin, before the prefix is put in front, that lead there.
+    closed: Option<Box<str>>,
     pub(crate) copies: super::copies::Copies,
     /// Reused between messages.
     pub(crate) matched: Vec<Handle>,
@@ -127,7 +129,13 @@ impl Gateway {
         // does. Where predefined ids leave no room, they share the range.
         let highest = settings.predefined.iter().map(|(id, _)| *id).max().unwrap_or(0);
         let first_topic_id = if highest < 0xF000 { highest.saturating_add(1) } else { 1 };
-        let own_topics = format!("mqtt-sn-gateway/{}/", settings.name).into();
+        let own_topics: Box<str> = format!("mqtt-sn-gateway/{}/", settings.name).into();
+        let closed = match own_topics.strip_prefix(&*settings.topic_prefix) {
+            Some(rest) => Some(rest.into()),
+            // The prefix itself leads there.
+            None if settings.topic_prefix.starts_with(&*own_topics) => Some("".into()),
+            None => None,
+        };
         let advertises = !settings.advertise_interval.is_zero();
         Self {
             hasher,
@@ -150,6 +158,7 @@ impl Gateway {
             buffered: 0,
             buffered_bytes: 0,
             own_topics,
+            closed,
             copies: super::copies::Copies::new(hasher),
             matched: Vec::new(),
             recipients: Vec::new(),
@@ -506,14 +515,10 @@ impl Gateway {
         cx.fx.notice(|fx| Notice::LimitReached { client: fx.store(id.as_bytes()), limit });
     }
 
-    /// Whether a device may publish to `name` (as it would go up, with prefix).
+    /// Whether `name` is, with the prefix, one of the gateway's own topics: devices may not publish
+    /// there.
+    #[inline]
     pub(crate) fn is_own_topic(&self, name: &str) -> bool {
-        let prefix = &*self.settings.topic_prefix;
-        if prefix.is_empty() {
-            return name.starts_with(&*self.own_topics);
-        }
-        // Only the concatenation counts.
-        let own = self.own_topics.as_bytes();
-        prefix.bytes().chain(name.bytes()).take(own.len()).eq(own.iter().copied())
+        self.closed.as_ref().is_some_and(|closed| name.starts_with(&**closed))
     }
 }

@@ -46,6 +46,10 @@ pub struct Session {
     outgoing: Outgoing,
     incoming: Incoming,
     peer_closed: bool,
+    /// A CONNECT has been sent that no CONNACK has come for, on this connection or the one before.
+    unanswered: bool,
+    /// There was such a CONNECT before the present one.
+    doubtful: bool,
     /// Octets of an oversized message that are still to be thrown away.
     skip: usize,
     subscription_ids: Vec<u32>,
@@ -98,6 +102,8 @@ impl Session {
             outgoing: Outgoing::new(bounds),
             incoming: Incoming::new(settings.acknowledge_in_order),
             peer_closed: false,
+            unanswered: false,
+            doubtful: false,
             skip: 0,
             subscription_ids: Vec::new(),
             stats: Stats::default(),
@@ -114,6 +120,7 @@ impl Session {
         self.output.clear();
         self.skip = 0;
         self.peer_closed = false;
+        self.doubtful |= std::mem::replace(&mut self.unanswered, true);
         self.protocol = self.fallback.protocol();
         // A session that begins clean ends with its connection in 3.1.1, and some brokers do not
         // keep it over a restart of theirs in 5 (mosquitto 2.0). So one connection discards the old

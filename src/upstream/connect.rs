@@ -71,7 +71,7 @@ impl fmt::Display for Failure {
                 after.as_secs_f32()
             ),
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                f.write_str("connection refused; is a broker running there, and on that port?")
+                f.write_str("connection refused: nothing listens on that port; start the broker or correct `url`")
             }
             Self::Connect(error) => write!(f, "{error}"),
         }
@@ -151,7 +151,10 @@ mod tests {
         assert_eq!(try_all(&servers, 2), Ok((2, 0)));
         let failures = try_all(&servers[..2], 0).unwrap_err();
         assert!(failures[0].starts_with("its name does not resolve ("), "{failures:?}");
-        assert_eq!(failures[1], "connection refused; is a broker running there, and on that port?");
+        assert_eq!(
+            failures[1],
+            "connection refused: nothing listens on that port; start the broker or correct `url`"
+        );
     }
 
     #[test]

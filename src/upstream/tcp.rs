@@ -247,7 +247,9 @@ impl BrokerConnection {
 
     fn pause(&mut self, server: usize, line: &str) {
         let delay = self.backoff.next_delay();
-        self.tell(server, line, &format!("next try in {:.1} s", delay.as_secs_f32()));
+        // Not "in 0.0 s", which looks like a mistake.
+        let seconds = delay.as_secs_f32().max(0.1);
+        self.tell(server, line, &format!("next try in {seconds:.1} s"));
         self.first = 0;
         self.at_once = 0;
         self.state = State::Waiting(Box::pin(sleep(delay)));

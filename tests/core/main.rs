@@ -8,6 +8,8 @@ mod disconnect;
 mod discovery;
 mod forwarder;
 mod keep_alive;
+mod limits;
+mod prefix;
 mod publish_down;
 mod publish_up;
 mod register;

@@ -1,19 +1,23 @@
 //! What the world is told when a device or the gateway itself is gone.
 
-use mqtt_sn_gateway::codec::{Message, Qos, ReturnCode};
+use mqtt_sn_gateway::codec::{Message, Qos, ReturnCode, WillTopic};
 
-use crate::rig::{
-    Device, Heard, Listener, Rig, Upstream, heard, with_every_broker, with_mosquitto,
-};
+use crate::rig::{Device, Listener, Rig, Upstream, connect_packet, with_every_broker};
 
-with_every_broker!(a_lost_device_has_its_will_published, the_status_topic_says_online_and_offline,);
+with_every_broker!(
+    a_lost_device_has_its_will_published,
+    the_status_says_online_and_offline,
+    the_status_is_closed_to_devices,
+);
 
-mod killed {
-    super::with_mosquitto!(the_status_says_so);
+#[test]
+fn kill_9_over_mqtt_5() {
+    the_status_survives_kill_9(Upstream::Mqtt5);
+}
 
-    fn the_status_says_so(upstream: super::Upstream) {
-        super::the_status_survives_kill_9(upstream);
-    }
+#[test]
+fn kill_9_over_mqtt_3_1_1() {
+    the_status_survives_kill_9(Upstream::Mqtt311);
 }
 
 fn a_lost_device_has_its_will_published(upstream: Upstream) {
@@ -29,8 +33,7 @@ fn a_lost_device_has_its_will_published(upstream: Upstream) {
     let mut silent = Device::new(link);
     let will = ("wills/old", "old", Qos::Zero, false);
     assert_eq!(silent.connect_with_will("silent", 1, will), ReturnCode::ACCEPTED);
-    let topic =
-        mqtt_sn_gateway::codec::WillTopic { qos: Qos::One, retain: true, topic: b"wills/silent" };
+    let topic = WillTopic { qos: Qos::One, retain: true, topic: b"wills/silent" };
     silent.ask("WILLTOPICRESP", &Message::WillTopicUpd(Some(topic)), |message| {
         matches!(message, Message::WillTopicResp { code: ReturnCode::ACCEPTED }).then_some(())
     });
@@ -53,32 +56,46 @@ fn a_lost_device_has_its_will_published(upstream: Upstream) {
 
 const STATUS: &str = "mqtt-sn-gateway/e2e/status";
 
-fn the_status_topic_says_online_and_offline(upstream: Upstream) {
-    let rig = Rig::start(upstream, "", "");
+/// What the status topic has said so far.
+fn said(world: &Listener, count: usize) -> Vec<String> {
+    world.take(count).into_iter().map(|heard| heard.payload).collect()
+}
+
+fn the_status_says_online_and_offline(upstream: Upstream) {
+    let mut rig = Rig::start(upstream, "", "");
     let world = rig.listener(&[STATUS]);
-    assert_eq!(world.take(1)[0].payload, "online");
+    assert_eq!(said(&world, 1), ["online"]);
+    assert_eq!(rig.gateway.terminate(), 0);
+    if upstream != Upstream::BuiltIn {
+        // The built-in broker has gone with the gateway.
+        assert_eq!(said(&world, 2), ["online", "offline"]);
+        let kept = rig.listener(&[STATUS]).take(1);
+        assert_eq!((kept[0].payload.as_str(), kept[0].retain), ("offline", true));
+    }
+}
+
+fn the_status_survives_kill_9(upstream: Upstream) {
+    let mut rig = Rig::start(upstream, "", "");
+    let world = rig.listener(&[STATUS]);
+    assert_eq!(said(&world, 1), ["online"]);
+    rig.gateway.kill();
+    assert_eq!(said(&world, 2), ["online", "offline"]);
+}
+
+fn the_status_is_closed_to_devices(upstream: Upstream) {
+    let rig = Rig::start(upstream, "", "");
     let mut liar = rig.device("liar");
     assert_eq!(liar.register(STATUS), Err(ReturnCode::NOT_SUPPORTED));
-    let will = (STATUS, "offline", Qos::One, true);
-    let connect = crate::rig::connect_packet("liar-2", true, 60, true);
     let mut second = Device::new(rig.gateway.link());
+    let connect = connect_packet("second-liar", true, 60, true);
     second.ask("WILLTOPICREQ", &Message::Connect(connect), |message| {
         matches!(message, Message::WillTopicReq).then_some(())
     });
-    let topic =
-        mqtt_sn_gateway::codec::WillTopic { qos: will.2, retain: will.3, topic: STATUS.as_bytes() };
-    let code = second.ask("CONNACK", &Message::WillTopic(Some(topic)), |message| match *message {
+    let will = WillTopic { qos: Qos::One, retain: true, topic: STATUS.as_bytes() };
+    let code = second.ask("CONNACK", &Message::WillTopic(Some(will)), |message| match *message {
         Message::ConnAck { code } => Some(code),
         _ => None,
     });
     assert_eq!(code, ReturnCode::NOT_SUPPORTED);
-    if upstream == Upstream::BuiltIn {
-        // Its broker goes with it.
-        return rig.stop();
-    }
-    let Rig { mut gateway, .. } = rig.into_parts();
-    assert_eq!(gateway.terminate(), 0);
-    let all = world.take(2);
-    assert_eq!(all[1].payload, "offline");
-    assert_eq!(all.len(), 2);
+    rig.stop();
 }

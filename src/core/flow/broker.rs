@@ -82,6 +82,7 @@ impl Gateway {
             let outcome = outcome.or_else(|refusal| filter.granted.ok_or(refusal));
             filter.granted = outcome.ok();
             filter.asked = outcome.is_ok();
+            filter.marked = self.broker.ids;
             for client in clients {
                 let told = self.answer_waiting(cx, client, handle, outcome.map_err(code_of));
                 if told && outcome.is_err() {
@@ -128,12 +129,15 @@ impl Gateway {
         self.run_asks(cx);
     }
 
-    /// Queues every filter that the broker does not know, or that somebody new waits for.
+    /// Queues every filter that the broker does not know (or not by its identifier), or that somebody
+    /// new waits for.
     fn queue_missing(&mut self) {
+        let ids = self.broker.ids;
         let handles: alloc::vec::Vec<Handle> = self.filters.handles().collect();
         for handle in handles {
             let Some(filter) = self.filters.get_mut(handle) else { continue };
-            let missing = filter.granted.is_none() || !filter.next.is_empty();
+            let missing =
+                filter.granted.is_none() || !filter.next.is_empty() || ids && !filter.marked;
             if missing && filter.asking.is_none() && !core::mem::replace(&mut filter.queued, true) {
                 self.broker.asks.push_back(handle);
             }
@@ -172,8 +176,11 @@ impl Gateway {
     }
 
     pub(crate) fn on_broker_connected(&mut self, cx: &mut Cx<'_>, session_present: bool) {
-        self.copies.clear();
-        if !session_present || self.broker.ids {
+        if !session_present || !self.broker.ids {
+            // Without identifiers a copy that got lost would make the next message look like it.
+            self.copies.clear();
+        }
+        if !session_present || self.broker.ids || self.broker.copies == CopyMode::Marked {
             // Perhaps another broker of the list, or another version.
             self.broker.copies = CopyMode::Unknown;
         }
@@ -189,6 +196,7 @@ impl Gateway {
             }
         }
         self.queue_missing();
+        self.copies_are_known(cx);
         if session_present {
             for filter in stale {
                 if self.filters.find(&filter).is_none() {
@@ -225,8 +233,7 @@ impl Gateway {
                 _ => {}
             }
         }
-        // A subscription is kept and made again whenever the broker is back, so those who wait for
-        // a SUBACK can have it now. A device would give up sooner than some brokers come back.
+        // Deliveries were held back for SUBACKs that cannot come now.
         let waiting: alloc::vec::Vec<Handle> = self
             .clients
             .iter()
@@ -234,7 +241,7 @@ impl Gateway {
             .map(|(handle, _)| handle)
             .collect();
         for client in waiting {
-            self.accept_waiting(cx, client);
+            self.pump(cx, client);
         }
     }
 }

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use crate::core::effects::Effect;
-use crate::core::filters::Filter;
 use crate::core::flow::CopyMode;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::slots::Handle;
@@ -78,11 +77,6 @@ impl Gateway {
         self.matched = matched;
     }
 
-    /// Whether this copy is one for a filter.
-    fn is_for(message: &Incoming<'_>, filter: &Filter) -> bool {
-        message.subscription_ids.is_empty() || message.subscription_ids.contains(&filter.id)
-    }
-
     fn only_recipients(
         &self,
         message: &Incoming<'_>,
@@ -90,7 +84,7 @@ impl Gateway {
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
         if let Some(filter) = self.filters.get(handle)
-            && Self::is_for(message, filter)
+            && filter.is_meant(message.subscription_ids)
         {
             recipients.extend(filter.subscribers.iter().map(|s| (s.client, s.granted)));
         }
@@ -117,7 +111,7 @@ impl Gateway {
             if filter.granted.is_some() {
                 expected.push(filter.id);
             }
-            let meant = Self::is_for(message, filter);
+            let meant = filter.is_meant(message.subscription_ids);
             candidates.extend(filter.subscribers.iter().map(|s| (s.client, s.granted, meant)));
         }
         candidates.sort_unstable();
@@ -154,7 +148,7 @@ impl Gateway {
         let print = self.filters.message_print(name, message.payload);
         for handle in matched {
             let Some(filter) = self.filters.get_mut(*handle) else { continue };
-            if Self::is_for(message, filter) {
+            if filter.is_meant(message.subscription_ids) {
                 filter.take_retained(cx.now, topic, print, recipients);
             }
         }
@@ -173,7 +167,8 @@ impl Gateway {
         let mut print = None;
         for handle in matched {
             let filter = self.filters.get(*handle);
-            if !filter.is_some_and(|f| !f.rounds.is_empty() && Self::is_for(message, f)) {
+            if !filter.is_some_and(|f| !f.rounds.is_empty() && f.is_meant(message.subscription_ids))
+            {
                 continue;
             }
             let filters = &self.filters;

@@ -49,7 +49,9 @@ pub(crate) enum CopyMode {
         /// When it ends.
         until: Time,
     },
-    /// One copy for all, or each copy says what it is for.
+    /// MQTT 5: each copy says what it is for.
+    Marked,
+    /// One copy for all.
     Single,
     /// One copy for each subscription, unmarked.
     PerSubscription,
@@ -60,12 +62,12 @@ impl Gateway {
     /// out first, starts to.
     pub(crate) fn copies_are_known(&mut self, cx: &mut Cx<'_>) -> bool {
         match self.broker.copies {
-            CopyMode::Single | CopyMode::PerSubscription => return true,
+            CopyMode::Marked | CopyMode::Single | CopyMode::PerSubscription => return true,
             CopyMode::Probing { .. } => return false,
             CopyMode::Unknown => {}
         }
         if self.broker.ids {
-            self.broker.copies = CopyMode::Single;
+            self.broker.copies = CopyMode::Marked;
             return true;
         }
         // Without wildcards, and with a single filter, nothing overlaps.

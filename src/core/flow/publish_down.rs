@@ -129,13 +129,14 @@ impl Gateway {
     /// Starts the next message for a client, as far as one may be started.
     pub(crate) fn pump(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         loop {
+            let broker_connected = self.broker.connected;
             let Some(client) = self.clients.get_mut(handle) else { return };
             let ready = client.state == State::Active
                 && client.outbound.is_none()
                 && client.paused_until.is_none()
                 // SUBACK comes before what the subscription brings; a device may read one packet
-                // at a time.
-                && client.waiting == 0;
+                // at a time. It cannot come while the broker is away.
+                && (client.waiting == 0 || !broker_connected);
             if !ready {
                 return;
             }

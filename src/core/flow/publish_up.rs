@@ -176,14 +176,14 @@ impl Gateway {
                 self.topics.name(*self.predefined.get(id).ok_or(ReturnCode::INVALID_TOPIC_ID)?)
             }
             PublishTopic::Short(name) => {
-                let name = names::topic_name(name).ok_or(ReturnCode::NOT_SUPPORTED)?;
-                if self.is_own_topic(name) {
-                    return Err(ReturnCode::NOT_SUPPORTED);
-                }
-                name
+                names::topic_name(name).ok_or(ReturnCode::NOT_SUPPORTED)?
             }
             PublishTopic::Reserved(_) => return Err(ReturnCode::NOT_SUPPORTED),
         };
+        // A device gets ids of topics that it may only read.
+        if self.is_own_topic(name) {
+            return Err(ReturnCode::NOT_SUPPORTED);
+        }
         let prefix = self.settings.topic_prefix.as_bytes();
         let topic = cx.fx.store_with(|arena| {
             arena.extend_from_slice(prefix);

@@ -57,6 +57,8 @@ impl Gateway {
                 return true;
             }
             let expendable = client.queue.iter().position(|queued| queued.qos == MqttQos::Zero);
+            // What can never fit pushes nothing out.
+            let expendable = expendable.filter(|_| size <= settings.max_buffered_bytes);
             if !told {
                 told = true;
                 self.limit_reached(cx, Some(handle), Limit::Buffer);

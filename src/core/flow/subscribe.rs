@@ -69,9 +69,7 @@ impl Gateway {
             Err((code, why)) => self.refuse_subscribe(cx, handle, subscribe, code, why),
             Ok((filter, id)) => {
                 let granted = self.filters.get(filter).and_then(|filter| filter.granted);
-                // While the broker is away the subscription is kept, and made when it is back.
-                let at_once =
-                    !self.broker.connected || granted.is_some_and(|granted| granted >= requested);
+                let at_once = granted.is_some_and(|granted| granted >= requested);
                 let stage = if at_once {
                     let code = ReturnCode::ACCEPTED;
                     ExchangeStage::Subscribed { qos: requested, id, code }
@@ -260,18 +258,6 @@ impl Gateway {
         self.send(cx, handle, &Message::SubAck { qos, topic_id, msg_id, code });
         self.forget_answered(handle);
         self.pump(cx, handle);
-    }
-
-    /// The broker is away: what waits for it is accepted.
-    pub(crate) fn accept_waiting(&mut self, cx: &mut Cx<'_>, handle: Handle) {
-        while let Some(client) = self.clients.get(handle) {
-            let waiting = client.exchanges.iter().find_map(|exchange| match exchange.stage {
-                ExchangeStage::Waiting { filter, .. } => Some(filter),
-                _ => None,
-            });
-            let Some(filter) = waiting else { return };
-            self.answer_waiting(cx, handle, filter, Ok(MqttQos::Two));
-        }
     }
 
     /// The broker answered for `filter`: so do we, if the client waits for it. Gives whether it did.

@@ -109,6 +109,7 @@ impl Session {
             return Err(Malformed("a session is present although a new one was asked for").into());
         }
         self.started = true;
+        self.unanswered = false;
         if wipe {
             wire::put_disconnect(&mut self.output, self.protocol, 0);
             self.state = State::Closing { was_connected: false, hung_up: false };
@@ -120,6 +121,10 @@ impl Session {
         self.keep_alive = KeepAlive::new(interval.unwrap_or(self.settings.keep_alive), now);
         self.state = State::Connected;
         self.resumed = connack.session_present;
+        // A CONNECT whose CONNACK got lost may have begun the session that is present now: then it
+        // is empty, and what was subscribed to is not in it. Publications are safe either way, they
+        // are sent again with DUP.
+        let doubtful = std::mem::take(&mut self.doubtful);
         self.stats.connects += 1;
         if !connack.session_present {
             self.stats.sessions_lost += 1;
@@ -127,7 +132,7 @@ impl Session {
             self.incoming.session_lost();
         }
         events(UpstreamEvent::Connected {
-            session_present: connack.session_present,
+            session_present: connack.session_present && !doubtful,
             subscription_ids: self.limits.subscription_ids,
             maximum_qos: self.limits.qos,
         });

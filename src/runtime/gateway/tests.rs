@@ -365,8 +365,8 @@ fn brokers_are_tried_in_order() {
     drop(accept(&useless));
     let (_, lines) = rig.stop();
     let expected = format!(
-        " WARN cannot connect to mqtt://{gone_address}: connection refused; is a broker running \
-         there, and on that port?; trying the next broker\n"
+        " WARN cannot connect to mqtt://{gone_address}: connection refused: nothing listens on \
+         that port; start the broker or correct `url`; trying the next broker\n"
     );
     assert!(lines.starts_with(&expected), "{lines}");
 }

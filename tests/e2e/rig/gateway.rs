@@ -13,7 +13,8 @@ use super::lines::Lines;
 pub struct Gateway {
     child: Option<Child>,
     pub log: Lines,
-    pub directory: TempDir,
+    /// Gone when the program is.
+    _directory: TempDir,
     /// Where devices find it, by the order of [[udp]].
     pub links: Vec<SocketAddr>,
 }
@@ -68,7 +69,7 @@ impl Gateway {
         fs::write(&file, configuration).unwrap();
         let mut child = program().current_dir(directory.path()).spawn().unwrap();
         let log = Lines::collect(child.stderr.take().unwrap(), |_| true);
-        Self { child: Some(child), log, directory, links: Vec::new() }
+        Self { child: Some(child), log, _directory: directory, links: Vec::new() }
     }
 
     /// Where devices find it.

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 
@@ -57,9 +57,14 @@ impl Lines {
             let left = deadline.saturating_duration_since(Instant::now());
             if state.ended || left.is_zero() {
                 let ended = if state.ended { "the program ended" } else { "nothing came" };
-                panic!("waiting for {what}: {ended}; so far:\n{}", state.lines.join("\n"));
+                let so_far = state.lines.join("\n");
+                drop(state);
+                panic!("waiting for {what}: {ended}; so far:\n{so_far}");
             }
-            state = self.state.1.wait_timeout(state, left).unwrap().0;
+            drop(self.state.1.wait_timeout(state, left).unwrap());
+            // Lines come in bunches; looking at all of them for each would take long.
+            thread::sleep(Duration::from_millis(2));
+            state = self.state.0.lock().unwrap();
         }
     }
 

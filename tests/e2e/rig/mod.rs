@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use device::{Device, Received, Way, connect_packet, received};
 pub use gateway::{Gateway, configuration, free_tcp_port, program};
 pub use lines::Lines;
-pub use world::{Heard, Listener, heard, publish, publish_retained};
+pub use world::{Heard, Listener, heard, keep_for, publish};
 
 use crate::support::mosquitto::Mosquitto;
 
@@ -33,7 +33,7 @@ pub enum Upstream {
 pub struct Rig {
     // Dropped first, so that its log does not end in a lost broker.
     pub gateway: Gateway,
-    mosquitto: Option<Mosquitto>,
+    pub mosquitto: Option<Mosquitto>,
     broker: SocketAddr,
 }
 
@@ -100,10 +100,11 @@ impl Rig {
     }
 }
 
-/// A mosquitto of our own.
+/// A mosquitto of our own. It drops nothing for a slow or absent listener.
 #[track_caller]
 pub fn mosquitto(extra: &str) -> Mosquitto {
-    Mosquitto::start(extra).expect("mosquitto is not installed; tests/setup.sh does it")
+    Mosquitto::start(&format!("max_queued_messages 0\n{extra}"))
+        .expect("mosquitto is not installed; tests/setup.sh does it")
 }
 
 /// Makes each case a test with mosquitto over both versions of MQTT and with the built-in broker.

@@ -56,11 +56,6 @@ impl Listener {
         listener
     }
 
-    /// Everything so far, without what only says that the listener is there.
-    pub fn all(&self) -> Vec<Heard> {
-        parse(&self.lines.all())
-    }
-
     /// Waits until what was heard satisfies.
     #[track_caller]
     pub fn wait<T>(&self, what: &str, mut found: impl FnMut(&[Heard]) -> Option<T>) -> T {
@@ -101,6 +96,16 @@ fn parse(lines: &[String]) -> Vec<Heard> {
         Heard { topic, payload, qos, retain }
     });
     messages.filter(|heard| !heard.topic.starts_with(MARKER)).collect()
+}
+
+/// Makes a session that keeps everything for a listener who comes later, with `-c -i <id>`.
+#[track_caller]
+pub fn keep_for(broker: SocketAddr, id: &str, filter: &str) {
+    let port = broker.port().to_string();
+    let status = Command::new("mosquitto_sub")
+        .args(["-h", "127.0.0.1", "-p", &port, "-q", "2", "-c", "-i", id, "-t", filter, "-E"])
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "mosquitto_sub -E");
 }
 
 /// Publishes and returns once the broker has acknowledged.
