@@ -118,7 +118,8 @@ impl Sensor {
         if matches!(self.phase, Phase::Off { .. }) {
             return;
         }
-        let topic = Topic::new(*self.rng.pick(&["ab", "pre/one", "cd", "pre/two"]));
+        let name: &str = self.rng.pick(&["ab", "pre/one", "cd", "pre/two"]);
+        let topic = Topic::new(name);
         let message = self.draw_message(io, topic, -1);
         let app = io.ledger.get(message).clone();
         let topic = match app.topic.form {
