@@ -62,7 +62,7 @@ const SHARED_FILTERS: [&str; 7] = ["a/#", "a/+", "+/b", "dev/+/cmd", "pre/#", "b
 
 /// A topic for a sensor or the outside world to publish to.
 pub fn publishable(rng: &mut Rng, sensors: usize) -> Topic {
-    let shared: &str = rng.pick(&SHARED);
+    let shared = rng.pick(&SHARED);
     match rng.below(20) {
         0 => Topic::new("secret/plan"),
         1..=6 => {
@@ -75,7 +75,7 @@ pub fn publishable(rng: &mut Rng, sensors: usize) -> Topic {
 
 /// A filter for sensor `own` to subscribe to.
 pub fn subscribable(rng: &mut Rng, own: usize) -> Topic {
-    let (shared, filter): (&str, &str) = (rng.pick(&SHARED), rng.pick(&SHARED_FILTERS));
+    let (shared, filter) = (rng.pick(&SHARED), rng.pick(&SHARED_FILTERS));
     match rng.below(20) {
         0 => Topic::new("secret/#"),
         1 => Topic::new("#"),
