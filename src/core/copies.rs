@@ -146,6 +146,11 @@ impl Copies {
             && self.partial.get(&fingerprint).is_none_or(|messages| messages.len() < MAX_EQUAL)
     }
 
+    /// Whether no copies are expected.
+    pub(crate) fn none_outstanding(&self) -> bool {
+        self.partial.is_empty()
+    }
+
     /// A new session at the broker: what was outstanding does not come any more.
     pub(crate) fn clear(&mut self) {
         self.partial.clear();

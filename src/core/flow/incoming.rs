@@ -70,7 +70,9 @@ impl Gateway {
             self.note_published(cx, name, message, &matched);
             match matched.as_slice() {
                 [] => {}
-                [only] => self.only_recipients(message, *only, recipients),
+                [only] if self.copies.none_outstanding() => {
+                    self.only_recipients(message, *only, recipients);
+                }
                 _ => self.overlapping_recipients(cx, name, message, &matched, recipients),
             }
         }
@@ -90,7 +92,7 @@ impl Gateway {
         }
     }
 
-    /// Several filters match, so there may be several copies. Each client gets the message with the
+    /// Several filters match, or did a moment ago, so there may be several copies. Each client gets the message with the
     /// first copy that is for one of its filters, at the highest QoS of all its filters that match,
     /// and with no other copy.
     fn overlapping_recipients(
