@@ -280,7 +280,10 @@ impl fmt::Display for Ended<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Session { why, .. } => why.fmt(f),
-            Self::Closed => f.write_str("the broker closed it"),
+            // Not every broker says that another client has taken over the session.
+            Self::Closed => f.write_str(
+                "the broker closed it (if this repeats, does another client use our `name`?)",
+            ),
             Self::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                 f.write_str("the broker broke it off")
             }

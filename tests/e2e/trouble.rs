@@ -293,3 +293,26 @@ fn something_that_is_no_broker() {
     });
     assert_eq!(gateway.terminate(), 0);
 }
+
+/// MQTT 3.1.1 has no way to refuse a message; MQTT 5 has, and the device is told.
+#[test]
+fn a_broker_that_refuses_a_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules");
+    fs::write(&rules, "topic readwrite mqtt-sn-gateway/#\ntopic readwrite open/#\n").unwrap();
+    let broker = mosquitto(&format!("acl_file {}", rules.display()));
+    let url = format!("mqtt://{}", broker.address());
+    let mut gateway = Gateway::start(&configuration(&url, "version = \"5\"", ""));
+    gateway.wait_for_broker(1);
+    let mut device = Device::connected(gateway.link(), "meter");
+    let open = device.register("open/a").unwrap();
+    let closed = device.register("closed/a").unwrap();
+    for qos in [Qos::One, Qos::Two] {
+        assert_eq!(device.publish(closed, qos, "x"), ReturnCode::NOT_SUPPORTED);
+        assert_eq!(device.publish(open, qos, "x"), ReturnCode::ACCEPTED);
+    }
+    gateway.log.wait_for(&["refused PUBLISH", "\"meter\"", "the broker refused the message"]);
+    // mosquitto 2.0.11 says no and then breaks the connection all the same. The device need not care.
+    assert!(!device.dismissed);
+    assert_eq!(gateway.terminate(), 0);
+}

@@ -77,31 +77,31 @@ impl Plan {
                 loss: rng.below(300),
                 duplication: rng.below(200),
                 mangling: rng.below(30),
-                delay: (1, *rng.pick(&[5, 50, 500, 3_000])),
+                delay: (1, rng.pick(&[5, 50, 500, 3_000])),
             },
             Weather::BrokerTrouble => RadioPlan {
-                loss: *rng.pick(&[0, 0, 50, 150]),
-                duplication: *rng.pick(&[0, 0, 50]),
+                loss: rng.pick(&[0, 0, 50, 150]),
+                duplication: rng.pick(&[0, 0, 50]),
                 mangling: 0,
-                delay: (1, *rng.pick(&[5, 50, 500])),
+                delay: (1, rng.pick(&[5, 50, 500])),
             },
         };
         let trouble = weather == Weather::BrokerTrouble;
         let broker = BrokerPlan {
-            level: *rng.pick(&[Level::V4, Level::V5]),
+            level: rng.pick(&[Level::V4, Level::V5]),
             hangs_up: rng.chance(500),
             copies: rng.chance(400),
-            window: *rng.pick(&[1, 5, 20]),
-            receive_maximum: *rng.pick(&[None, None, Some(1), Some(5)]),
-            latency: (0, *rng.pick(&[0, 5, 50, if trouble { 2_000 } else { 100 }])),
+            window: rng.pick(&[1, 5, 20]),
+            receive_maximum: rng.pick(&[None, None, Some(1), Some(5)]),
+            latency: (0, rng.pick(&[0, 5, 50, if trouble { 2_000 } else { 100 }])),
             trouble_every: if trouble { rng.between(5_000, 90_000) } else { 0 },
             quota: if trouble && rng.chance(300) { 50 } else { 0 },
         };
-        let version = *rng.pick(match broker.level {
+        let version = rng.pick(match broker.level {
             Level::V4 => &[Version::V311, Version::Auto],
             Level::V5 => &[Version::V5, Version::Auto],
         });
-        let crowd = *rng.pick(&[3, 8, 20]);
+        let crowd = rng.pick(&[3, 8, 20]);
         Self {
             weather,
             sensors: rng.between(1, crowd) as usize,
@@ -110,7 +110,7 @@ impl Plan {
             radio,
             broker,
             version,
-            topic_prefix: *rng.pick(&["", "", "site/"]),
+            topic_prefix: rng.pick(&["", "", "site/"]),
             comings_and_goings: !calm || rng.chance(300),
         }
     }

@@ -71,7 +71,7 @@ impl Tamper for WrongSensor {
         for (to, datagram) in datagrams {
             if is_publish(datagram) {
                 self.0 += 1;
-                if self.0 % 7 == 0 {
+                if self.0.is_multiple_of(7) {
                     to[0] = if to[0] == 0 { 1 } else { 0 };
                 }
             }
@@ -104,7 +104,7 @@ impl Tamper for WrongTopic {
             };
             if let PublishTopic::Normal(id) = &mut publish.topic {
                 self.0 += 1;
-                if self.0 % 5 == 0 {
+                if self.0.is_multiple_of(5) {
                     *id ^= 1;
                     *datagram = bytes(&Message::Publish(publish));
                 }

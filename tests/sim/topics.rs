@@ -62,24 +62,26 @@ const SHARED_FILTERS: [&str; 7] = ["a/#", "a/+", "+/b", "dev/+/cmd", "pre/#", "b
 
 /// A topic for a sensor or the outside world to publish to.
 pub fn publishable(rng: &mut Rng, sensors: usize) -> Topic {
+    let shared = rng.pick(&SHARED);
     match rng.below(20) {
         0 => Topic::new("secret/plan"),
         1..=6 => {
             let sensor = rng.below(sensors as u64);
             Topic::new(&format!("dev/{sensor}/{}", rng.pick(&["cmd", "state"])))
         }
-        _ => Topic::new(*rng.pick(&SHARED)),
+        _ => Topic::new(shared),
     }
 }
 
 /// A filter for sensor `own` to subscribe to.
 pub fn subscribable(rng: &mut Rng, own: usize) -> Topic {
+    let (shared, filter) = (rng.pick(&SHARED), rng.pick(&SHARED_FILTERS));
     match rng.below(20) {
         0 => Topic::new("secret/#"),
         1 => Topic::new("#"),
         2..=5 => Topic::new(&format!("dev/{own}/{}", rng.pick(&["cmd", "#"]))),
-        6..=11 => Topic::new(*rng.pick(&SHARED_FILTERS)),
-        _ => Topic::new(*rng.pick(&SHARED)),
+        6..=11 => Topic::new(filter),
+        _ => Topic::new(shared),
     }
 }
 

@@ -10,7 +10,8 @@ pub enum Level {
     V5,
 }
 
-/// The four acknowledgements of a publication.
+/// The four acknowledgements of a publication, by their names in the standard.
+#[allow(clippy::enum_variant_names)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ack {
     PubAck,

@@ -190,7 +190,7 @@ impl World {
     fn happens(&mut self, event: Event) -> Verdict {
         let now = self.clock.now();
         match event {
-            Event::ToGateway { sensor, from, bytes } => self.to_gateway(sensor, from, &bytes),
+            Event::ToGateway { sensor, from, bytes } => self.datagram_arrives(sensor, from, &bytes),
             Event::ToSensor { sensor, to, sent_at, bytes } => {
                 if self.sensors[sensor].address() != to {
                     return Ok(());
@@ -247,7 +247,7 @@ impl World {
     }
 
     /// A datagram reaches the gateway.
-    fn to_gateway(&mut self, sensor: usize, from: [u8; 2], bytes: &[u8]) -> Verdict {
+    fn datagram_arrives(&mut self, sensor: usize, from: [u8; 2], bytes: &[u8]) -> Verdict {
         let now = self.clock.now();
         self.trace.line(now, || format!("s{sensor} ▸ gateway {}", show(bytes)));
         self.oracle.arrives(now, sensor, from, bytes)?;
@@ -255,10 +255,10 @@ impl World {
             self.owe_retained(sensor, &filter);
         }
         let mut forged = Vec::new();
-        if self.tamper.incoming(from, bytes, &mut forged) {
-            if let Some(address) = Address::new(&from) {
-                self.engine.datagram(now, LinkId(0), &address, bytes);
-            }
+        if self.tamper.incoming(from, bytes, &mut forged)
+            && let Some(address) = Address::new(&from)
+        {
+            self.engine.datagram(now, LinkId(0), &address, bytes);
         }
         self.drain(Some(sensor))?;
         self.emit(forged, None)
@@ -313,16 +313,13 @@ impl World {
         let mut datagrams: Vec<Datagram> = Vec::new();
         let effects = self.engine.outgoing();
         for effect in effects.items() {
-            match effect {
-                Effect::Send { to, bytes, .. } => {
-                    let octets = to.octets();
-                    let known = usize::from(octets[0]) < self.sensors.len();
-                    if octets.len() != 2 || !known {
-                        return Err(format!("a datagram for {to:?}, which nobody has"));
-                    }
-                    datagrams.push(([octets[0], octets[1]], effects.bytes(*bytes).to_vec()));
+            if let Effect::Send { to, bytes, .. } = effect {
+                let octets = to.octets();
+                let known = usize::from(octets[0]) < self.sensors.len();
+                if octets.len() != 2 || !known {
+                    return Err(format!("a datagram for {to:?}, which nobody has"));
                 }
-                _ => {}
+                datagrams.push(([octets[0], octets[1]], effects.bytes(*bytes).to_vec()));
             }
         }
         self.engine.clear();

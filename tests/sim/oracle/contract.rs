@@ -38,6 +38,9 @@ pub struct Sub {
     pub since: Time,
 }
 
+/// Not yet.
+pub const NEVER: Time = Time(u64::MAX);
+
 /// A SUBSCRIBE that brings the messages that are retained at that moment.
 #[derive(Clone, Debug)]
 pub struct Right {
@@ -295,10 +298,10 @@ impl Contract {
         if self.offered.is_some_and(|(offered, of, _)| offered == msg_id && of == id) {
             self.offered = None;
         }
-        if code == ReturnCode::ACCEPTED {
-            if let Some((_, known)) = self.ids.get_mut(&id) {
-                *known = true;
-            }
+        if code == ReturnCode::ACCEPTED
+            && let Some((_, known)) = self.ids.get_mut(&id)
+        {
+            *known = true;
         }
     }
 

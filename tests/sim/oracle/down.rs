@@ -251,7 +251,7 @@ impl Oracle {
             let same = exchange.message == message && exchange.qos == qos;
             // A PUBACK may cross an "invalid topic id" for an earlier copy; at QoS 1 once more does
             // no harm.
-            if same && (!exchange.acked || qos == 1 && publish.dup) {
+            if same && publish.dup && (!exchange.acked || qos == 1) {
                 exchange.sends += 1;
                 exchange.open = true;
                 contract.tire();
@@ -363,21 +363,23 @@ impl Oracle {
     }
 
     pub(super) fn pubrec_arrives(&mut self, sensor: usize, msg_id: u16) {
-        if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id) {
-            if exchange.qos == 2 && !exchange.acked {
-                exchange.acked = true;
-                exchange.sends = 0;
-                self.acknowledged(sensor, msg_id);
-            }
+        if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id)
+            && exchange.qos == 2
+            && !exchange.acked
+        {
+            exchange.acked = true;
+            exchange.sends = 0;
+            self.acknowledged(sensor, msg_id);
         }
     }
 
     pub(super) fn pubcomp_arrives(&mut self, sensor: usize, msg_id: u16) {
-        if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id) {
-            if exchange.qos == 2 && exchange.acked {
-                exchange.open = false;
-                exchange.done = true;
-            }
+        if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id)
+            && exchange.qos == 2
+            && exchange.acked
+        {
+            exchange.open = false;
+            exchange.done = true;
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mqtt_sn_gateway::codec::{Connect, Qos, ReturnCode, Subscribe, SubscribeTopic};
 use mqtt_sn_gateway::time::Time;
 
-use super::contract::{ConnectSeen, Link, Right, Sub, SubRequest};
+use super::contract::{ConnectSeen, Link, NEVER, Right, Sub, SubRequest};
 use super::{Oracle, Verdict, level};
 use crate::topics::{Form, predefined};
 use crate::wire::matches;
@@ -65,8 +65,10 @@ impl Oracle {
             contract.epoch += 1;
             contract.sure_epoch += u32::from(!repetition);
             contract.wiped = true;
-            // A late PUBREC of the session before still gets its PUBREL.
-            contract.down.values_mut().for_each(|exchange| exchange.done = true);
+            if !repetition {
+                // A late PUBREC of the session before still gets its PUBREL.
+                contract.down.values_mut().for_each(|exchange| exchange.done = true);
+            }
         }
         // A clean session may have ended in silence before this CONNECT.
         if connect.clean_session || contract.clean {
@@ -291,13 +293,15 @@ impl Oracle {
             return Ok(());
         }
         self.upstream.backs(self.prefix, filter, qos)?;
+        // While the broker is away it counts from the broker's own answer on.
+        let since = if self.upstream.connected { now } else { NEVER };
         let contract = &mut self.contracts[sensor];
         let sub = contract.subs.entry(filter.clone()).or_default();
         if request.disturbed {
             sub.qos = sub.qos.max(qos);
         } else {
             let must = contract.link == Link::Up;
-            *sub = Sub { may: true, must, qos, sure: qos, kept: false, since: now };
+            *sub = Sub { may: true, must, qos, sure: qos, kept: false, since };
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ impl Oracle {
 
     /// The broker answered for a filter. Who subscribed while it was away was accepted without
     /// asking, and may now have less than that, or nothing.
-    fn settled_upstream(&mut self, filter: &str, code: u8) {
+    fn settled_upstream(&mut self, now: Time, filter: &str, code: u8) {
         let Some(name) = filter.strip_prefix(self.prefix) else { return };
         for contract in &mut self.contracts {
             if let Some(sub) = contract.subs.get_mut(name) {
@@ -121,6 +121,7 @@ impl Oracle {
                     sub.kept = false;
                 } else {
                     sub.sure = sub.sure.min(code);
+                    sub.since = sub.since.min(now);
                 }
             }
         }
@@ -191,7 +192,7 @@ impl Oracle {
                             right.settled.get_or_insert(now);
                         }
                     });
-                    self.settled_upstream(&filter, *code);
+                    self.settled_upstream(now, &filter, *code);
                     let upstream = &mut self.upstream;
                     if *code <= 2 {
                         let granted = upstream.granted.entry(filter).or_default();

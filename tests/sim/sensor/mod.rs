@@ -45,7 +45,7 @@ impl Habits {
         Self {
             clean: rng.chance(650),
             will: rng.chance(400),
-            pipeline: *rng.pick(&[1, 1, 1, 4]),
+            pipeline: rng.pick(&[1, 1, 1, 4]),
             sets_dup: rng.chance(700),
             keep_alive: rng.between(30, 90) as u16,
             retry: Duration::from_secs(rng.between(8, 15)),

@@ -118,19 +118,18 @@ impl Sensor {
     fn puback(&mut self, io: &mut Io<'_>, topic_id: u16, msg_id: u16, code: ReturnCode) {
         if code == ReturnCode::ACCEPTED {
             let one = |request: &Request| matches!(request, Request::Publish { qos: 1, .. });
-            if let Some(done) = self.finish(msg_id, one) {
-                if let Request::Publish { message, .. } = done.request {
-                    io.reports.push(Report::Acknowledged { message });
-                }
+            let done = self.finish(msg_id, one).map(|pending| pending.request);
+            if let Some(Request::Publish { message, .. }) = done {
+                io.reports.push(Report::Acknowledged { message });
             }
             return;
         }
         let any = |request: &Request| matches!(request, Request::Publish { .. });
         let refused = self.finish(msg_id, any).map(|pending| pending.request);
-        if code == ReturnCode::INVALID_TOPIC_ID {
-            if let Some(name) = self.names.remove(&topic_id) {
-                self.ids.remove(&name);
-            }
+        if code == ReturnCode::INVALID_TOPIC_ID
+            && let Some(name) = self.names.remove(&topic_id)
+        {
+            self.ids.remove(&name);
         }
         if code == ReturnCode::CONGESTION {
             self.hold = io.now.after(T_WAIT);

@@ -56,7 +56,7 @@ impl Sensor {
                 self.add(Work::Subscribe(topic, qos));
             }
             Doing::Unsubscribe if self.todo.len() < BACKLOG && !self.wanted.is_empty() => {
-                let (topic, _) = self.rng.pick(&self.wanted).clone();
+                let (topic, _) = self.rng.pick(&self.wanted);
                 self.add(Work::Unsubscribe(topic));
             }
             Doing::Goodbye if self.phase == Phase::Online => self.add(Work::Goodbye),
@@ -118,7 +118,8 @@ impl Sensor {
         if matches!(self.phase, Phase::Off { .. }) {
             return;
         }
-        let topic = Topic::new(*self.rng.pick(&["ab", "pre/one", "cd", "pre/two"]));
+        let name = self.rng.pick(&["ab", "pre/one", "cd", "pre/two"]);
+        let topic = Topic::new(name);
         let message = self.draw_message(io, topic, -1);
         let app = io.ledger.get(message).clone();
         let topic = match app.topic.form {
