@@ -180,7 +180,7 @@ fn a_broken_acknowledgement_leaves_the_exchange_open() {
     for broken in ["06 0D 00 08 00 01", "08 0D 00 08 00 01 00 00", "07 0D 00 08 00 01"] {
         world.send_hex(&node, broken);
     }
-    assert_eq!(world.acknowledged(), []);
+    assert_eq!(world.acknowledged(), [0_u64; 0]);
     world.pass(RETRY + seconds(1));
     world.expect(&node, &[again(first)]);
     world.send_hex(&node, "07 0D 00 08 00 01 00");
