@@ -86,8 +86,12 @@ impl Filter {
     /// not tell, it is if the broker has the subscription, or may have: what it refused must not be
     /// served from somebody else's.
     pub(crate) fn is_meant(&self, ids: &[u32]) -> bool {
-        let maybe = self.granted.is_some() || self.asking.is_some() || self.queued;
-        if ids.is_empty() { maybe } else { ids.contains(&self.id) || (maybe && !self.marked) }
+        let granted = self.granted.is_some();
+        if ids.is_empty() {
+            granted || self.asking.is_some() || self.queued
+        } else {
+            ids.contains(&self.id) || (granted && !self.marked)
+        }
     }
 
     /// Has the next SUBSCRIBE made for a subscriber.
