@@ -49,10 +49,6 @@ impl Gateway {
             // copies at the QoS of one filter or the other, and a client could get less than it was
             // granted. The gateway brings it down to each client's own.
             let qos = self.broker.maximum_qos;
-            if filter.granted.is_none() {
-                // The broker has it with the identifier or not at all.
-                filter.marked = self.broker.ids;
-            }
             let request = self.requests.insert(Request::Subscribe { filter: handle });
             let retained = !filter.next.is_empty();
             let prefix = self.settings.topic_prefix.as_bytes();
