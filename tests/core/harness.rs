@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mqtt_sn_gateway::codec::{
-    Connect, Encapsulation, Message, Packet, Publish, PublishTopic, Qos, ReturnCode, Subscribe,
-    SubscribeTopic, WillTopic, decode,
-};
+use mqtt_sn_gateway::codec::{Encapsulation, Message, Packet, Qos, SubscribeTopic, decode};
 use mqtt_sn_gateway::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
 use mqtt_sn_gateway::core::{
     Address, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Settings, Span,
@@ -14,10 +11,7 @@ use mqtt_sn_gateway::core::{
 };
 use mqtt_sn_gateway::time::Time;
 
-pub const OK: ReturnCode = ReturnCode::ACCEPTED;
-pub const CONGESTION: ReturnCode = ReturnCode::CONGESTION;
-pub const INVALID_ID: ReturnCode = ReturnCode::INVALID_TOPIC_ID;
-pub const UNSUPPORTED: ReturnCode = ReturnCode::NOT_SUPPORTED;
+pub use crate::messages::*;
 
 /// The default retry interval (T_retry) of the gateway.
 pub const RETRY: Duration = Duration::from_secs(10);
@@ -556,109 +550,73 @@ pub fn settings() -> Settings {
 /// The first normal topic id with [`settings`].
 pub const FIRST_ID: u16 = 7;
 
-// Messages.
+// Companies of clients.
 
-pub fn connect(id: &str, clean_session: bool, duration: u16) -> Message<'_> {
-    Message::Connect(Connect {
-        will: false,
-        clean_session,
-        protocol_id: 1,
-        duration,
-        client_id: id.as_bytes(),
-    })
+/// A world with one client.
+pub fn one_client() -> (World, Device) {
+    let mut world = World::new();
+    let node = device(1);
+    world.connect(&node, "n1");
+    (world, node)
 }
 
-pub fn connect_with_will(id: &str, clean_session: bool, duration: u16) -> Message<'_> {
-    Message::Connect(Connect {
-        will: true,
-        clean_session,
-        protocol_id: 1,
-        duration,
-        client_id: id.as_bytes(),
-    })
+/// Two clients, connected.
+pub fn two_clients() -> (World, Device, Device) {
+    let (mut world, a) = one_client();
+    let b = device(2);
+    world.connect(&b, "n2");
+    (world, a, b)
 }
 
-pub fn will_topic(topic: &str, qos: Qos, retain: bool) -> Message<'_> {
-    Message::WillTopic(Some(WillTopic { qos, retain, topic: topic.as_bytes() }))
-}
-
-pub fn will_msg(message: &str) -> Message<'_> {
-    Message::WillMsg { message: message.as_bytes() }
-}
-
-pub fn connack(code: ReturnCode) -> Message<'static> {
-    Message::ConnAck { code }
-}
-
-pub fn register(msg_id: u16, name: &str) -> Message<'_> {
-    Message::Register { topic_id: 0, msg_id, topic: name.as_bytes() }
-}
-
-/// REGISTER from the gateway.
-pub fn announce(topic_id: u16, msg_id: u16, name: &str) -> Message<'_> {
-    Message::Register { topic_id, msg_id, topic: name.as_bytes() }
-}
-
-pub fn regack(topic_id: u16, msg_id: u16, code: ReturnCode) -> Message<'static> {
-    Message::RegAck { topic_id, msg_id, code }
-}
-
-pub fn publish(topic: PublishTopic, qos: Qos, msg_id: u16, data: &[u8]) -> Message<'_> {
-    Message::Publish(Publish { dup: false, qos, retain: false, topic, msg_id, data })
-}
-
-/// The same, with DUP.
-pub fn again(message: Message<'_>) -> Message<'_> {
-    match message {
-        Message::Publish(publish) => Message::Publish(Publish { dup: true, ..publish }),
-        other => other,
+/// Payloads and retain flags of the PUBLISH messages a device received; acknowledges what needs it.
+#[track_caller]
+pub fn payloads(world: &mut World, node: &Device) -> Vec<(Vec<u8>, bool)> {
+    let mut found = Vec::new();
+    loop {
+        let received = world.received(node);
+        if received.is_empty() {
+            return found;
+        }
+        for bytes in received {
+            match decode(&bytes).expect("a packet").message {
+                Message::Publish(publish) => {
+                    found.push((publish.data.to_vec(), publish.retain));
+                    if publish.qos > Qos::Zero {
+                        let msg_id = publish.msg_id;
+                        world.send(node, pubrec(msg_id));
+                        world.send(node, puback(0, msg_id, OK));
+                    }
+                }
+                Message::Register { topic_id, msg_id, .. } => {
+                    world.send(node, regack(topic_id, msg_id, OK));
+                }
+                Message::PubRel { msg_id } => world.send(node, pubcomp(msg_id)),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
     }
 }
 
-/// The same, with the retain flag.
-pub fn retained(message: Message<'_>) -> Message<'_> {
-    match message {
-        Message::Publish(publish) => Message::Publish(Publish { retain: true, ..publish }),
-        other => other,
-    }
+/// The first id of the second client: sessions do not begin at the same one.
+pub fn world_id(_second: &Device) -> u16 {
+    FIRST_ID + 8
 }
 
-pub fn puback(topic_id: u16, msg_id: u16, code: ReturnCode) -> Message<'static> {
-    Message::PubAck { topic_id, msg_id, code }
+/// A client with one subscription by name; [`FIRST_ID`] is what its SUBACK told it.
+pub fn subscribed(qos: Qos) -> (World, Device) {
+    let mut world = World::new();
+    let node = device(1);
+    world.connect(&node, "n1");
+    world.subscribe(&node, 1, "a/b", qos);
+    (world, node)
 }
 
-pub fn pubrec(msg_id: u16) -> Message<'static> {
-    Message::PubRec { msg_id }
+/// A client with a wildcard subscription to everything.
+pub fn subscribed_to_all(qos: Qos) -> (World, Device) {
+    let mut world = World::new();
+    let node = device(1);
+    world.connect(&node, "n1");
+    let (id, _) = world.subscribe(&node, 1, "#", qos);
+    assert_eq!(id, 0);
+    (world, node)
 }
-
-pub fn pubrel(msg_id: u16) -> Message<'static> {
-    Message::PubRel { msg_id }
-}
-
-pub fn pubcomp(msg_id: u16) -> Message<'static> {
-    Message::PubComp { msg_id }
-}
-
-pub fn subscribe(msg_id: u16, name: &str, qos: Qos) -> Message<'_> {
-    subscribe_to(msg_id, SubscribeTopic::Name(name.as_bytes()), qos)
-}
-
-pub fn subscribe_to(msg_id: u16, topic: SubscribeTopic<'_>, qos: Qos) -> Message<'_> {
-    Message::Subscribe(Subscribe { dup: false, qos, msg_id, topic })
-}
-
-pub fn suback(qos: Qos, topic_id: u16, msg_id: u16, code: ReturnCode) -> Message<'static> {
-    Message::SubAck { qos, topic_id, msg_id, code }
-}
-
-pub fn unsubscribe(msg_id: u16, name: &str) -> Message<'_> {
-    Message::Unsubscribe { msg_id, topic: SubscribeTopic::Name(name.as_bytes()) }
-}
-
-pub fn unsuback(msg_id: u16) -> Message<'static> {
-    Message::UnsubAck { msg_id }
-}
-
-pub const PING: Message<'static> = Message::PingReq { client_id: &[] };
-pub const PONG: Message<'static> = Message::PingResp;
-pub const BYE: Message<'static> = Message::Disconnect { duration: None };

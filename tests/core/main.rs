@@ -2,7 +2,9 @@
 //! the test. One file per conversation; each test is named for one behaviour.
 
 mod harness;
+mod messages;
 
+mod announce;
 mod connect;
 mod disconnect;
 mod discovery;
@@ -15,5 +17,7 @@ mod prefix;
 mod publish_down;
 mod publish_up;
 mod register;
+mod sharing;
 mod subscribe;
+mod upstream;
 mod will;

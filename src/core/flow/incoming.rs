@@ -10,6 +10,7 @@ use crate::core::flow::CopyMode;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
+use crate::core::topics::TopicRef;
 use crate::core::upstream::{DeliveryId, MqttQos};
 
 /// [`UpstreamEvent::Message`](crate::core::upstream::UpstreamEvent::Message), as a value.
@@ -21,6 +22,15 @@ pub(crate) struct Incoming<'a> {
     pub(crate) qos: MqttQos,
     pub(crate) retain: bool,
     pub(crate) subscription_ids: &'a [u32],
+}
+
+/// A topic as devices know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<'a> {
+    /// Without prefix.
+    pub(crate) name: &'a str,
+    /// Its entry, if anybody here uses it.
+    pub(crate) topic: Option<TopicRef>,
 }
 
 impl Gateway {
@@ -36,9 +46,12 @@ impl Gateway {
             return;
         }
         let mut stored = None;
+        let name = name.unwrap_or("");
+        // Looked up once, however many it is for.
+        let named = Named { name, topic: self.topics.find(name) };
         for (client, granted) in &recipients {
             let qos = message.qos.min(*granted);
-            self.deliver(cx, *client, qos, name.unwrap_or(""), message, &mut stored);
+            self.deliver(cx, *client, qos, named, message, &mut stored);
         }
         match stored {
             Some(handle) => self.release_message(cx, handle, true),

@@ -15,6 +15,6 @@ mod register;
 mod subscribe;
 mod will;
 
-pub(crate) use incoming::Incoming;
+pub(crate) use incoming::{Incoming, Named};
 pub(crate) use probe::CopyMode;
 pub(crate) use will::About;

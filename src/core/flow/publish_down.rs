@@ -16,7 +16,7 @@ use alloc::boxed::Box;
 
 use crate::codec::{Message, Publish, PublishTopic, Qos};
 use crate::core::client::{Client, Form, Outbound, OutboundStage, Queued, State};
-use crate::core::flow::Incoming;
+use crate::core::flow::{Incoming, Named};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
@@ -50,7 +50,7 @@ impl Gateway {
         cx: &mut Cx<'_>,
         handle: Handle,
         qos: MqttQos,
-        name: &str,
+        Named { name, topic }: Named<'_>,
         message: &Incoming<'_>,
         stored: &mut Option<Handle>,
     ) {
@@ -58,21 +58,20 @@ impl Gateway {
         if client.state == State::Gone && qos == MqttQos::Zero {
             return;
         }
-        if qos == MqttQos::Zero && is_idle(client) {
-            let topic = self.topics.find(name);
-            if let Naming::Known(topic) = self.naming(client, topic, name) {
-                let publish = Publish {
-                    dup: false,
-                    qos: Qos::Zero,
-                    retain: message.retain,
-                    topic,
-                    msg_id: 0,
-                    data: message.payload,
-                };
-                let packet = Message::Publish(publish);
-                if packet.encoded_len() <= self.room(handle) {
-                    return self.send(cx, handle, &packet);
-                }
+        if qos == MqttQos::Zero
+            && is_idle(client)
+            && let Naming::Known(topic) = self.naming(client, topic, name)
+        {
+            let packet = Message::Publish(Publish {
+                dup: false,
+                qos: Qos::Zero,
+                retain: message.retain,
+                topic,
+                msg_id: 0,
+                data: message.payload,
+            });
+            if packet.encoded_len() <= self.room(handle) {
+                return self.send(cx, handle, &packet);
             }
         }
         self.enqueue(cx, handle, qos, name, message, stored);
