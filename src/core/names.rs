@@ -2,8 +2,9 @@
 
 use super::filter::MAX_LEVELS;
 
-/// Longest topic name or filter that MQTT can carry, octets.
-const MAX_LENGTH: usize = 65_535;
+/// Longest topic name or filter taken from a device, octets. MQTT can carry 64 KiB, but a table of
+/// a thousand names of each client is not to be measured in those.
+const MAX_LENGTH: usize = 1_024;
 
 /// Whether a broker has to take this as text. MQTT lets it close the connection over control
 /// characters and non-characters (MQTT 3.1.1 §1.5.3), and mosquitto does; the connection is

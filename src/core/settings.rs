@@ -23,7 +23,7 @@ pub struct Settings {
     pub max_client_id_length: usize,
     /// How long the gateway waits for a device's answer before it repeats itself.
     pub retry_interval: Duration,
-    /// How often it repeats itself before the device counts as lost.
+    /// How often it repeats itself before the device counts as lost, up to 254.
     pub retry_count: u8,
     /// Keep-alive is multiplied by this many thousandths before a silent device is lost.
     pub keep_alive_tolerance_permille: u32,

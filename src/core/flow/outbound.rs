@@ -198,6 +198,7 @@ impl Gateway {
         let patient =
             registering && outbound.queued.qos > MqttQos::Zero && last_heard > outbound.began;
         let tries = if patient { retry_count.saturating_mul(PATIENCE) } else { retry_count };
+        let tries = tries.min(u8::MAX - 1);
         if outbound.tries <= tries {
             outbound.tries += 1;
             outbound.deadline = deadline;
