@@ -105,9 +105,9 @@ impl Gateway {
         }
     }
 
-    /// Several filters match, or did a moment ago, so there may be several copies. Each client gets the message with the
-    /// first copy that is for one of its filters, at the highest QoS of all its filters that match,
-    /// and with no other copy.
+    /// Several filters match, or did a moment ago, so there may be several copies. Each client gets
+    /// the message with the first copy that is for one of its filters, at the highest QoS of all its
+    /// filters that match, and with no other copy.
     fn overlapping_recipients(
         &mut self,
         cx: &Cx<'_>,
@@ -125,10 +125,11 @@ impl Gateway {
         for filter in matched.iter().filter_map(|handle| self.filters.get(*handle)) {
             // A broker that counts copies has made them by what it granted. Where they bear
             // identifiers, one may come of a subscription that has not been acknowledged yet.
-            if if ids.is_empty() { filter.granted.is_some() } else { filter.asked } {
+            let counts = if ids.is_empty() { filter.granted.is_some() } else { filter.asked };
+            if counts {
                 expected.push(filter.id);
             }
-            let meant = filter.is_meant(message.subscription_ids);
+            let meant = filter.is_meant(ids);
             candidates.extend(filter.subscribers.iter().map(|s| (s.client, s.granted, meant)));
         }
         candidates.sort_unstable();
