@@ -20,8 +20,8 @@ use crate::time::Time;
 /// and 2 they wait for the broker's window, which a device that is being lost can block.
 const RETAINED_WINDOW: Duration = Duration::from_secs(120);
 
-/// Topics remembered per round, and rounds per filter. Beyond them a client may get a retained
-/// message twice, or miss one that comes very late.
+/// Topics, and messages, remembered per round; and rounds per filter. Beyond them a client may get a
+/// retained message twice, or miss one that comes very late.
 const MAX_REMEMBERED: usize = 1_000;
 const MAX_ROUNDS: usize = 16;
 
@@ -44,9 +44,11 @@ pub(crate) struct Subscriber {
 pub(crate) struct Round {
     /// In order.
     clients: Vec<Handle>,
-    /// Fingerprints of the topics whose retained message has come, and of the messages that have been
-    /// published since the SUBACK: its clients have them, should they come as retained.
+    /// Fingerprints of the topics whose retained message has come.
     seen: HashSet<u64, Hashing>,
+    /// Fingerprints of the messages that have been published since the SUBACK: its clients have
+    /// them, should they come as retained.
+    published: HashSet<u64, Hashing>,
     expires: Time,
     /// The SUBACK has come.
     answered: bool,
@@ -112,9 +114,13 @@ impl Filter {
         self.asking = Some(Asking { round: !clients.is_empty() });
         if !clients.is_empty() {
             clients.sort_unstable();
-            let seen = HashSet::with_hasher(hasher);
-            let expires = now.after(RETAINED_WINDOW);
-            self.rounds.push_back(Round { clients, seen, expires, answered: false });
+            self.rounds.push_back(Round {
+                clients,
+                seen: HashSet::with_hasher(hasher),
+                published: HashSet::with_hasher(hasher),
+                expires: now.after(RETAINED_WINDOW),
+                answered: false,
+            });
         }
     }
 
@@ -165,7 +171,7 @@ impl Filter {
             if round.seen.len() < MAX_REMEMBERED {
                 round.seen.insert(topic);
             }
-            if round.seen.contains(&message) {
+            if round.published.contains(&message) {
                 continue;
             }
             let clients = &round.clients;
@@ -178,9 +184,10 @@ impl Filter {
     pub(crate) fn note_published(&mut self, now: Time, message: u64) {
         self.rounds.retain(|round| round.expires > now);
         for round in self.rounds.iter_mut().filter(|round| round.answered) {
-            if round.seen.len() < MAX_REMEMBERED {
-                round.seen.insert(message);
+            if round.published.len() >= MAX_REMEMBERED {
+                round.published.clear();
             }
+            round.published.insert(message);
         }
     }
 }
