@@ -20,8 +20,8 @@ use crate::time::Time;
 /// and 2 they wait for the broker's window, which a device that is being lost can block.
 const RETAINED_WINDOW: Duration = Duration::from_secs(120);
 
-/// Topics, and messages, remembered per round; and rounds per filter. Beyond them a client may get a
-/// retained message twice, or miss one that comes very late.
+/// Messages remembered per round, and rounds per filter. Beyond them a client may get a retained
+/// message twice, or miss one that comes very late.
 const MAX_REMEMBERED: usize = 1_000;
 const MAX_ROUNDS: usize = 16;
 
@@ -44,14 +44,22 @@ pub(crate) struct Subscriber {
 pub(crate) struct Round {
     /// In order.
     clients: Vec<Handle>,
-    /// Fingerprints of the topics whose retained message has come.
+    /// Fingerprints of the messages that its clients have had: as retained, or published since the
+    /// SUBACK.
     seen: HashSet<u64, Hashing>,
-    /// Fingerprints of the messages that have been published since the SUBACK: its clients have
-    /// them, should they come as retained.
-    published: HashSet<u64, Hashing>,
     expires: Time,
     /// The SUBACK has come.
     answered: bool,
+}
+
+impl Round {
+    /// Notes a message; false if it has been noted before.
+    fn see(&mut self, message: u64) -> bool {
+        if self.seen.len() >= MAX_REMEMBERED {
+            self.seen.clear();
+        }
+        self.seen.insert(message)
+    }
 }
 
 /// A SUBSCRIBE to the broker that it has not answered.
@@ -117,7 +125,6 @@ impl Filter {
             self.rounds.push_back(Round {
                 clients,
                 seen: HashSet::with_hasher(hasher),
-                published: HashSet::with_hasher(hasher),
                 expires: now.after(RETAINED_WINDOW),
                 answered: false,
             });
@@ -154,24 +161,17 @@ impl Filter {
     }
 
     /// Appends the clients that a retained message is for, as far as they still are: those of every
-    /// round that has not had one of this topic, nor had this very message when it was published. A
-    /// broker sends one for each SUBSCRIBE, so whoever gets it early is spared his own.
+    /// round that has not had this very message. A broker sends one for each SUBSCRIBE, so whoever
+    /// gets it early is spared his own; and a newer one replaces an older that came late.
     pub(crate) fn take_retained(
         &mut self,
         now: Time,
-        topic: u64,
         message: u64,
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
-        for round in &mut self.rounds {
-            if round.expires <= now || round.seen.contains(&topic) {
-                continue;
-            }
+        for round in self.rounds.iter_mut().filter(|round| round.expires > now) {
             round.expires = now.after(RETAINED_WINDOW);
-            if round.seen.len() < MAX_REMEMBERED {
-                round.seen.insert(topic);
-            }
-            if round.published.contains(&message) {
+            if !round.see(message) {
                 continue;
             }
             let clients = &round.clients;
@@ -184,10 +184,7 @@ impl Filter {
     pub(crate) fn note_published(&mut self, now: Time, message: u64) {
         self.rounds.retain(|round| round.expires > now);
         for round in self.rounds.iter_mut().filter(|round| round.answered) {
-            if round.published.len() >= MAX_REMEMBERED {
-                round.published.clear();
-            }
-            round.published.insert(message);
+            round.see(message);
         }
     }
 }
@@ -272,11 +269,6 @@ impl Filters {
         for slot in &self.found {
             out.extend(self.slots.handle_at(*slot));
         }
-    }
-
-    /// A topic's fingerprint for [`Filter::take_retained`].
-    pub(crate) fn topic_print(&self, topic: &str) -> u64 {
-        self.hasher.hash_one(topic)
     }
 
     /// A message's fingerprint for [`Filter::take_retained`] and [`Filter::note_published`].

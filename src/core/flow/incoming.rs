@@ -162,12 +162,11 @@ impl Gateway {
         matched: &[Handle],
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
-        let topic = self.filters.topic_print(name);
         let print = self.filters.message_print(name, message.payload);
         for handle in matched {
             let Some(filter) = self.filters.get_mut(*handle) else { continue };
             if filter.is_meant(message.subscription_ids) {
-                filter.take_retained(cx.now, topic, print, recipients);
+                filter.take_retained(cx.now, print, recipients);
             }
         }
         recipients.sort_unstable_by_key(|(client, qos)| (*client, Reverse(*qos)));
