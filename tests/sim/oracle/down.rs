@@ -152,7 +152,9 @@ impl Oracle {
         }
         descent.last_feed = self.upstream.feeds;
         // What the broker repeats, the gateway may have settled before the connection broke.
-        let settled = publish.dup && descent.feeds > 0;
+        // Nor does a further copy that nothing marks as one: the first was for everybody, also for
+        // whom the gateway had just lost.
+        let settled = (publish.dup || self.blurred_copies) && descent.feeds > 0;
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
         descent.qos = descent.qos.max(publish.qos);
