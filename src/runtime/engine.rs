@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 
 use super::machine::{ConnectionEnd, Machine};
+use super::summary;
 use crate::core::{Address, Effects, LinkId};
 use crate::engine::Engine;
 use crate::mqtt::{ConnectionError, Version};
@@ -54,6 +55,10 @@ impl Machine for Engine {
 
     fn shutdown(&mut self, now: Time) {
         self.shutdown(now);
+    }
+
+    fn summary(&self) -> String {
+        summary::summary(self)
     }
 
     fn broker_accepted(&self) -> Option<Accepted> {

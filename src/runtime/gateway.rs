@@ -81,7 +81,7 @@ impl<M: Machine> Gateway<M> {
                 Turn::Stop(signal) => break signal,
             }
         };
-        info!("{signal}: stopping");
+        info!("{signal}: stopping; handled {}", self.machine.summary());
         self.stop().await;
     }
 
@@ -95,7 +95,10 @@ impl<M: Machine> Gateway<M> {
             if signal != Signal::Hangup {
                 return Poll::Ready(Turn::Stop(signal));
             }
-            info!("SIGHUP: the configuration is read at the start only; nothing changed");
+            info!(
+                "SIGHUP: the configuration is read at the start only, nothing changed; so far: {}",
+                self.machine.summary()
+            );
             busy = true;
         }
         for link in &mut self.links {

@@ -50,6 +50,9 @@ pub trait Machine {
     /// The program ends: says goodbye to the broker.
     fn shutdown(&mut self, now: Time);
 
+    /// What was handled so far, in a line for the log.
+    fn summary(&self) -> String;
+
     /// What the broker agreed to, once it has accepted the session on this connection.
     fn broker_accepted(&self) -> Option<Accepted>;
 }

@@ -8,6 +8,7 @@ mod engine;
 mod gateway;
 mod machine;
 mod notices;
+mod summary;
 mod timer;
 
 use std::fmt;

@@ -102,6 +102,10 @@ impl Machine for Lines {
         &mut self.output
     }
 
+    fn summary(&self) -> String {
+        "what there was".to_owned()
+    }
+
     fn broker_hung_up(&mut self) {
         self.note("hung up");
     }
@@ -304,7 +308,7 @@ fn bytes_flow_in_all_directions_and_the_end_is_clean() {
     let connected =
         format!(" INFO connected to mqtt://{address} ({address}, lines, session resumed)\n");
     assert!(lines.contains(&connected), "{lines}");
-    assert!(lines.contains(" INFO SIGTERM: stopping\n INFO stopped\n"), "{lines}");
+    assert!(lines.contains(" INFO SIGTERM: stopping; handled what there was\n INFO stopped\n"), "{lines}");
     assert!(lines.contains("SIGHUP: the configuration is read at the start only"), "{lines}");
 }
 
