@@ -308,7 +308,10 @@ fn bytes_flow_in_all_directions_and_the_end_is_clean() {
     let connected =
         format!(" INFO connected to mqtt://{address} ({address}, lines, session resumed)\n");
     assert!(lines.contains(&connected), "{lines}");
-    assert!(lines.contains(" INFO SIGTERM: stopping; handled what there was\n INFO stopped\n"), "{lines}");
+    assert!(
+        lines.contains(" INFO SIGTERM: stopping; handled what there was\n INFO stopped\n"),
+        "{lines}"
+    );
     assert!(lines.contains("SIGHUP: the configuration is read at the start only"), "{lines}");
 }
 

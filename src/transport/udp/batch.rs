@@ -161,15 +161,13 @@ impl<S: Name> Side<S> {
 
     fn send(&mut self, socket: RawFd, run: &[Outgoing<'_>]) -> Result<usize, Errno> {
         let local = run.first().and_then(|first| first.to.local);
-        let mut names = [None; BATCH];
-        let mut slices: [[IoSlice<'_>; 1]; BATCH] = [[IoSlice::new(&[])]; BATCH];
-        let mut count = 0;
-        for ((datagram, name), slice) in run.iter().zip(&mut names).zip(&mut slices) {
-            *name = Some(S::of(datagram.to.peer).ok_or(Errno::EAFNOSUPPORT)?);
-            *slice = [IoSlice::new(datagram.bytes)];
-            count += 1;
+        let mut names: heapless::Vec<Option<S>, BATCH> = heapless::Vec::new();
+        let mut slices: heapless::Vec<[IoSlice<'_>; 1], BATCH> = heapless::Vec::new();
+        for datagram in run.iter().take(BATCH) {
+            let name = S::of(datagram.to.peer).ok_or(Errno::EAFNOSUPPORT)?;
+            // There is room for a batch.
+            let _ = (names.push(Some(name)), slices.push([IoSlice::new(datagram.bytes)]));
         }
-        let (names, slices) = (&names[..count], &slices[..count]);
         let flags = MsgFlags::MSG_DONTWAIT;
         let scope = run.first().map_or(0, |first| scope(first.to.peer));
         let source = local.and_then(|local| Source::new::<S>(local, scope));
@@ -177,12 +175,12 @@ impl<S: Name> Side<S> {
             Some(source) => sendmmsg(
                 socket,
                 &mut self.send_from,
-                slices,
-                names,
+                &slices,
+                &names,
                 [source.control_message()],
                 flags,
             )?,
-            None => sendmmsg(socket, &mut self.send, slices, names, [], flags)?,
+            None => sendmmsg(socket, &mut self.send, &slices, &names, [], flags)?,
         };
         Ok(results.count())
     }

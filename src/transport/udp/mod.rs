@@ -13,7 +13,7 @@ mod overflow;
 mod stats;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -145,8 +145,7 @@ impl UdpLink {
     /// Sends what is for this link among the effects. What the kernel does not take now is queued
     /// up to a limit, then dropped and counted, as UDP may.
     pub fn transmit(&mut self, effects: &Effects) {
-        let mut run: [Outgoing<'_>; BATCH] = [Outgoing { to: NOBODY, bytes: &[] }; BATCH];
-        let mut filled = 0;
+        let mut run: heapless::Vec<Outgoing<'_>, BATCH> = heapless::Vec::new();
         for effect in effects.items() {
             match *effect {
                 Effect::Send { link, ref to, bytes } if link == self.id => {
@@ -154,22 +153,22 @@ impl UdpLink {
                         debug_assert!(false, "an address that this link did not make");
                         continue;
                     };
-                    run[filled] = Outgoing { to, bytes: effects.bytes(bytes) };
-                    filled += 1;
-                    if filled == BATCH {
-                        self.send(&mut run[..filled]);
-                        filled = 0;
+                    if run.is_full() {
+                        self.send(&mut run);
+                        run.clear();
                     }
+                    // There is room now.
+                    let _ = run.push(Outgoing { to, bytes: effects.bytes(bytes) });
                 }
                 Effect::Broadcast { link, radius, bytes } if link == self.id => {
-                    self.send(&mut run[..filled]);
-                    filled = 0;
+                    self.send(&mut run);
+                    run.clear();
                     self.broadcast(radius, effects.bytes(bytes));
                 }
                 _ => {}
             }
         }
-        self.send(&mut run[..filled]);
+        self.send(&mut run);
     }
 
     /// Sends what is queued. Pending if nothing is, or if the kernel still has no room; then the
@@ -339,12 +338,6 @@ fn flush(main: &Bound, overflow: &mut Overflow, stats: &mut Stats) -> io::Result
     }
     Ok(())
 }
-
-/// Fills the unused end of a run.
-const NOBODY: UdpAddress = UdpAddress {
-    peer: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
-    local: None,
-};
 
 impl Bound {
     fn poll_receive(
