@@ -422,3 +422,23 @@ fn another_message_type_in_reply_counts_as_nothing() {
     world.pass(RETRY + seconds(1));
     world.expect(&node, &[again(publish(NORMAL, Qos::One, 1, b"x"))]);
 }
+
+/// A device that was away repeats its CONNECT; that it did not answer meanwhile is forgiven.
+#[test]
+fn a_repeated_connect_gives_what_is_unanswered_all_its_tries_again() {
+    let mut world = World::new();
+    let node = device(1);
+    world.resume(&node, "n1");
+    world.subscribe(&node, 1, "ab", Qos::One);
+    world.exchange(&node, BYE, &[BYE]);
+    world.deliver(&Down::new("ab", b"x").qos1(1));
+    world.pass(seconds(6));
+    let connect = connect("n1", false, 3_600);
+    world.send(&node, connect);
+    world.pass(seconds(35));
+    assert_eq!(world.received(&node).len(), 1 + 4, "CONNACK, PUBLISH and three repetitions");
+    world.exchange(&node, connect, &[connack(OK)]);
+    world.pass(seconds(10));
+    assert_eq!(world.received(&node).len(), 1, "PUBLISH once more, instead of being lost");
+    assert_eq!((world.stats().lost, world.stats().duplicates), (0, 1));
+}

@@ -149,6 +149,10 @@ impl Gateway {
                     return false;
                 }
                 client.last_heard = cx.now;
+                // It may have been away: what it has not answered gets all its tries again.
+                if let Some(outbound) = &mut client.outbound {
+                    outbound.tries = 1;
+                }
                 self.stats.duplicates += 1;
                 self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
                 true
