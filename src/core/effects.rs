@@ -149,6 +149,14 @@ impl Effects {
         self.store_with(|arena| arena.extend_from_slice(bytes))
     }
 
+    /// Copies two strings into the arena, as one.
+    pub(crate) fn store_joined(&mut self, first: &str, second: &str) -> Span {
+        self.store_with(|arena| {
+            arena.extend_from_slice(first.as_bytes());
+            arena.extend_from_slice(second.as_bytes());
+        })
+    }
+
     /// Appends to the arena whatever `write` appends.
     pub(crate) fn store_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
         let start = self.arena.len();

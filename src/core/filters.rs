@@ -32,8 +32,6 @@ const MAX_ID: u32 = 268_435_455;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscriber {
     pub(crate) client: Handle,
-    /// What it asked for.
-    pub(crate) requested: MqttQos,
     /// What its SUBACK said, or will at most say.
     pub(crate) granted: MqttQos,
 }

@@ -1,6 +1,8 @@
 //! The words that the core and the MQTT session share. Tokens go in and come out: a completion is
 //! never matched by its order.
 
+use crate::codec::Qos;
+
 /// Names one request of the core to the broker. Opaque to the session; stale ones are ignored.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Token(pub u64);
@@ -20,6 +22,29 @@ pub enum MqttQos {
     One = 1,
     /// Exactly once.
     Two = 2,
+}
+
+impl MqttQos {
+    /// From MQTT-SN; `None` for QoS −1, which only PUBLISH without a connection has.
+    #[must_use]
+    pub fn from_sn(qos: Qos) -> Option<Self> {
+        match qos {
+            Qos::MinusOne => None,
+            Qos::Zero => Some(Self::Zero),
+            Qos::One => Some(Self::One),
+            Qos::Two => Some(Self::Two),
+        }
+    }
+
+    /// As MQTT-SN has it.
+    #[must_use]
+    pub fn to_sn(self) -> Qos {
+        match self {
+            Self::Zero => Qos::Zero,
+            Self::One => Qos::One,
+            Self::Two => Qos::Two,
+        }
+    }
 }
 
 /// Why the broker (or the session, on its behalf) did not do what was asked. The three kinds are

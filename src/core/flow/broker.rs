@@ -51,11 +51,7 @@ impl Gateway {
             let qos = self.broker.maximum_qos;
             let request = self.requests.insert(Request::Subscribe { filter: handle });
             let retained = !filter.next.is_empty();
-            let prefix = self.settings.topic_prefix.as_bytes();
-            let text = cx.fx.store_with(|arena| {
-                arena.extend_from_slice(prefix);
-                arena.extend_from_slice(filter.text.as_bytes());
-            });
+            let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter.text);
             let (token, id) = (Token(request.to_bits()), filter.id);
             cx.fx.push(Effect::Subscribe { token, filter: text, qos, id, retained });
             self.broker.asking += 1;
@@ -166,11 +162,7 @@ impl Gateway {
     }
 
     fn unsubscribe(&mut self, cx: &mut Cx<'_>, filter: alloc::boxed::Box<str>) {
-        let prefix = self.settings.topic_prefix.as_bytes();
-        let text = cx.fx.store_with(|arena| {
-            arena.extend_from_slice(prefix);
-            arena.extend_from_slice(filter.as_bytes());
-        });
+        let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter);
         let request = self.requests.insert(Request::Unsubscribe { filter });
         cx.fx.push(Effect::Unsubscribe { token: Token(request.to_bits()), filter: text });
     }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use crate::codec::{Message, ReturnCode};
-use crate::core::client::{OutboundStage, State};
+use crate::core::client::{OutboundStage, Queued, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::notice::Loss;
@@ -98,14 +98,7 @@ impl Gateway {
                 }
                 self.restart(cx, handle);
             }
-            _ => {
-                let topic = self.messages.get(outbound.queued.message).map(|m| m.topic);
-                let name = topic.map_or("", |topic| self.topics.name(topic));
-                let name = String::from(name);
-                let why = "the client rejected it";
-                self.abandoned(cx, handle, name.as_bytes(), outbound.queued.qos, why);
-                self.finish(cx, handle);
-            }
+            _ => self.give_up(cx, handle, outbound.queued, "the client rejected it"),
         }
     }
 
@@ -140,6 +133,14 @@ impl Gateway {
             outbound.msg_id == msg_id && outbound.stage == OutboundStage::Release
         });
         if expected { self.finish(cx, handle) } else { self.drop_packet(Drop::Unexpected) }
+    }
+
+    /// Gives up the message in flight, and says so.
+    fn give_up(&mut self, cx: &mut Cx<'_>, handle: Handle, queued: Queued, why: &'static str) {
+        let topic = self.messages.get(queued.message).map(|message| message.topic);
+        let name = String::from(topic.map_or("", |topic| self.topics.name(topic)));
+        self.abandoned(cx, handle, name.as_bytes(), queued.qos, why);
+        self.finish(cx, handle);
     }
 
     /// The message in flight has arrived, or was given up: on to the next.
@@ -211,12 +212,7 @@ impl Gateway {
             // Some devices have no room for another topic and say nothing at all (§6.10 gives them
             // no way to): only this message is given up.
             OutboundStage::Register { .. } if alive => {
-                let topic = self.messages.get(queued.message).map(|m| m.topic);
-                let name = topic.map_or("", |topic| self.topics.name(topic));
-                let name = String::from(name);
-                let why = "the client does not answer REGISTER";
-                self.abandoned(cx, handle, name.as_bytes(), queued.qos, why);
-                self.finish(cx, handle);
+                self.give_up(cx, handle, queued, "the client does not answer REGISTER");
             }
             _ => {
                 let to = match stage {

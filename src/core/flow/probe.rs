@@ -14,11 +14,9 @@
 //!
 //! MQTT 5 brokers say with each copy what it is for and are not asked.
 
-use alloc::format;
-use alloc::string::String;
 use core::time::Duration;
 
-use crate::core::effects::Effect;
+use crate::core::effects::{Effect, Span};
 use crate::core::flow::Incoming;
 use crate::core::gateway::{Cx, Gateway, Request};
 use crate::core::slots::Handle;
@@ -131,8 +129,9 @@ impl Gateway {
         }
         self.broker.copies = if copies > 1 { CopyMode::PerSubscription } else { CopyMode::Single };
         for filter in FILTERS {
-            let text = format!("{}{filter}", self.own_topics);
-            self.unsubscribe_exactly(cx, text);
+            let token = Token(self.requests.insert(Request::Probe).to_bits());
+            let filter = self.own_name(cx, filter);
+            cx.fx.push(Effect::Unsubscribe { token, filter });
         }
         self.run_asks(cx);
     }
@@ -153,16 +152,7 @@ impl Gateway {
         }
     }
 
-    fn unsubscribe_exactly(&mut self, cx: &mut Cx<'_>, text: String) {
-        let filter = cx.fx.store(text.as_bytes());
-        let token = Token(self.requests.insert(Request::Probe).to_bits());
-        cx.fx.push(Effect::Unsubscribe { token, filter });
-    }
-
-    fn own_name(&self, cx: &mut Cx<'_>, name: &str) -> crate::core::effects::Span {
-        cx.fx.store_with(|arena| {
-            arena.extend_from_slice(self.own_topics.as_bytes());
-            arena.extend_from_slice(name.as_bytes());
-        })
+    fn own_name(&self, cx: &mut Cx<'_>, name: &str) -> Span {
+        cx.fx.store_joined(&self.own_topics, name)
     }
 }

@@ -33,15 +33,6 @@ enum Naming {
     Refused,
 }
 
-/// QoS as MQTT-SN has it.
-fn sn_qos(qos: MqttQos) -> Qos {
-    match qos {
-        MqttQos::Zero => Qos::Zero,
-        MqttQos::One => Qos::One,
-        MqttQos::Two => Qos::Two,
-    }
-}
-
 impl Gateway {
     /// One message for one client: sent at once when nothing stands in the way and nothing has to
     /// be remembered, queued otherwise.
@@ -245,7 +236,7 @@ impl Gateway {
                 let zero = queued.qos == MqttQos::Zero;
                 let publish = Publish {
                     dup: sent && !zero,
-                    qos: sn_qos(queued.qos),
+                    qos: queued.qos.to_sn(),
                     retain: queued.retain,
                     topic,
                     msg_id: if zero { 0 } else { msg_id },

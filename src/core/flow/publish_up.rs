@@ -184,11 +184,7 @@ impl Gateway {
         if self.is_own_topic(name) {
             return Err(ReturnCode::NOT_SUPPORTED);
         }
-        let prefix = self.settings.topic_prefix.as_bytes();
-        let topic = cx.fx.store_with(|arena| {
-            arena.extend_from_slice(prefix);
-            arena.extend_from_slice(name.as_bytes());
-        });
+        let topic = cx.fx.store_joined(&self.settings.topic_prefix, name);
         let payload = cx.fx.store(publish.data);
         cx.fx.push(Effect::Publish { token, qos, retain: publish.retain, topic, payload });
         Ok(())

@@ -50,20 +50,9 @@ impl Gateway {
         if self.repeated(cx, handle, msg_id, hash) {
             return;
         }
-        let requested = match subscribe.qos {
-            Qos::Zero => MqttQos::Zero,
-            Qos::One => MqttQos::One,
-            Qos::Two => MqttQos::Two,
-            Qos::MinusOne => {
-                let why = "QoS 3 is not a QoS";
-                return self.refuse_subscribe(
-                    cx,
-                    handle,
-                    subscribe,
-                    ReturnCode::NOT_SUPPORTED,
-                    why,
-                );
-            }
+        let Some(requested) = MqttQos::from_sn(subscribe.qos) else {
+            let (code, why) = (ReturnCode::NOT_SUPPORTED, "QoS 3 is not a QoS");
+            return self.refuse_subscribe(cx, handle, subscribe, code, why);
         };
         match self.add_subscription(cx, handle, subscribe, requested) {
             Err((code, why)) => self.refuse_subscribe(cx, handle, subscribe, code, why),
@@ -162,7 +151,6 @@ impl Gateway {
             if let Some(filter) = self.filters.get_mut(filter)
                 && let Some(me) = filter.subscribers.iter_mut().find(|s| s.client == handle)
             {
-                me.requested = requested;
                 me.granted = me.granted.min(requested);
             }
             return Ok((filter, wanted.id));
@@ -177,7 +165,7 @@ impl Gateway {
         let filter = self.filters.find_or_add(&wanted.filter);
         client.subscriptions.push(Subscription { filter, form: wanted.form, exact });
         if let Some(filter) = self.filters.get_mut(filter) {
-            filter.subscribers.push(Subscriber { client: handle, requested, granted: requested });
+            filter.subscribers.push(Subscriber { client: handle, granted: requested });
         }
         Ok((filter, wanted.id))
     }
@@ -250,11 +238,7 @@ impl Gateway {
             }
             AckId::Other(id) => id,
         };
-        let qos = match qos {
-            MqttQos::Zero => Qos::Zero,
-            MqttQos::One => Qos::One,
-            MqttQos::Two => Qos::Two,
-        };
+        let qos = qos.to_sn();
         self.send(cx, handle, &Message::SubAck { qos, topic_id, msg_id, code });
         self.forget_answered(handle);
         self.pump(cx, handle);

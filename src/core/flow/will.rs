@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 
-use crate::codec::{Message, PublishTopic, Qos, ReturnCode, WillTopic};
+use crate::codec::{Message, PublishTopic, ReturnCode, WillTopic};
 use crate::core::client::{State, Will};
 use crate::core::effects::Effect;
 use crate::core::gateway::{Cx, Gateway, Request};
@@ -19,16 +19,6 @@ pub(crate) enum About<'a> {
     Nothing,
     Text(&'a [u8]),
     Topic(PublishTopic),
-}
-
-/// MQTT QoS of a will; −1 has no meaning there.
-fn will_qos(qos: Qos) -> Option<MqttQos> {
-    match qos {
-        Qos::Zero => Some(MqttQos::Zero),
-        Qos::One => Some(MqttQos::One),
-        Qos::Two => Some(MqttQos::Two),
-        Qos::MinusOne => None,
-    }
 }
 
 impl Gateway {
@@ -90,7 +80,7 @@ impl Gateway {
         if self.is_own_topic(topic) {
             return None;
         }
-        Some((topic.into(), will_qos(will.qos)?, will.retain))
+        Some((topic.into(), MqttQos::from_sn(will.qos)?, will.retain))
     }
 
     fn refuse_dialogue(&mut self, cx: &mut Cx<'_>, handle: Handle, why: &'static str) {
@@ -173,11 +163,7 @@ impl Gateway {
             MqttQos::Zero => Token(0),
             _ => Token(self.requests.insert(Request::Will).to_bits()),
         };
-        let prefix = &*self.settings.topic_prefix;
-        let topic = cx.fx.store_with(|arena| {
-            arena.extend_from_slice(prefix.as_bytes());
-            arena.extend_from_slice(will.topic.as_bytes());
-        });
+        let topic = cx.fx.store_joined(&self.settings.topic_prefix, &will.topic);
         let payload = cx.fx.store(&will.message);
         let qos = will.qos.min(self.broker_qos());
         cx.fx.push(Effect::Publish { token, qos, retain: will.retain, topic, payload });
