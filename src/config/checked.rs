@@ -234,6 +234,7 @@ impl Config {
             session_expiry: sessions.session_expiry,
             advertise_interval: self.discovery.advertise_interval,
             answer_search: self.discovery.answer_search,
+            ..core::Settings::default()
         }
     }
 

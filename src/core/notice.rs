@@ -49,6 +49,13 @@ pub enum Loss {
         /// How often.
         tries: u8,
     },
+    /// It sleeps longer than it announced.
+    Overslept {
+        /// For how long.
+        silent: Duration,
+        /// How long it might have been.
+        allowed: Duration,
+    },
     /// Another client id connected from its address.
     Replaced,
 }
@@ -86,6 +93,32 @@ pub enum Notice {
         from: Place,
         /// Where it is.
         to: Place,
+    },
+    /// Two devices use one client id, so the session goes back and forth between them; it stays
+    /// where it is for now.
+    Contested {
+        /// Client id.
+        client: Span,
+        /// Where the session is.
+        holder: Place,
+        /// Who else wants it.
+        rival: Place,
+    },
+    /// A client has gone to sleep.
+    Asleep {
+        /// Client id.
+        client: Span,
+        /// For how long, seconds, as it announced.
+        duration: u16,
+    },
+    /// A sleeping client has collected what waited for it.
+    Collected {
+        /// Client id.
+        client: Span,
+        /// Messages that were sent to it.
+        messages: u32,
+        /// Messages that still wait.
+        left: u32,
     },
     /// A client said goodbye.
     Disconnected {

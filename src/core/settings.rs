@@ -4,6 +4,20 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::profile::ClientRule;
+
+/// Whether a client id that is in use may be taken over from another address.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Takeover {
+    /// At any time, as in MQTT: by CONNECT, and by PINGREQ when the client sleeps.
+    #[default]
+    Always,
+    /// Not while the client is connected and awake at its address.
+    AsleepOrLost,
+    /// Never: a session goes on at the address where it was, until it ends.
+    Never,
+}
+
 /// Settings of a `Gateway`.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -27,6 +41,17 @@ pub struct Settings {
     pub retry_count: u8,
     /// Keep-alive is multiplied by this many thousandths before a silent device is lost.
     pub keep_alive_tolerance_permille: u32,
+    /// The same for the announced sleep of a sleeping client.
+    pub sleep_tolerance_permille: u32,
+    /// Who may take over a client id that is in use.
+    pub takeover: Takeover,
+    /// A sleeping client that wakes by CONNECT keeps its session although the CONNECT says
+    /// CleanSession, when the one before said so too: many stacks repeat the one CONNECT they know.
+    pub keep_session_on_wake: bool,
+    /// Keep QoS 0 messages for persistent clients that are disconnected or lost.
+    pub queue_qos0_messages: bool,
+    /// Profiles by client id; the first rule that matches applies.
+    pub rules: Vec<ClientRule>,
     /// Accept QoS −1.
     pub unauthenticated_publish: bool,
     /// Most topic ids per client.
@@ -77,6 +102,11 @@ impl Default for Settings {
             retry_interval: Duration::from_secs(10),
             retry_count: 3,
             keep_alive_tolerance_permille: 1_500,
+            sleep_tolerance_permille: 1_500,
+            takeover: Takeover::Always,
+            keep_session_on_wake: true,
+            queue_qos0_messages: false,
+            rules: Vec::new(),
             unauthenticated_publish: true,
             max_topics_per_client: 1_000,
             max_subscriptions_per_client: 100,

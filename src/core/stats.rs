@@ -23,12 +23,18 @@ pub struct Stats {
     pub wills: u64,
     /// Messages to devices that were given up.
     pub abandoned: u64,
+    /// Times that a sleeping client collected its messages.
+    pub wakes: u64,
+    /// Of these, the ones that it did not see through.
+    pub wakes_unfinished: u64,
     /// Copies of one message from the broker that were recognised as such.
     pub copies: u64,
     /// Client records now.
     pub clients: u64,
     /// Of these, connected.
     pub connected: u64,
+    /// Of these, asleep or awake to collect their messages.
+    pub asleep: u64,
     /// Messages waiting for devices now.
     pub buffered: u64,
     /// Their octets.
@@ -48,9 +54,12 @@ impl Default for Stats {
             moved: 0,
             wills: 0,
             abandoned: 0,
+            wakes: 0,
+            wakes_unfinished: 0,
             copies: 0,
             clients: 0,
             connected: 0,
+            asleep: 0,
             buffered: 0,
             buffered_bytes: 0,
         }
@@ -117,5 +126,9 @@ labelled! {
         PacketSize = "packet_size",
         /// DISCONNECTs to strangers.
         Strangers = "strangers",
+        /// A client id that two devices seem to have.
+        Takeovers = "takeovers",
+        /// New client ids from one address.
+        Newcomers = "newcomers",
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use tracing::{Level, enabled, info, warn};
+use tracing::{Level, debug, enabled, info, warn};
 
 use crate::codec::ReturnCode;
 use crate::core::{Effects, LinkId, Loss, Notice, Place, Span, Subject};
@@ -71,6 +71,21 @@ impl Notices {
                 place(from),
                 place(to)
             ),
+            Notice::Contested { client, ref holder, ref rival } => warn!(
+                "client {}: its session goes back and forth between {} and {}: two devices have \
+                 the same client id. For a minute it stays with the former; give each device a \
+                 client id of its own{more}",
+                name(client),
+                place(holder),
+                place(rival)
+            ),
+            Notice::Asleep { client, duration } => {
+                info!("client {} sleeps for {duration} s{more}", name(client));
+            }
+            Notice::Collected { client, messages, left } => debug!(
+                "client {} woke and was sent {messages} messages, {left} still wait{more}",
+                name(client)
+            ),
             Notice::Disconnected { client } => info!("client {} disconnected{more}", name(client)),
             Notice::Lost { client, why, will } => info!(
                 "client {} is lost: {}{}{more}",
@@ -112,6 +127,8 @@ fn is_everyday(notice: &Notice) -> bool {
     matches!(
         notice,
         Notice::Connected { .. }
+            | Notice::Asleep { .. }
+            | Notice::Collected { .. }
             | Notice::Disconnected { .. }
             | Notice::Lost { .. }
             | Notice::Stranger { .. }
@@ -131,6 +148,9 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Stranger { at, .. } => (6, at.link),
         Notice::Abandoned { .. } => (7, NO_LINK),
         Notice::SubscriptionLost { .. } => (8, NO_LINK),
+        Notice::Contested { holder, .. } => (9, holder.link),
+        Notice::Asleep { .. } => (10, NO_LINK),
+        Notice::Collected { .. } => (11, NO_LINK),
         Notice::LimitReached { limit, .. } => (16 + *limit as u8, NO_LINK),
     }
 }
@@ -215,6 +235,12 @@ impl fmt::Display for Why {
             Loss::Silent { silent, allowed } => write!(
                 f,
                 "nothing heard for {} s, its keep-alive allows {} s",
+                silent.as_secs(),
+                allowed.as_secs()
+            ),
+            Loss::Overslept { silent, allowed } => write!(
+                f,
+                "nothing heard for {} s, the sleep that it announced allows {} s",
                 silent.as_secs(),
                 allowed.as_secs()
             ),
