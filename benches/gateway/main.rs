@@ -5,6 +5,7 @@ mod baseline;
 mod cases;
 mod exchange;
 mod guard;
+mod inside;
 mod machine;
 mod meter;
 mod mqtt;
@@ -13,6 +14,7 @@ mod relay;
 mod report;
 mod rig;
 mod sink;
+mod sleeper;
 mod sn;
 mod target;
 
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::baseline::Baseline;
-use crate::cases::{CASES, Case, Sample, Scale};
+use crate::cases::{CASES, Case, Run, Sample, Scale};
 use crate::machine::Others;
 use crate::options::{Command, Options};
 use crate::report::Outcome;
@@ -112,9 +114,15 @@ fn run(
 ) -> Result<Outcome, Failure> {
     let mut outcome = Outcome { case, gateway: Vec::new(), relay: Vec::new() };
     let one = |subject: Subject| -> Result<Sample, Failure> {
+        let run = match case.run {
+            Run::Process(run) => run,
+            Run::Inside(run) => {
+                return run(scale).map_err(|error| format!("{}: {error}", case.name).into());
+            }
+        };
         let mut rig = Rig::start(subject, gateway, pin)
             .map_err(|error| format!("{}, {}: {error}", case.name, subject.name()))?;
-        let mut sample = (case.run)(&mut rig, scale)
+        let mut sample = run(&mut rig, scale)
             .map_err(|error| format!("{}, {}: {error}", case.name, subject.name()))?;
         // One connection may have been there to discard an old session.
         if rig.sink.counts.connections > 2 {
@@ -139,6 +147,7 @@ const FULL: Scale = Scale {
     steady: Duration::from_secs(3),
     idle: Duration::from_secs(5),
     many: 10_000,
+    sleepers: 100_000,
 };
 
 const QUICK: Scale = Scale {
@@ -147,4 +156,5 @@ const QUICK: Scale = Scale {
     steady: Duration::from_secs(1),
     idle: Duration::from_secs(2),
     many: 2_000,
+    sleepers: 10_000,
 };

@@ -2,6 +2,7 @@
 
 mod acked;
 mod fanout;
+mod inside;
 mod many;
 mod open_loop;
 mod qos0;
@@ -26,6 +27,8 @@ pub struct Scale {
     pub idle: Duration,
     /// Devices of the cases with many.
     pub many: usize,
+    /// Sleepers of the cases with very many.
+    pub sleepers: usize,
 }
 
 /// A figure that a case yields.
@@ -62,7 +65,15 @@ pub struct Case {
     /// The relay can do it too.
     pub relay: bool,
     pub metrics: &'static [Metric],
-    pub run: fn(&mut Rig, &Scale) -> Result<Sample, Failure>,
+    pub run: Run,
+}
+
+/// How a case is run.
+pub enum Run {
+    /// With the real program (or the relay) between load and sink.
+    Process(fn(&mut Rig, &Scale) -> Result<Sample, Failure>),
+    /// With the core alone, in this process.
+    Inside(fn(&Scale) -> Result<Sample, Failure>),
 }
 
 const fn metric(key: &'static str, label: &'static str, decimals: usize, ratio: Ratio) -> Metric {
@@ -84,21 +95,21 @@ pub const CASES: &[Case] = &[
         about: "QoS 0 up, 100 devices, 200 outstanding in total",
         relay: true,
         metrics: &[CPU, RATE, BUSY, LOAD_BUSY, LOST],
-        run: qos0::run,
+        run: Run::Process(qos0::run),
     },
     Case {
         name: "qos1",
         about: "QoS 1 up, 100 devices, 1 outstanding each",
         relay: true,
         metrics: ACKED,
-        run: acked::qos1,
+        run: Run::Process(acked::qos1),
     },
     Case {
         name: "qos2",
         about: "QoS 2 up, 50 devices, 1 outstanding each",
         relay: true,
         metrics: ACKED,
-        run: acked::qos2,
+        run: Run::Process(acked::qos2),
     },
     Case {
         name: "fanout",
@@ -111,7 +122,7 @@ pub const CASES: &[Case] = &[
             LOAD_BUSY,
             LOST,
         ],
-        run: fanout::run,
+        run: Run::Process(fanout::run),
     },
     Case {
         name: "latency",
@@ -124,7 +135,7 @@ pub const CASES: &[Case] = &[
             CPU,
             metric("overrun", "not sent: still unacknowledged", 0, Ratio::None),
         ],
-        run: open_loop::latency,
+        run: Run::Process(open_loop::latency),
     },
     Case {
         name: "open-loop",
@@ -138,7 +149,7 @@ pub const CASES: &[Case] = &[
             LOAD_BUSY,
             LOST,
         ],
-        run: open_loop::flood,
+        run: Run::Process(open_loop::flood),
     },
     Case {
         name: "connect",
@@ -150,7 +161,7 @@ pub const CASES: &[Case] = &[
             BUSY,
             REPEATED,
         ],
-        run: many::connect,
+        run: Run::Process(many::connect),
     },
     Case {
         name: "memory",
@@ -161,7 +172,7 @@ pub const CASES: &[Case] = &[
             metric("full", "with all devices, MiB", 2, Ratio::None),
             metric("each", "per device, KiB", 3, Ratio::None),
         ],
-        run: many::memory,
+        run: Run::Process(many::memory),
     },
     Case {
         name: "idle",
@@ -171,7 +182,46 @@ pub const CASES: &[Case] = &[
             metric("cpu", "CPU per second, µs", 0, Ratio::None),
             metric("wakes", "wake-ups/s", 1, Ratio::None),
         ],
-        run: many::idle,
+        run: Run::Process(many::idle),
+    },
+    Case {
+        name: "core-memory",
+        about: "the core alone: heap per sleeper with 4 topics and 2 subscriptions",
+        relay: false,
+        metrics: &[
+            metric("each", "octets per sleeper", 0, Ratio::None),
+            metric("count", "allocations per sleeper", 1, Ratio::None),
+            metric("estimate", "with the allocator's share, about", 0, Ratio::None),
+            metric("before", "octets right after DISCONNECT", 0, Ratio::None),
+            metric("connect", "of these: CONNECT", 0, Ratio::None),
+            metric("topics", "4 × REGISTER", 0, Ratio::None),
+            metric("own", "SUBSCRIBE to a name of its own", 0, Ratio::None),
+            metric("shared", "SUBSCRIBE to a shared filter", 0, Ratio::None),
+            metric("asleep", "DISCONNECT", 0, Ratio::None),
+        ],
+        run: Run::Inside(inside::memory),
+    },
+    Case {
+        name: "core-wake",
+        about: "the core alone: PINGREQ to PINGRESP of a sleeper for whom nothing waits",
+        relay: false,
+        metrics: &[
+            metric("few", "1,000 sleepers, ns", 0, Ratio::None),
+            metric("many", "1,000 of very many, ns", 0, Ratio::None),
+            metric("all", "very many in turn, ns", 0, Ratio::None),
+        ],
+        run: Run::Inside(inside::wake),
+    },
+    Case {
+        name: "core-storm",
+        about: "the core alone: devices come, subscribe and expire, twice",
+        relay: false,
+        metrics: &[
+            metric("full", "heap with all, KiB", 1, Ratio::None),
+            metric("first", "left of them, KiB", 1, Ratio::None),
+            metric("second", "left after the second time, KiB", 1, Ratio::None),
+        ],
+        run: Run::Inside(inside::storm),
     },
 ];
 
