@@ -5,7 +5,7 @@
 use std::alloc::System;
 use std::time::Duration;
 
-use mqtt_sn_gateway::core::upstream::{DeliveryId, MqttQos, Token, UpstreamEvent};
+use mqtt_sn_gateway::core::upstream::{MqttQos, Token, UpstreamEvent};
 use mqtt_sn_gateway::core::{Address, Effect, Effects, Gateway, LinkId, LinkSettings, Settings};
 use mqtt_sn_gateway::time::Time;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -62,8 +62,6 @@ pub struct Inside {
     /// The datagram that was sent last, and how many there were.
     last: Vec<u8>,
     sent: u64,
-    /// Deliveries acknowledged to the broker.
-    pub acknowledged: u64,
 }
 
 impl Inside {
@@ -83,7 +81,6 @@ impl Inside {
             owed: Vec::new(),
             last: Vec::new(),
             sent: 0,
-            acknowledged: 0,
         };
         inside.upstream(UpstreamEvent::Connected {
             session_present: false,
@@ -103,13 +100,12 @@ impl Inside {
         self.settle();
     }
 
-    /// A request, and the octets after the MsgType of the last datagram that was sent meanwhile, which
-    /// has to be of type `kind`.
-    pub fn ask(&mut self, device: usize, request: &[u8], kind: u8) -> Result<&[u8], Failure> {
+    /// A request. The last datagram that is sent meanwhile has to be of type `kind`.
+    pub fn ask(&mut self, device: usize, request: &[u8], kind: u8) -> Result<(), Failure> {
         let before = self.sent;
         self.datagram(device, request);
         match self.last.get(1..) {
-            Some([first, body @ ..]) if self.sent > before && *first == kind => Ok(body),
+            Some([first, ..]) if self.sent > before && *first == kind => Ok(()),
             _ => Err(format!(
                 "device {device} sent {request:02x?}, got {} datagrams, the last is {:02x?} and not \
                  of type {kind:#04x}",
@@ -118,18 +114,6 @@ impl Inside {
             )
             .into()),
         }
-    }
-
-    /// A message from the broker.
-    pub fn publish(&mut self, topic: &str, payload: &[u8], qos: MqttQos, delivery: u64) {
-        self.upstream(UpstreamEvent::Message {
-            delivery: (qos != MqttQos::Zero).then_some(DeliveryId(delivery)),
-            topic,
-            payload,
-            qos,
-            retain: false,
-            subscription_ids: &[],
-        });
     }
 
     /// Lets time pass as a runtime does: from one timer to the next.
@@ -180,8 +164,9 @@ impl Inside {
                     Effect::Unsubscribe { token, .. } => {
                         self.owed.push(Owed::Unsubscribed(token));
                     }
-                    Effect::Acknowledge { .. } => self.acknowledged += 1,
-                    Effect::Publish { .. } | Effect::Broadcast { .. } => {}
+                    Effect::Publish { .. }
+                    | Effect::Broadcast { .. }
+                    | Effect::Acknowledge { .. } => {}
                 }
             }
             self.effects.clear();
