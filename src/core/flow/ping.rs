@@ -10,13 +10,16 @@ impl Gateway {
     /// PINGREQ from the address of a client. With a foreign client id it is no proof of anything: the
     /// sender is told to connect, and nobody's state changes.
     pub(crate) fn on_pingreq(&mut self, cx: &mut Cx<'_>, handle: Handle, client_id: &[u8]) {
-        let Some(client) = self.clients.get(handle) else { return };
+        let Some(client) = self.clients.get_mut(handle) else { return };
         if client_id.is_empty() || client_id == client.id.as_bytes() {
             return match client.state {
                 // Some clients omit their id when they wake.
                 State::Asleep => self.wake(cx, handle),
                 State::Awake => self.wake_again(cx, handle),
-                _ => self.send(cx, handle, &Message::PingResp),
+                _ => {
+                    client.forget_old(cx.now, false);
+                    self.send(cx, handle, &Message::PingResp);
+                }
             };
         }
         if let Some(peer) = client.place().cloned() {
