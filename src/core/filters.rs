@@ -361,6 +361,7 @@ impl Filters {
         if self.slots.len() == 0 {
             self.slots.give_back();
             self.tree = FilterTree::new(self.hasher);
+            self.exact = HashTable::new();
         }
     }
 
