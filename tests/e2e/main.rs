@@ -8,6 +8,10 @@ mod crowd;
 mod discovery;
 mod hostile;
 mod rig;
+mod roaming;
+mod sleep;
+mod sleep_witnesses;
+mod sleeping_crowd;
 mod startup;
 #[path = "../support/mod.rs"]
 mod support;
