@@ -114,6 +114,18 @@ impl Notices {
                 name(client),
                 name(topic)
             ),
+            Notice::UnknownPredefined { client, id, topic } => warn!(
+                "client {} does not know predefined topic id {id} ({} under [topics]): the topic is \
+                 registered with it instead; give gateway and device the same list{more}",
+                name(client),
+                name(topic)
+            ),
+            Notice::DropsAtPing { client, keep_alive } => warn!(
+                "client {} connects anew whenever its first ping is due (keep-alive {keep_alive} s). \
+                 This looks like RIOT asymcute, which does not forget the failed pings of an \
+                 earlier outage: restart the device{more}",
+                name(client)
+            ),
             Notice::LimitReached { client, limit } => warn!(
                 "limit \"{}\" reached by client {}; see [sessions] in the configuration{more}",
                 limit.label(),
@@ -158,6 +170,8 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Contested { holder, .. } => (9, holder.link),
         Notice::Asleep { .. } => (10, NO_LINK),
         Notice::Collected { .. } => (11, NO_LINK),
+        Notice::UnknownPredefined { .. } => (12, NO_LINK),
+        Notice::DropsAtPing { .. } => (13, NO_LINK),
         Notice::LimitReached { limit, .. } => (16 + *limit as u8, NO_LINK),
     }
 }
