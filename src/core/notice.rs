@@ -82,10 +82,10 @@ pub enum Notice {
         keep_alive: u16,
         /// CleanSession.
         clean: bool,
-        /// It had a session already.
+        /// It had a session already, which goes on.
         resumed: bool,
     },
-    /// A known client id came from another address while its old one was still in use.
+    /// A known client id came from another address than before.
     Moved {
         /// Client id.
         client: Span,
@@ -93,6 +93,8 @@ pub enum Notice {
         from: Place,
         /// Where it is.
         to: Place,
+        /// It was asleep.
+        asleep: bool,
     },
     /// Two devices use one client id, so the session goes back and forth between them; it stays
     /// where it is for now.
@@ -111,7 +113,7 @@ pub enum Notice {
         /// For how long, seconds, as it announced.
         duration: u16,
     },
-    /// A sleeping client has collected what waited for it.
+    /// A sleeping client has collected what waited for it, or as much of it as it acknowledged.
     Collected {
         /// Client id.
         client: Span,

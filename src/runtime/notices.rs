@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::{Level, debug, enabled, info, warn};
 
 use super::wording::{About, Client, Count, Hex, Name, Told, Where, Why, advice};
-use crate::core::{Effects, LinkId, Notice, Place, Span};
+use crate::core::{Effects, Limit, LinkId, Notice, Place, Span};
 use crate::ops::{Allowed, RateLimit};
 
 /// Lines of one kind per link within [`INTERVAL`]; more than a person reads.
@@ -35,7 +35,8 @@ impl Notices {
         }
         let now = Instant::now();
         for notice in effects.notices() {
-            if is_everyday(notice) && !enabled!(Level::INFO)
+            if is_said_already(notice)
+                || is_everyday(notice) && !enabled!(Level::INFO)
                 || is_routine(notice) && !enabled!(Level::DEBUG)
             {
                 continue;
@@ -59,12 +60,19 @@ impl Notices {
                 name(client),
                 place(at),
                 match (clean, resumed) {
-                    (true, _) => "clean session",
+                    (true, true) => "clean session, kept because it slept",
+                    (true, false) => "clean session",
                     (false, true) => "session resumed",
                     (false, false) => "new session",
                 }
             ),
-            Notice::Moved { client, ref from, ref to } => warn!(
+            Notice::Moved { client, ref from, ref to, asleep: true } => info!(
+                "client {} moved from {} to {} while it slept{more}",
+                name(client),
+                place(from),
+                place(to)
+            ),
+            Notice::Moved { client, ref from, ref to, asleep: false } => warn!(
                 "client {} moved from {} to {}; if it goes back and forth, two devices have the \
                  same client id{more}",
                 name(client),
@@ -134,12 +142,18 @@ impl Notices {
     }
 }
 
+/// Limits whose refusal has a line of its own that says more.
+fn is_said_already(notice: &Notice) -> bool {
+    matches!(notice, Notice::LimitReached { limit: Limit::Takeovers | Limit::Newcomers, .. })
+}
+
 /// Part of a normal day, so not for those who only want to hear of trouble.
 fn is_everyday(notice: &Notice) -> bool {
     matches!(
         notice,
         Notice::Connected { .. }
             | Notice::Asleep { .. }
+            | Notice::Moved { asleep: true, .. }
             | Notice::Collected { .. }
             | Notice::Disconnected { .. }
             | Notice::Lost { .. }
@@ -158,7 +172,8 @@ fn key(notice: &Notice) -> (u8, LinkId) {
     match notice {
         Notice::Malformed { from, .. } => (0, from.link),
         Notice::Connected { at, .. } => (1, at.link),
-        Notice::Moved { to, .. } => (2, to.link),
+        Notice::Moved { to, asleep: false, .. } => (2, to.link),
+        Notice::Moved { to, asleep: true, .. } => (12, to.link),
         Notice::Disconnected { .. } => (3, NO_LINK),
         Notice::Lost { .. } => (4, NO_LINK),
         Notice::Refused { at, .. } => (5, at.link),
@@ -179,7 +194,7 @@ mod tests {
 
     use super::*;
     use crate::codec::ReturnCode;
-    use crate::core::{Limit, Loss, Subject};
+    use crate::core::{Loss, Subject};
     use crate::ops::logging::{Style, subscriber};
     use crate::transport::udp::UdpAddress;
 
@@ -299,7 +314,12 @@ mod tests {
             Place { link: LinkId(0), address, node: Span::default() }
         };
         let text = lines("warn", |effects| {
-            effects.notice(|fx| Notice::Moved { client: fx.store(b"m"), from: at(1), to: at(2) });
+            effects.notice(|fx| Notice::Moved {
+                client: fx.store(b"m"),
+                from: at(1),
+                to: at(2),
+                asleep: false,
+            });
             effects.notice(|fx| Notice::Contested {
                 client: fx.store(b"m"),
                 holder: at(2),
