@@ -28,8 +28,8 @@ pub(super) fn summary(engine: &Engine) -> String {
     say(session.received, "messages from it");
     say(core.retransmissions, "packets repeated to devices");
     say(core.duplicates, "repetitions from devices");
-    say(core.wakes, "times a sleeping client woke to collect its messages");
-    say(core.wakes_unfinished, "times one did not see that through");
+    say(core.wakes, "wakes of sleeping clients");
+    say(core.wakes_unfinished, "wakes that ended without an answer");
     say(core.moved, "sessions moved to another address");
     say(core.lost, "clients lost");
     say(core.abandoned, "messages to clients given up");
