@@ -170,6 +170,8 @@ pub(crate) struct Dialogue {
     pub(crate) topic: Option<(Box<str>, MqttQos, bool)>,
     pub(crate) tries: u8,
     pub(crate) deadline: Time,
+    /// The session goes on.
+    pub(crate) resumed: bool,
 }
 
 /// The CONNECT that made the present connection, to tell its repetition from a new one (§24.7).

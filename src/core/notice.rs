@@ -82,7 +82,7 @@ pub enum Notice {
         keep_alive: u16,
         /// CleanSession.
         clean: bool,
-        /// It had a session already.
+        /// It had a session already, which goes on.
         resumed: bool,
     },
     /// A known client id came from another address than before.
@@ -113,7 +113,7 @@ pub enum Notice {
         /// For how long, seconds, as it announced.
         duration: u16,
     },
-    /// A sleeping client has collected what waited for it.
+    /// A sleeping client has collected what waited for it, or as much of it as it acknowledged.
     Collected {
         /// Client id.
         client: Span,

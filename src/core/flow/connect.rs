@@ -113,6 +113,7 @@ impl Gateway {
         if !keep {
             self.clear_session(cx, handle);
         }
+        let resumed = known.is_some() && keep;
         let profile = self.profile_of(connect.client_id);
         if let Some(client) = self.clients.get_mut(handle) {
             client.profile = profile;
@@ -129,12 +130,13 @@ impl Gateway {
             self.set_state(handle, State::Connecting);
             let deadline = self.retry_at(cx.now, handle);
             if let Some(client) = self.clients.get_mut(handle) {
-                client.dialogue = Some(Box::new(Dialogue { topic: None, tries: 1, deadline }));
+                client.dialogue =
+                    Some(Box::new(Dialogue { topic: None, tries: 1, deadline, resumed }));
             }
             self.prompt(cx, handle);
             self.rearm(handle);
         } else {
-            self.accept(cx, handle, known.is_some());
+            self.accept(cx, handle, resumed);
         }
     }
 
