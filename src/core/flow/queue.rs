@@ -37,6 +37,9 @@ impl Gateway {
         // would use up its window and stop everybody.
         let held = qos > MqttQos::Zero && matches!(client.state, State::Active | State::Connecting);
         self.messages.share(kept, held);
+        if client.state == State::Awake {
+            client.nap.admit(cx.now);
+        }
         client.queue.push_back(Queued { message: kept, qos, retain: message.retain, held });
         client.queued_bytes = client.queued_bytes.saturating_add(size);
         self.buffered += 1;
