@@ -629,6 +629,10 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             format!("limit: {} {}", text(*client), limit.label())
         }
         Notice::SubscriptionLost { filter } => format!("subscription lost: {}", text(*filter)),
+        Notice::UnknownPredefined { client, id, topic } => {
+            format!("unknown predefined: {} {id} {}", text(*client), text(*topic))
+        }
+        Notice::DropsAtPing { client, .. } => format!("drops at ping: {}", text(*client)),
         Notice::Asleep { client, duration } => format!("asleep: {} {duration}", text(*client)),
         Notice::Collected { client, messages, left } => {
             format!("collected: {} {messages}, {left} left", text(*client))
