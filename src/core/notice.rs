@@ -169,6 +169,23 @@ pub enum Notice {
         /// Why.
         why: &'static str,
     },
+    /// A client does not know a predefined topic id that the configuration gives it; the topic is
+    /// registered instead.
+    UnknownPredefined {
+        /// Client id.
+        client: Span,
+        /// The predefined topic id.
+        id: u16,
+        /// Its topic here.
+        topic: Span,
+    },
+    /// A client starts over whenever its first ping would be due.
+    DropsAtPing {
+        /// Client id.
+        client: Span,
+        /// Keep-alive, seconds.
+        keep_alive: u16,
+    },
     /// A limit was reached.
     LimitReached {
         /// Client id.

@@ -125,6 +125,18 @@ impl Notices {
                 name(client),
                 name(topic)
             ),
+            Notice::UnknownPredefined { client, id, topic } => warn!(
+                "client {} does not know predefined topic id {id} ({} under [topics]): the topic is \
+                 registered with it instead; give gateway and device the same list{more}",
+                name(client),
+                name(topic)
+            ),
+            Notice::DropsAtPing { client, keep_alive } => warn!(
+                "client {} connects anew whenever its first ping is due (keep-alive {keep_alive} s). \
+                 This looks like RIOT asymcute, which does not forget the failed pings of an \
+                 earlier outage: restart the device{more}",
+                name(client)
+            ),
             Notice::LimitReached { client, limit } => {
                 warn!(
                     "limit \"{}\" reached{}: {}{more}",
@@ -173,7 +185,7 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Malformed { from, .. } => (0, from.link),
         Notice::Connected { at, .. } => (1, at.link),
         Notice::Moved { to, asleep: false, .. } => (2, to.link),
-        Notice::Moved { to, asleep: true, .. } => (12, to.link),
+        Notice::Moved { to, asleep: true, .. } => (14, to.link),
         Notice::Disconnected { .. } => (3, NO_LINK),
         Notice::Lost { .. } => (4, NO_LINK),
         Notice::Refused { at, .. } => (5, at.link),
@@ -183,6 +195,8 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Contested { holder, .. } => (9, holder.link),
         Notice::Asleep { .. } => (10, NO_LINK),
         Notice::Collected { .. } => (11, NO_LINK),
+        Notice::UnknownPredefined { .. } => (12, NO_LINK),
+        Notice::DropsAtPing { .. } => (13, NO_LINK),
         Notice::LimitReached { limit, .. } => (16 + *limit as u8, NO_LINK),
     }
 }

@@ -93,6 +93,7 @@ impl Gateway {
         }
         let handle = match known {
             Some(handle) => {
+                self.note_short_life(cx, handle);
                 self.leave_address(cx, handle, peer);
                 handle
             }
@@ -222,6 +223,7 @@ impl Gateway {
         client.connected_at = cx.now;
         client.last_heard = cx.now;
         client.fresh = true;
+        client.pinged = false;
         let (clean, keep_alive) = (client.print.clean, client.print.duration);
         self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
         if let Some(client) = self.clients.get(handle)
