@@ -590,6 +590,10 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             let (holder, rival) = (place(fx, holder), place(fx, rival));
             format!("contested: {}, held by {holder}, wanted by {rival}", text(*client))
         }
+        Notice::Asleep { client, duration } => format!("asleep: {} {duration}", text(*client)),
+        Notice::Collected { client, messages, left } => {
+            format!("collected: {} {messages}, {left} left", text(*client))
+        }
         Notice::Disconnected { client } => format!("disconnected: {}", text(*client)),
         Notice::Lost { client, why, will } => {
             format!("lost: {}, {why:?}, will {will}", text(*client))
@@ -615,10 +619,6 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             format!("unknown predefined: {} {id} {}", text(*client), text(*topic))
         }
         Notice::DropsAtPing { client, .. } => format!("drops at ping: {}", text(*client)),
-        Notice::Asleep { client, duration } => format!("asleep: {} {duration}", text(*client)),
-        Notice::Collected { client, messages, left } => {
-            format!("collected: {} {messages}, {left} left", text(*client))
-        }
     }
 }
 
