@@ -133,12 +133,17 @@ impl Oracle {
             Some(_) => self.ledger.identify(&publish.payload),
             None => None,
         };
+        let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
+        let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
+        let filters: Vec<String> = names.map(str::to_owned).collect();
         if publish.qos > 0 {
-            let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
-            let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
-            let filters = names.map(str::to_owned).collect();
-            self.upstream.down.insert(publish.id, Fed { message, filters, retain: publish.retain });
+            let (filters, retain) = (filters.clone(), publish.retain);
+            self.upstream.down.insert(publish.id, Fed { message, filters, retain });
         }
+        // A copy that says what it is for obliges to nothing else: the others may still come, or be
+        // lost with the broker's session.
+        let marked = self.copies && !publish.sub_ids.is_empty();
+        let copy_for = marked.then_some(filters.as_slice());
         let Some(message) = message else { return };
         let topic = self.ledger.get(message).topic.name.clone();
         self.upstream.feeds += 1;
@@ -154,7 +159,7 @@ impl Oracle {
         // What the broker repeats, the gateway may have settled before the connection broke.
         // Nor does a further copy that nothing marks as one: the first was for everybody, also for
         // whom the gateway had just lost.
-        let settled = (publish.dup || self.blurred_copies) && descent.feeds > 0;
+        let settled = (publish.dup || self.blurred_copies && !marked) && descent.feeds > 0;
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
         descent.qos = descent.qos.max(publish.qos);
@@ -166,7 +171,7 @@ impl Oracle {
                 *due = (*due).max(qos.min(publish.qos));
             }
             let (false, Some(qos)) =
-                (publish.retain, contract.must_qos(&topic, descent.distributed_at))
+                (publish.retain, contract.must_qos(&topic, descent.distributed_at, copy_for))
             else {
                 continue;
             };
