@@ -108,9 +108,10 @@ impl Oracle {
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
     }
 
-    pub(super) fn cancel_retained(&mut self, sensor: usize, filter: &str) {
+    /// `sensor` is not owed what it would have got for these filters.
+    pub(super) fn cancel_retained(&mut self, sensor: usize, of: impl Fn(&str) -> bool) {
         for descent in self.descents.values_mut() {
-            if descent.retained_due.get(&sensor).is_some_and(|(due, _)| due == filter) {
+            if descent.retained_due.get(&sensor).is_some_and(|(filter, _)| of(filter)) {
                 descent.retained_due.remove(&sensor);
             }
         }

@@ -156,6 +156,9 @@ impl Oracle {
         contract.link = Link::Down;
         contract.abandon_exchanges();
         let clean = contract.clean;
+        // What it just subscribed to may come while it is away, and at QoS 0 is not kept.
+        self.cancel_retained(sensor, |_| true);
+        let contract = &mut self.contracts[sensor];
         for sub in contract.subs.values_mut() {
             sub.kept |= sub.must && !clean;
             sub.must = false;
@@ -195,7 +198,7 @@ impl Oracle {
         let Some((filter, form)) = named(topic) else { return };
         self.request_arrives(sensor, msg_id, filter.clone(), form, None);
         self.cancel_expectations(sensor, |topic| matches(&filter, topic));
-        self.cancel_retained(sensor, &filter);
+        self.cancel_retained(sensor, |due| due == filter);
     }
 
     fn request_arrives(
