@@ -39,7 +39,13 @@ impl Gateway {
         recipients.clear();
         let name = message.topic.strip_prefix(&*self.settings.topic_prefix);
         if let Some(name) = name {
-            self.find_recipients(cx, name, message, &mut recipients);
+            let mut ids = core::mem::take(&mut self.ids);
+            ids.clear();
+            ids.extend_from_slice(message.subscription_ids);
+            ids.sort_unstable();
+            let marked = Incoming { subscription_ids: &ids, ..*message };
+            self.find_recipients(cx, name, &marked, &mut recipients);
+            self.ids = ids;
         }
         if self.is_probe(cx, message) {
             self.recipients = recipients;
@@ -132,6 +138,7 @@ impl Gateway {
             let meant = filter.is_meant(ids);
             candidates.extend(filter.subscribers.iter().map(|s| (s.client, s.granted, meant)));
         }
+        expected.sort_unstable();
         candidates.sort_unstable();
         for group in candidates.chunk_by(|(one, ..), (other, ..)| one == other) {
             let meant = group.iter().any(|(_, _, meant)| *meant);
@@ -163,12 +170,25 @@ impl Gateway {
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
         let print = self.filters.message_print(name, message.payload);
+        let mut clients = core::mem::take(&mut self.just_subscribed);
         for handle in matched {
-            let Some(filter) = self.filters.get_mut(*handle) else { continue };
-            if filter.is_meant(message.subscription_ids) {
-                filter.take_retained(cx.now, print, recipients);
+            let filter = self.filters.get(*handle);
+            if !filter.is_some_and(|filter| filter.is_meant(message.subscription_ids)) {
+                continue;
+            }
+            clients.clear();
+            self.filters.take_retained(cx.now, *handle, print, message.qos, &mut clients);
+            for client in &clients {
+                let place = self.place_in(*handle, *client);
+                let filter = self.filters.get(*handle);
+                if let (Some(place), Some(filter)) = (place, filter)
+                    && let Some(me) = filter.subscribers.get(place as usize)
+                {
+                    recipients.push((*client, me.granted));
+                }
             }
         }
+        self.just_subscribed = clients;
         recipients.sort_unstable_by_key(|(client, qos)| (*client, Reverse(*qos)));
         recipients.dedup_by_key(|(client, _)| *client);
     }
@@ -184,15 +204,13 @@ impl Gateway {
         let mut print = None;
         for handle in matched {
             let filter = self.filters.get(*handle);
-            if !filter.is_some_and(|f| !f.rounds.is_empty() && f.is_meant(message.subscription_ids))
-            {
+            let ids = message.subscription_ids;
+            if !filter.is_some_and(|f| f.expects_retained() && f.is_meant(ids)) {
                 continue;
             }
             let filters = &self.filters;
             let print = *print.get_or_insert_with(|| filters.message_print(name, message.payload));
-            if let Some(filter) = self.filters.get_mut(*handle) {
-                filter.note_published(cx.now, print);
-            }
+            self.filters.note_published(cx.now, *handle, print);
         }
     }
 }

@@ -74,6 +74,8 @@ pub struct Exchange {
     pub acked: bool,
     /// The exchange is not over.
     pub open: bool,
+    /// PUBREL was sent.
+    pub released: bool,
     /// PUBCOMP has come; a late PUBREC gets its PUBREL all the same.
     pub done: bool,
 }

@@ -257,9 +257,9 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
             let same = exchange.message == message && exchange.qos == qos;
-            // A PUBACK may cross an "invalid topic id" for an earlier copy; at QoS 1 once more does
-            // no harm.
-            if same && publish.dup && (!exchange.acked || qos == 1) {
+            // An acknowledgement may cross an "invalid topic id" for an earlier copy; before PUBREL
+            // once more does no harm.
+            if same && publish.dup && (!exchange.acked || !exchange.released) {
                 exchange.sends += 1;
                 exchange.open = true;
                 contract.tire();
@@ -270,8 +270,8 @@ impl Oracle {
             }
         }
         let living = contract.living(now);
-        let (acked, open, done, sends) = (false, true, false, 1);
-        let exchange = Exchange { message, qos, sends, acked, open, done };
+        let (acked, open, released, done, sends) = (false, true, false, false, 1);
+        let exchange = Exchange { message, qos, sends, acked, open, released, done };
         contract.down.insert(publish.msg_id, exchange);
         if living && contract.counts_exchanges && contract.open_exchanges() > 1 {
             return Err("a second exchange at once".into());
@@ -352,6 +352,7 @@ impl Oracle {
             Some(exchange) if exchange.qos == 2 && exchange.acked => {
                 // Also one that was begun before the sensor went away and came back.
                 exchange.open |= contract.link == Link::Up && !exchange.done;
+                exchange.released = true;
                 exchange.sends += 1;
                 contract.tire();
                 Ok(())
