@@ -152,7 +152,7 @@ impl Asks {
             return;
         }
         if self.rounds.len() >= MAX_ROUNDS {
-            self.merge_oldest();
+            self.merge_oldest(now);
         }
         let mut clients = core::mem::take(&mut self.next);
         clients.sort_unstable();
@@ -168,16 +168,21 @@ impl Asks {
     }
 
     /// Makes one round of the two oldest that have been answered. It remembers what the newer has
-    /// had: a message too many does less harm than one that never comes.
-    fn merge_oldest(&mut self) {
+    /// had: a message too many does less harm than one that never comes. But where none has come for
+    /// a while, the oldest just ends.
+    fn merge_oldest(&mut self, now: Time) {
         let mut answered =
             self.rounds.iter().enumerate().filter(|(_, round)| round.answered).map(|(at, _)| at);
         let (Some(first), Some(_)) = (answered.next(), answered.next()) else { return };
         let oldest = self.rounds.remove(first);
+        if oldest.expires < now.after(WINDOW / 2) {
+            return;
+        }
         if let Some(newer) = self.rounds.iter_mut().find(|round| round.answered) {
             newer.clients.extend(oldest.clients);
             newer.clients.sort_unstable();
             newer.clients.dedup();
+            newer.expires = newer.expires.min(oldest.expires);
         }
     }
 

@@ -103,6 +103,11 @@ impl Oracle {
 
     /// `sensor` subscribes to `filter` while the broker retains `message`.
     pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
+        // What it is being sent as published is not sent once more.
+        let mut exchanges = self.contracts[sensor].down.values();
+        if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
+            return;
+        }
         let descent = self.descents.entry(message).or_default();
         let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
