@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A message of which further copies may come.
 #[derive(Debug)]
 struct Partial {
-    until: Time,
+    first: Time,
     /// MQTT 5: identifiers of the copies so far.
     seen: Vec<u32>,
     /// MQTT 5: identifiers of the copies that may still come, in order.
@@ -89,12 +89,18 @@ impl Copies {
         Copy { fingerprint, index }
     }
 
+    fn message(&self, copy: Copy) -> Option<&Partial> {
+        self.partial.get(&copy.fingerprint)?.get(copy.index?)
+    }
+
+    /// When the first copy of the message came, if this is not it.
+    pub(crate) fn first(&self, copy: Copy) -> Option<Time> {
+        self.message(copy).map(|message| message.first)
+    }
+
     /// Whether `client` has the message already.
     pub(crate) fn has(&self, copy: Copy, client: Handle) -> bool {
-        let message = copy
-            .index
-            .and_then(|index| self.partial.get(&copy.fingerprint).and_then(|m| m.get(index)));
-        message.is_some_and(|message| message.clients.binary_search(&client).is_ok())
+        self.message(copy).is_some_and(|message| message.clients.binary_search(&client).is_ok())
     }
 
     /// Remembers what this copy was good for. `expected`: identifiers of all subscriptions that
@@ -121,7 +127,7 @@ impl Copies {
                 }
                 let messages = self.partial.entry(copy.fingerprint).or_default();
                 messages.push(Partial {
-                    until: now.after(WINDOW),
+                    first: now,
                     seen: Vec::new(),
                     missing: expected.to_vec(),
                     left: copies,
@@ -181,7 +187,7 @@ impl Copies {
 
 /// Whether copies may still come; accounts for the clients otherwise.
 fn is_awaited(message: &Partial, now: Time, remembered: &mut usize) -> bool {
-    let awaited = message.until > now;
+    let awaited = now.since(message.first) < WINDOW;
     if !awaited {
         *remembered -= message.clients.len();
     }

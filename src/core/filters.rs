@@ -12,7 +12,7 @@ use super::names;
 use hashbrown::HashTable;
 
 use super::filter::FilterTree;
-use super::rounds::{Asks, Seen};
+use super::rounds::{Asks, Further, Seen};
 use super::slots::{Handle, Slots};
 use super::upstream::MqttQos;
 use crate::time::Time;
@@ -300,10 +300,17 @@ impl Filters {
     }
 
     /// A message was published; it may come again as retained, for those who subscribe later.
-    pub(crate) fn note_published(&mut self, now: Time, handle: Handle, message: u64) {
+    /// `further`: this is not the first copy.
+    pub(crate) fn note_published(
+        &mut self,
+        now: Time,
+        handle: Handle,
+        message: u64,
+        further: Option<Further<'_>>,
+    ) {
         let filter = self.slots.get_mut(handle);
         if let Some(asks) = filter.and_then(|filter| filter.asks.as_mut()) {
-            asks.note(now, message, &mut self.seen);
+            asks.note(now, message, further, &mut self.seen);
         }
     }
 

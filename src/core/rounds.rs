@@ -61,6 +61,15 @@ impl Seen {
     }
 }
 
+/// A copy of a message that is not the first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Further<'a> {
+    /// When the first one came.
+    pub(crate) first: Time,
+    /// Who gets this one, in order.
+    pub(crate) to: &'a [(Handle, MqttQos)],
+}
+
 /// The clients that one SUBSCRIBE to the broker was made for.
 #[derive(Debug)]
 struct Round {
@@ -70,8 +79,8 @@ struct Round {
     connection: u32,
     /// In order.
     clients: Vec<Handle>,
-    /// The SUBACK has come. Until then it is asked again on every connection.
-    answered: bool,
+    /// When the SUBACK came. Until then it is asked again on every connection.
+    answered: Option<Time>,
     /// When nothing more can come of it: at any QoS, and at QoS 0.
     expires: Time,
     expires_qos_0: Time,
@@ -84,14 +93,15 @@ impl Round {
     }
 
     fn is_open(&self, now: Time) -> bool {
-        !self.answered || self.expires > now
+        self.answered.is_none() || self.expires > now
     }
 
     /// Whether a retained message of this QoS may be one that its SUBSCRIBE brought.
     fn may_bring(&self, now: Time, connection: u32, qos: MqttQos) -> bool {
         let in_time = qos > MqttQos::Zero
             // What is not acknowledged does not outlive the connection.
-            || (self.connection == connection && (!self.answered || self.expires_qos_0 > now));
+            || (self.connection == connection
+                && (self.answered.is_none() || self.expires_qos_0 > now));
         self.is_open(now) && in_time
     }
 }
@@ -125,7 +135,7 @@ impl Asks {
             self.next.retain(|other| *other != client);
         }
         // Those that were answered may keep it: they name more than are served anyway.
-        for round in self.rounds.iter_mut().filter(|round| !round.answered) {
+        for round in self.rounds.iter_mut().filter(|round| round.answered.is_none()) {
             if let Ok(at) = round.clients.binary_search(&client) {
                 round.clients.remove(at);
             }
@@ -133,7 +143,7 @@ impl Asks {
     }
 
     pub(crate) fn is_awaited(&self) -> bool {
-        let unanswered = |round: &Round| !round.answered && !round.clients.is_empty();
+        let unanswered = |round: &Round| round.answered.is_none() && !round.clients.is_empty();
         !self.next.is_empty() || self.rounds.iter().any(unanswered)
     }
 
@@ -145,7 +155,7 @@ impl Asks {
     /// not answered; what came of that one counts.
     pub(crate) fn start(&mut self, now: Time, connection: u32) {
         self.rounds.retain(|round| round.is_open(now));
-        for round in self.rounds.iter_mut().filter(|round| !round.answered) {
+        for round in self.rounds.iter_mut().filter(|round| round.answered.is_none()) {
             round.connection = connection;
         }
         if self.next.is_empty() {
@@ -161,7 +171,7 @@ impl Asks {
             id: self.next_id,
             connection,
             clients,
-            answered: false,
+            answered: None,
             expires: now,
             expires_qos_0: now,
         });
@@ -171,14 +181,18 @@ impl Asks {
     /// had: a message too many does less harm than one that never comes. But where none has come for
     /// a while, the oldest just ends.
     fn merge_oldest(&mut self, now: Time) {
-        let mut answered =
-            self.rounds.iter().enumerate().filter(|(_, round)| round.answered).map(|(at, _)| at);
+        let mut answered = self
+            .rounds
+            .iter()
+            .enumerate()
+            .filter(|(_, round)| round.answered.is_some())
+            .map(|(at, _)| at);
         let (Some(first), Some(_)) = (answered.next(), answered.next()) else { return };
         let oldest = self.rounds.remove(first);
         if oldest.expires < now.after(WINDOW / 2) {
             return;
         }
-        if let Some(newer) = self.rounds.iter_mut().find(|round| round.answered) {
+        if let Some(newer) = self.rounds.iter_mut().find(|round| round.answered.is_some()) {
             newer.clients.extend(oldest.clients);
             newer.clients.sort_unstable();
             newer.clients.dedup();
@@ -189,8 +203,8 @@ impl Asks {
     /// The SUBACK came: from now on time counts. Gives the clients that it is for.
     pub(crate) fn answered(&mut self, now: Time) -> Vec<Handle> {
         let mut clients = Vec::new();
-        for round in self.rounds.iter_mut().filter(|round| !round.answered) {
-            round.answered = true;
+        for round in self.rounds.iter_mut().filter(|round| round.answered.is_none()) {
+            round.answered = Some(now);
             round.prolong(now);
             clients.extend_from_slice(&round.clients);
         }
@@ -198,7 +212,7 @@ impl Asks {
     }
 
     pub(crate) fn forget_answered(&mut self) {
-        self.rounds.retain(|round| !round.answered);
+        self.rounds.retain(|round| round.answered.is_none());
     }
 
     /// Appends the clients that a retained message is for.
@@ -219,10 +233,25 @@ impl Asks {
         }
     }
 
-    /// Whoever has a message as it was published is not to get it once more as retained.
-    pub(crate) fn note(&mut self, now: Time, message: u64, seen: &mut Seen) {
-        for round in self.rounds.iter().filter(|round| round.answered && round.expires > now) {
-            seen.note(round.id, message);
+    /// Whoever has a message as it was published is not to get it once more as retained. A further
+    /// copy of it says nothing of those who subscribed after the first.
+    pub(crate) fn note(
+        &mut self,
+        now: Time,
+        message: u64,
+        further: Option<Further<'_>>,
+        seen: &mut Seen,
+    ) {
+        for round in self.rounds.iter().filter(|round| round.expires > now) {
+            let Some(answered) = round.answered else { continue };
+            let had_it = |copy: Further<'_>| {
+                let got_it =
+                    |one: &Handle| copy.to.binary_search_by_key(one, |(to, _)| *to).is_ok();
+                answered <= copy.first || round.clients.iter().any(got_it)
+            };
+            if further.is_none_or(had_it) {
+                seen.note(round.id, message);
+            }
         }
     }
 
@@ -232,7 +261,8 @@ impl Asks {
         if self.rounds.is_empty() && self.next.is_empty() {
             return None;
         }
-        let over = self.rounds.iter().filter(|round| round.answered).map(|round| round.expires);
+        let over =
+            self.rounds.iter().filter(|round| round.answered.is_some()).map(|round| round.expires);
         Some(over.min().unwrap_or(now.after(WINDOW)))
     }
 }

@@ -8,10 +8,12 @@ use core::cmp::Reverse;
 use crate::core::effects::Effect;
 use crate::core::flow::CopyMode;
 use crate::core::gateway::{Cx, Gateway};
+use crate::core::rounds::Further;
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
 use crate::core::topics::TopicRef;
 use crate::core::upstream::{DeliveryId, MqttQos};
+use crate::time::Time;
 
 /// [`UpstreamEvent::Message`](crate::core::upstream::UpstreamEvent::Message), as a value.
 #[derive(Clone, Copy, Debug)]
@@ -86,14 +88,16 @@ impl Gateway {
         if message.retain {
             self.retained_recipients(cx, name, message, &matched, recipients);
         } else {
-            self.note_published(cx, name, message, &matched);
-            match matched.as_slice() {
-                [] => {}
+            let first = match matched.as_slice() {
+                [] => None,
                 [only] if self.copies.none_outstanding() => {
                     self.only_recipients(message, *only, recipients);
+                    None
                 }
                 _ => self.overlapping_recipients(cx, name, message, &matched, recipients),
-            }
+            };
+            let further = first.map(|first| Further { first, to: recipients });
+            self.note_published(cx, name, message, &matched, further);
         }
         self.matched = matched;
     }
@@ -113,7 +117,8 @@ impl Gateway {
 
     /// Several filters match, or did a moment ago, so there may be several copies. Each client gets
     /// the message with the first copy that is for one of its filters, at the highest QoS of all its
-    /// filters that match, and with no other copy.
+    /// filters that match, and with no other copy. Gives when the first copy came, if
+    /// this is not it.
     fn overlapping_recipients(
         &mut self,
         cx: &Cx<'_>,
@@ -121,9 +126,10 @@ impl Gateway {
         message: &Incoming<'_>,
         matched: &[Handle],
         recipients: &mut Vec<(Handle, MqttQos)>,
-    ) {
+    ) -> Option<Time> {
         let ids = message.subscription_ids;
         let copy = self.copies.take(cx.now, name, message.payload, ids);
+        let first = self.copies.first(copy);
         let mut expected = core::mem::take(&mut self.expected);
         let mut candidates = core::mem::take(&mut self.candidates);
         expected.clear();
@@ -158,6 +164,7 @@ impl Gateway {
         self.copies.settle(cx.now, copy, ids, &expected, copies, clients);
         self.expected = expected;
         self.candidates = candidates;
+        first
     }
 
     /// A message that was retained when somebody subscribed is for those who did, and nobody else.
@@ -200,6 +207,7 @@ impl Gateway {
         name: &str,
         message: &Incoming<'_>,
         matched: &[Handle],
+        further: Option<Further<'_>>,
     ) {
         let mut print = None;
         for handle in matched {
@@ -210,7 +218,7 @@ impl Gateway {
             }
             let filters = &self.filters;
             let print = *print.get_or_insert_with(|| filters.message_print(name, message.payload));
-            self.filters.note_published(cx.now, *handle, print);
+            self.filters.note_published(cx.now, *handle, print, further);
         }
     }
 }
