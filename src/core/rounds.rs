@@ -134,8 +134,8 @@ impl Asks {
         if round == self.next_id {
             self.next.retain(|other| *other != client);
         }
-        // Those that were answered may keep it: they name more than are served anyway.
-        for round in self.rounds.iter_mut().filter(|round| round.answered.is_none()) {
+        // It may come back, and is then not to be served twice.
+        for round in &mut self.rounds {
             if let Ok(at) = round.clients.binary_search(&client) {
                 round.clients.remove(at);
             }

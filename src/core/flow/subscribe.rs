@@ -26,8 +26,9 @@ use crate::core::upstream::MqttQos;
 
 /// A message id that comes again with the same content within this time is a repetition.
 const REPETITION: Duration = Duration::from_secs(60);
-/// Answered exchanges remembered per client.
-const MAX_REMEMBERED: usize = 4;
+/// Answered exchanges remembered per client: those who subscribe to much at once must not have it all
+/// done again by datagrams that the network doubled.
+const MAX_REMEMBERED: usize = 16;
 /// SUBSCRIBEs of one client that wait for the broker; some stacks send all of theirs at once.
 const MAX_WAITING: u8 = 32;
 

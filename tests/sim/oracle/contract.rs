@@ -62,6 +62,8 @@ pub struct SubRequest {
     /// Something crossed it: its answer proves nothing.
     pub disturbed: bool,
     pub connects: u32,
+    /// When it arrived last.
+    pub at: Time,
 }
 
 /// A QoS 1 or 2 PUBLISH of the gateway.
