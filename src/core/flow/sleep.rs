@@ -63,7 +63,7 @@ impl Gateway {
         self.stats.wakes += 1;
         client.nap.since = cx.now;
         client.nap.promised = u32::try_from(client.queue.len()).unwrap_or(u32::MAX);
-        client.nap.collected = 0;
+        client.nap.collected = u32::from(client.outbound.is_some());
         if client.paused_until.is_some_and(|until| until <= cx.now) {
             client.paused_until = None;
         }
@@ -105,6 +105,13 @@ impl Gateway {
         self.set_state(handle, State::Asleep);
         let Some(client) = self.clients.get_mut(handle) else { return };
         client.nap.since = cx.now;
+        self.tell_collected(cx, handle);
+        self.rearm(handle);
+    }
+
+    /// Says how a window went, unless nothing waited.
+    fn tell_collected(&self, cx: &mut Cx<'_>, handle: Handle) {
+        let Some(client) = self.clients.get(handle) else { return };
         let messages = client.nap.collected;
         let waiting = client.queue.len() + usize::from(client.outbound.is_some());
         let left = u32::try_from(waiting).unwrap_or(u32::MAX);
@@ -115,7 +122,6 @@ impl Gateway {
                 Notice::Collected { client, messages, left }
             });
         }
-        self.rearm(handle);
     }
 
     /// The client went back to sleep without acknowledging. What it was sent is kept for the next
@@ -135,6 +141,7 @@ impl Gateway {
                 self.give_up(cx, handle, queued, "the client does not answer REGISTER");
             }
         }
+        self.tell_collected(cx, handle);
         self.rearm(handle);
     }
 
