@@ -66,6 +66,8 @@ pub(crate) enum Form {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) filter: Handle,
+    /// Where the client stands among those of the filter.
+    pub(crate) place: u32,
     pub(crate) form: Form,
     /// The topic, when the filter has no wildcard (one user of it is held).
     pub(crate) exact: Option<TopicRef>,
@@ -175,6 +177,8 @@ pub(crate) struct Dialogue {
     pub(crate) topic: Option<(Box<str>, MqttQos, bool)>,
     pub(crate) tries: u8,
     pub(crate) deadline: Time,
+    /// The session goes on.
+    pub(crate) resumed: bool,
 }
 
 /// The CONNECT that made the present connection, to tell its repetition from a new one (§24.7).
@@ -192,7 +196,7 @@ pub(crate) struct Nap {
     pub(crate) since: Time,
     /// For how long it said that it would, last time; seconds.
     pub(crate) duration: u16,
-    /// Messages that waited when it woke and are still to be sent.
+    /// Messages that belong to its window and are still to be sent.
     pub(crate) promised: u32,
     /// Messages sent since it woke.
     pub(crate) collected: u32,
@@ -230,6 +234,10 @@ pub(crate) struct Client {
     /// The same message id was seen with other content, or too often with the same: ids say little
     /// about this device.
     pub(crate) reuses_ids: bool,
+    /// It has sent a PINGREQ since it connected.
+    pub(crate) pinged: bool,
+    /// Connections in a row that ended when their first ping was due.
+    pub(crate) short_lives: u8,
     /// SUBSCRIBEs that wait for the broker.
     pub(crate) waiting: u8,
     pub(crate) next_msg_id: u16,
@@ -242,6 +250,8 @@ pub(crate) struct Client {
     pub(crate) outbound: Option<Box<Outbound>>,
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) queued_bytes: usize,
+    /// Messages, the one in flight included, that the broker's acknowledgement waits for.
+    pub(crate) held: u8,
 }
 
 const _: () = assert!(size_of::<Client>() <= 416);
@@ -278,6 +288,8 @@ impl Client {
             armed: None,
             paused_until: None,
             reuses_ids: false,
+            pinged: false,
+            short_lives: 0,
             waiting: 0,
             next_msg_id: 0,
             will: None,
@@ -289,6 +301,7 @@ impl Client {
             outbound: None,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            held: 0,
         }
     }
 
