@@ -7,6 +7,7 @@
 mod crowd;
 mod discovery;
 mod hostile;
+mod policies;
 mod rig;
 mod roaming;
 mod sleep;
