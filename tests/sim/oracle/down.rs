@@ -43,6 +43,8 @@ pub struct Descent {
     acked_by: BTreeSet<usize>,
     /// Sensors that must get it at QoS 0; counted on calm days.
     pub expected_unacknowledged: BTreeSet<usize>,
+    /// Sleepers that must get it at QoS 0 in their next window, and since when.
+    pub owed_asleep: BTreeMap<usize, Time>,
     /// Times it was sent, repetitions not counted: live and retained.
     pub sent: BTreeMap<usize, (u32, u32)>,
     /// CONNECTs of the sensor when it was sent first.
@@ -72,6 +74,8 @@ pub struct Expected {
     /// CONNECTs of the sensor when the message came. For one that went away since, the gateway
     /// keeps the message but need not make the broker wait.
     connects: u32,
+    /// When the gateway got it.
+    pub at: Time,
 }
 
 impl Oracle {
@@ -123,7 +127,16 @@ impl Oracle {
                     descent.expected.remove(&sensor);
                 }
                 descent.expected_unacknowledged.remove(&sensor);
+                descent.owed_asleep.remove(&sensor);
             }
+        }
+    }
+
+    /// At QoS 0 nothing is kept for those that are away.
+    pub(super) fn forgive_unacknowledged(&mut self, sensor: usize) {
+        for descent in self.descents.values_mut() {
+            descent.owed_asleep.remove(&sensor);
+            descent.expected_unacknowledged.remove(&sensor);
         }
     }
 
@@ -142,6 +155,8 @@ impl Oracle {
         let Some(message) = message else { return };
         let topic = self.ledger.get(message).topic.name.clone();
         self.upstream.feeds += 1;
+        let size = topic.len() + publish.payload.len();
+        let crowded = self.backlogs() + size > self.rules.most_bytes_total;
         let descent = self.descents.entry(message).or_default();
         if descent.first_feed == 0 && !publish.retain {
             descent.first_feed = self.upstream.feeds;
@@ -158,8 +173,12 @@ impl Oracle {
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
         descent.qos = descent.qos.max(publish.qos);
-        for contract in &self.contracts {
+        let mut evicted = Vec::new();
+        for contract in &mut self.contracts {
             let sensor = contract.number;
+            if contract.may_qos(&topic).is_some() && !contract.makes_room(message, size, crowded) {
+                evicted.push(sensor);
+            }
             if let Some(qos) = contract.may_qos(&topic) {
                 let seen = if publish.retain { &mut descent.retained } else { &mut descent.live };
                 let due = seen.entry(sensor).or_default();
@@ -170,16 +189,27 @@ impl Oracle {
             else {
                 continue;
             };
-            if settled || !contract.living(now) {
+            let here = contract.living(now) || contract.dozing(now);
+            if settled || !(here || contract.kept(now)) || evicted.contains(&sensor) {
                 continue;
             }
-            if qos.min(publish.qos) > 0 {
-                let acked = descent.acked_by.contains(&sensor);
-                let expected = Expected { acked, connects: contract.connects };
-                descent.expected.entry(sensor).or_insert(expected);
-            } else {
-                descent.expected_unacknowledged.insert(sensor);
+            let qos = qos.min(publish.qos).min(contract.stack.max_qos);
+            if !contract.has_use_for(&topic, publish.payload.len()) {
+                continue;
             }
+            if qos > 0 {
+                let acked = descent.acked_by.contains(&sensor);
+                let expected = Expected { acked, connects: contract.connects, at: now };
+                descent.expected.entry(sensor).or_insert(expected);
+            } else if here {
+                descent.expected_unacknowledged.insert(sensor);
+                if contract.dozing(now) {
+                    descent.owed_asleep.insert(sensor, now);
+                }
+            }
+        }
+        for sensor in evicted {
+            self.forgive_unacknowledged(sensor);
         }
     }
 
@@ -233,6 +263,9 @@ impl Oracle {
         if qos > 0 && !self.new_exchange(now, sensor, publish, message)? {
             return Ok(());
         }
+        if let Some(at) = message.and_then(|message| self.descents.get(&message)) {
+            self.in_window(sensor, at.first_feed_at)?;
+        }
         match message {
             Some(message) => self.delivery(sensor, message, qos, publish.retain, &topic),
             None => Ok(()),
@@ -251,9 +284,10 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
             let same = exchange.message == message && exchange.qos == qos;
+            let dup = publish.dup || contract.stack.refuses_flags;
             // A PUBACK may cross an "invalid topic id" for an earlier copy; at QoS 1 once more does
             // no harm.
-            if same && publish.dup && (!exchange.acked || qos == 1) {
+            if same && dup && (!exchange.acked || qos == 1) {
                 exchange.sends += 1;
                 exchange.open = true;
                 contract.tire();
@@ -299,6 +333,9 @@ impl Oracle {
         }
         let connects = *descent.connects.entry(sensor).or_insert(contract.connects);
         let copies = descent.allowed_copies(self.blurred_copies);
+        if qos == 0 {
+            contract.leaves(message);
+        }
         let (live, kept) = descent.sent.entry(sensor).or_default();
         if retain {
             *kept += 1;
@@ -357,6 +394,11 @@ impl Oracle {
     pub(super) fn puback_arrives(&mut self, sensor: usize, msg_id: u16, code: ReturnCode) {
         if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id) {
             exchange.open = false;
+            if code == ReturnCode::NOT_SUPPORTED {
+                let message = exchange.message;
+                self.rejected(sensor, message);
+                return;
+            }
             if code == ReturnCode::ACCEPTED && exchange.qos == 1 {
                 exchange.acked = true;
                 self.acknowledged(sensor, msg_id);
@@ -387,6 +429,9 @@ impl Oracle {
 
     fn acknowledged(&mut self, sensor: usize, msg_id: u16) {
         let message = self.contracts[sensor].down.get(&msg_id).and_then(|e| e.message);
+        if let Some(message) = message {
+            self.contracts[sensor].leaves(message);
+        }
         if let Some(descent) = message.and_then(|message| self.descents.get_mut(&message)) {
             descent.acked_by.insert(sensor);
             if let Some(expected) = descent.expected.get_mut(&sensor) {
@@ -419,8 +464,17 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether the connection is up, as the gateway must see it.
+    /// The sensor does not want this message.
+    fn rejected(&mut self, sensor: usize, message: Option<MsgNo>) {
+        let Some(message) = message else { return };
+        self.contracts[sensor].leaves(message);
+        if let Some(descent) = self.descents.get_mut(&message) {
+            descent.expected.remove(&sensor);
+        }
+    }
+
+    /// Whether there is a connection or a sleep, as the gateway must see it.
     pub fn is_up(&self, sensor: usize) -> bool {
-        self.contracts[sensor].link == Link::Up
+        self.contracts[sensor].link == Link::Up || self.contracts[sensor].sleeps()
     }
 }

@@ -59,7 +59,8 @@ impl Oracle {
         ascent.late += u32::from(ascent.copies > 0 && now.since(ascent.last_copy) >= patience);
         ascent.last_copy = now;
         ascent.copies += 1;
-        ascent.due += u32::from(self.upstream.connected && contract.link == Link::Up);
+        let there = contract.link == Link::Up || contract.sleeps();
+        ascent.due += u32::from(self.upstream.connected && there);
         ascent.attempts.insert((epoch, publish.msg_id));
         if level(publish.qos) > 0 {
             contract.up.insert(publish.msg_id, (message, contract.sure_epoch));
