@@ -50,11 +50,7 @@ fn address(octets: &[u8]) -> Address {
 }
 
 /// Where a datagram of the gateway goes, and what arrives there.
-pub fn from_gateway(
-    link: LinkId,
-    to: &Address,
-    bytes: &[u8],
-) -> Result<(Place, Vec<u8>), String> {
+pub fn from_gateway(link: LinkId, to: &Address, bytes: &[u8]) -> Result<(Place, Vec<u8>), String> {
     let wrong = || format!("a datagram on {link:?} for {to:?}, which nobody has: {bytes:02x?}");
     let octets: Place = to.octets().try_into().map_err(|_| wrong())?;
     let (place, inner) = if octets[0] == FORWARDER {

@@ -126,11 +126,9 @@ impl People {
         let minutes = (rng.pick(&[20, 40, 60]), rng.pick(&[90, 180, 300]));
         match weather {
             Weather::Calm | Weather::Lossy | Weather::BrokerTrouble => Self::default(),
-            Weather::Naps | Weather::NapsLossy => Self {
-                sleepers: rng.pick(&[300, 700, 1_000]),
-                sleep: minutes,
-                ..Self::default()
-            },
+            Weather::Naps | Weather::NapsLossy => {
+                Self { sleepers: rng.pick(&[300, 700, 1_000]), sleep: minutes, ..Self::default() }
+            }
             Weather::Days => {
                 let long = rng.pick(&[900, 3_600, 4 * 3_600, 18 * 3_600]);
                 Self { sleepers: 800, sleep: (120, long), ..Self::default() }
@@ -145,12 +143,9 @@ impl People {
                 liars: rng.below(4) as usize,
                 ..Self::default()
             },
-            Weather::Stacks => Self {
-                sleepers: 200,
-                sleep: minutes,
-                stacks: 800,
-                ..Self::default()
-            },
+            Weather::Stacks => {
+                Self { sleepers: 200, sleep: minutes, stacks: 800, ..Self::default() }
+            }
             Weather::Everything => Self {
                 sleepers: 400,
                 sleep: minutes,
@@ -220,7 +215,11 @@ impl Rules {
             most_messages: if small { rng.between(2, 12) as u32 } else { usual.most_messages },
             most_bytes: if small { rng.pick(&[1_000, 4_000, 65_536]) } else { usual.most_bytes },
             most_bytes_total: if small && rng.chance(300) { 8_000 } else { usual.most_bytes_total },
-            expiry: Duration::from_secs(if days { rng.pick(&[hour, 6 * hour, 7 * 24 * hour]) } else { 7 * 24 * hour }),
+            expiry: Duration::from_secs(if days {
+                rng.pick(&[hour, 6 * hour, 7 * 24 * hour])
+            } else {
+                7 * 24 * hour
+            }),
         }
     }
 }

@@ -35,8 +35,16 @@ const QUARANTINE: u64 = 10_000;
 /// What can happen.
 pub(crate) enum Event {
     /// From a sensor, or from a liar.
-    ToGateway { origin: Option<usize>, from: Place, bytes: Vec<u8> },
-    ToSensor { to: Place, sent_at: Time, bytes: Vec<u8> },
+    ToGateway {
+        origin: Option<usize>,
+        from: Place,
+        bytes: Vec<u8>,
+    },
+    ToSensor {
+        to: Place,
+        sent_at: Time,
+        bytes: Vec<u8>,
+    },
     Wake(usize),
     Act(usize),
     Lie(usize),
@@ -266,7 +274,7 @@ impl World {
         }
     }
 
-    fn do_it(&mut self, sensor: usize, doing: Doing) -> Verdict {
+    pub(crate) fn do_it(&mut self, sensor: usize, doing: Doing) -> Verdict {
         let sensors = self.plan.sensors;
         if matches!(doing, Doing::Goodbye | Doing::Reboot | Doing::Outage | Doing::Sleep) {
             self.trace.line(self.clock.now(), || format!("s{sensor} {doing:?}"));

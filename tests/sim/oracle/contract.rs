@@ -247,7 +247,8 @@ impl Contract {
 
     /// Certainly not here, but with a session that is kept.
     pub fn kept(&self, now: Time) -> bool {
-        let persistent = !self.clean && !self.wiped && self.connect.as_ref().is_some_and(|c| !c.clean);
+        let persistent =
+            !self.clean && !self.wiped && self.connect.as_ref().is_some_and(|c| !c.clean);
         persistent && now.since(self.last_heard) < self.rules.expiry
     }
 

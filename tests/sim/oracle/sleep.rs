@@ -118,7 +118,8 @@ impl Oracle {
         let Some(step) = self.step.take() else { return Ok(()) };
         let owed = matches!(step.kind, Kind::Sleep { sure: true } | Kind::Ping { sure: true });
         if owed && step.answers == 0 {
-            let what = if matches!(step.kind, Kind::Ping { .. }) { "PINGREQ" } else { "DISCONNECT" };
+            let what =
+                if matches!(step.kind, Kind::Ping { .. }) { "PINGREQ" } else { "DISCONNECT" };
             return Err(format!("to sensor {}: {what} is not answered", step.sensor));
         }
         Ok(())
@@ -158,7 +159,12 @@ impl Oracle {
     }
 
     /// Answers go to a sleeper only for what it asked in its sleep.
-    pub(super) fn is_awaited(&mut self, _now: Time, sensor: usize, message: &Message<'_>) -> Verdict {
+    pub(super) fn is_awaited(
+        &mut self,
+        _now: Time,
+        sensor: usize,
+        message: &Message<'_>,
+    ) -> Verdict {
         if let Some(step) = self.step.as_mut().filter(|step| step.sensor == sensor) {
             step.answers += 1;
         }

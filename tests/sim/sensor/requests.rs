@@ -28,8 +28,13 @@ pub enum Request {
     WillTopic,
     WillMsg,
     Register(String),
-    Publish { message: MsgNo, qos: u8 },
-    Release { message: MsgNo },
+    Publish {
+        message: MsgNo,
+        qos: u8,
+    },
+    Release {
+        message: MsgNo,
+    },
     Subscribe(Topic, u8),
     Unsubscribe(Topic),
     Ping,
@@ -223,7 +228,8 @@ impl Sensor {
 
     fn register(&mut self, io: &mut Io<'_>, name: &str) {
         let under_way = |request: &Request| matches!(request, Request::Register(_));
-        if self.pending.iter().filter(|p| under_way(&p.request)).count() < self.habits.stack.parallel
+        if self.pending.iter().filter(|p| under_way(&p.request)).count()
+            < self.habits.stack.parallel
             && !self.is_pending(|request| *request == Request::Register(name.to_owned()))
         {
             let msg_id = self.new_id();

@@ -61,8 +61,8 @@ impl Sensor {
             Doing::Subscribe if self.todo.len() < BACKLOG => {
                 let topic = subscribable(&mut self.rng, self.number);
                 let qos = (self.rng.below(3) as u8).min(self.habits.stack.max_qos);
-                let unknown = self.habits.stack.refuses_flags
-                    && matches!(topic.form, Form::Predefined(_));
+                let unknown =
+                    self.habits.stack.refuses_flags && matches!(topic.form, Form::Predefined(_));
                 if topic.name.len() > self.habits.stack.longest_name || unknown {
                     return;
                 }
