@@ -22,7 +22,7 @@ use crate::stacks::FIELD;
 use crate::tamper::{Datagram, Tamper};
 use crate::tcp::{Item, Pipe};
 use crate::topics;
-use crate::trace::{Trace, show};
+use crate::trace::{Trace, show, show_packet};
 use crate::wire::{Level, Packet, decode};
 
 /// Steps on one millisecond after which the gateway counts as spinning.
@@ -461,7 +461,7 @@ impl World {
         }
         self.tcp.said.extend_from_slice(&bytes);
         while let Some(packet) = decode(&mut self.tcp.said, self.tcp.level)? {
-            self.trace.line(now, || format!("gateway ▸ broker {packet:?}"));
+            self.trace.line(now, || format!("gateway ▸ broker {}", show_packet(&packet)));
             if let Packet::Connect(connect) = &packet {
                 self.tcp.level = connect.level;
                 self.tcp.clean = connect.clean;

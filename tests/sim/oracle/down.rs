@@ -7,7 +7,7 @@ use std::time::Duration;
 use mqtt_sn_gateway::codec::{Publish, PublishTopic, ReturnCode};
 use mqtt_sn_gateway::time::Time;
 
-use super::contract::{Exchange, Link};
+use super::contract::{Exchange, Link, NEVER};
 use super::upstream::Fed;
 use super::{Oracle, Verdict, level};
 use crate::ledger::MsgNo;
@@ -146,10 +146,12 @@ impl Oracle {
             Some(_) => self.ledger.identify(&publish.payload),
             None => None,
         };
+        let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
+        let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
+        let filters: Vec<String> = names.map(str::to_owned).collect();
+        let marked = !publish.sub_ids.is_empty();
         if publish.qos > 0 {
-            let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
-            let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
-            let filters = names.map(str::to_owned).collect();
+            let filters = filters.clone();
             self.upstream.down.insert(publish.id, Fed { message, filters, retain: publish.retain });
         }
         let Some(message) = message else { return };
@@ -189,6 +191,12 @@ impl Oracle {
             else {
                 continue;
             };
+            // Marked copies are for those whose filters they name.
+            let meant = !marked || filters.iter().any(|name| contract.subs.contains_key(name));
+            if let (true, Some(expected)) = (meant, descent.expected.get_mut(&sensor)) {
+                expected.at = expected.at.min(now);
+            }
+            let at = if meant { now } else { NEVER };
             let here = contract.living(now) || contract.dozing(now);
             if settled || !(here || contract.kept(now)) || evicted.contains(&sensor) {
                 continue;
@@ -199,12 +207,13 @@ impl Oracle {
             }
             if qos > 0 {
                 let acked = descent.acked_by.contains(&sensor);
-                let expected = Expected { acked, connects: contract.connects, at: now };
+                let expected = Expected { acked, connects: contract.connects, at };
                 descent.expected.entry(sensor).or_insert(expected);
             } else if here {
                 descent.expected_unacknowledged.insert(sensor);
                 if contract.dozing(now) {
-                    descent.owed_asleep.insert(sensor, now);
+                    let owed = descent.owed_asleep.entry(sensor).or_insert(at);
+                    *owed = at.min(*owed);
                 }
             }
         }
@@ -320,6 +329,9 @@ impl Oracle {
         let Some(descent) = self.descents.get_mut(&message) else {
             return Err(format!("message {message} did not come from the broker"));
         };
+        // Who does not understand the flag gets retained messages without it.
+        let unmarked = contract.stack.refuses_flags && descent.retained.contains_key(&sensor);
+        let retain = retain || (unmarked && !descent.live.contains_key(&sensor));
         let covered = if retain { &descent.retained } else { &descent.live };
         let Some(due) = covered.get(&sensor) else {
             let kind = if retain { "retained " } else { "" };
