@@ -331,7 +331,9 @@ impl Oracle {
         };
         // Who does not understand the flag gets retained messages without it.
         let unmarked = contract.stack.refuses_flags && descent.retained.contains_key(&sensor);
-        let retain = retain || (unmarked && !descent.live.contains_key(&sensor));
+        let copies = descent.allowed_copies(self.blurred_copies);
+        let had = descent.sent.get(&sensor).map_or(0, |(live, _)| *live);
+        let retain = retain || (unmarked && (had >= copies || !descent.live.contains_key(&sensor)));
         let covered = if retain { &descent.retained } else { &descent.live };
         let Some(due) = covered.get(&sensor) else {
             let kind = if retain { "retained " } else { "" };
@@ -344,7 +346,6 @@ impl Oracle {
             expected.acked = true;
         }
         let connects = *descent.connects.entry(sensor).or_insert(contract.connects);
-        let copies = descent.allowed_copies(self.blurred_copies);
         if qos == 0 {
             contract.leaves(message);
         }

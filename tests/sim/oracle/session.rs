@@ -29,6 +29,7 @@ impl Oracle {
         self.note_silence(now, sensor);
         let contract = &mut self.contracts[sensor];
         contract.last_heard = now;
+        contract.silence = silence;
         contract.heard_since_connack = true;
     }
 
@@ -64,7 +65,9 @@ impl Oracle {
         contract.kept_on_wake = if asleep {
             again && !contract.doubtful
         } else {
-            connecting && contract.kept_on_wake && again
+            // A dialogue that is left alone ends.
+            let prompt = contract.silence < contract.rules.retry * contract.rules.retries.into();
+            connecting && contract.kept_on_wake && again && prompt
         };
         let kept_on_wake = contract.kept_on_wake;
         contract.keep_alive = Duration::from_secs(connect.duration.into());
