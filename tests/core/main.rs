@@ -19,5 +19,6 @@ mod publish_up;
 mod register;
 mod sharing;
 mod subscribe;
+mod telling;
 mod upstream;
 mod will;

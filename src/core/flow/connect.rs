@@ -93,6 +93,7 @@ impl Gateway {
         }
         let handle = match known {
             Some(handle) => {
+                self.note_short_life(cx, handle);
                 self.leave_address(cx, handle, peer);
                 handle
             }
@@ -112,6 +113,7 @@ impl Gateway {
         if !keep {
             self.clear_session(cx, handle);
         }
+        let resumed = known.is_some() && keep;
         let profile = self.profile_of(connect.client_id);
         if let Some(client) = self.clients.get_mut(handle) {
             client.profile = profile;
@@ -128,12 +130,13 @@ impl Gateway {
             self.set_state(handle, State::Connecting);
             let deadline = self.retry_at(cx.now, handle);
             if let Some(client) = self.clients.get_mut(handle) {
-                client.dialogue = Some(Box::new(Dialogue { topic: None, tries: 1, deadline }));
+                client.dialogue =
+                    Some(Box::new(Dialogue { topic: None, tries: 1, deadline, resumed }));
             }
             self.prompt(cx, handle);
             self.rearm(handle);
         } else {
-            self.accept(cx, handle, known.is_some());
+            self.accept(cx, handle, resumed);
         }
     }
 
@@ -220,6 +223,7 @@ impl Gateway {
         client.connected_at = cx.now;
         client.last_heard = cx.now;
         client.fresh = true;
+        client.pinged = false;
         let (clean, keep_alive) = (client.print.clean, client.print.duration);
         self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
         if let Some(client) = self.clients.get(handle)

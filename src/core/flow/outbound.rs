@@ -7,7 +7,7 @@ use crate::codec::{Message, ReturnCode};
 use crate::core::client::{Outbound, OutboundStage, Queued, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
-use crate::core::notice::Loss;
+use crate::core::notice::{Loss, Notice};
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
 use crate::core::upstream::MqttQos;
@@ -224,6 +224,8 @@ impl Gateway {
             outbound.tries += 1;
             outbound.deadline = deadline;
             self.stats.retransmissions += 1;
+            // It may be gone: the broker's window is not for those.
+            self.stop_holding(cx, handle, true);
             return self.transmit(cx, handle);
         }
         if awake {
@@ -282,6 +284,15 @@ impl Gateway {
     }
 
     fn unconfirm_topic(&mut self, cx: &mut Cx<'_>, handle: Handle, name: &str) {
+        if let Some(id) = self.predefined_in_use(handle, name)
+            && let Some(client) = self.clients.get(handle)
+        {
+            let client = client.id.as_bytes();
+            cx.fx.notice(|fx| {
+                let topic = fx.store(name.as_bytes());
+                Notice::UnknownPredefined { client: fx.store(client), id, topic }
+            });
+        }
         let Some((_, position)) = self.topic_id(cx, handle, name) else { return };
         if let Some(client) = self.clients.get_mut(handle)
             && let Some(entry) = client.topics.get_mut(position)

@@ -87,8 +87,12 @@ impl Gateway {
         if let Some(topic) = topic.filter(|_| !normal_only) {
             let exact = client.subscriptions.iter().find(|s| s.exact == Some(topic));
             match (exact.map(|subscription| subscription.form), short) {
-                (Some(Form::Predefined(id)), _) if profile.predefined => {
-                    return Naming::Known(PublishTopic::Predefined(id));
+                (Some(Form::Predefined(id)), _) => {
+                    return Naming::Known(if profile.predefined {
+                        PublishTopic::Predefined(id)
+                    } else {
+                        PublishTopic::Normal(id)
+                    });
                 }
                 (Some(Form::Short), Some(short)) => {
                     return Naming::Known(PublishTopic::Short(short));
@@ -119,6 +123,15 @@ impl Gateway {
             }
         }
         if profile.answers_register { Naming::Register } else { Naming::None }
+    }
+
+    /// The predefined id that this topic is sent to the client by, if it is.
+    pub(crate) fn predefined_in_use(&self, handle: Handle, name: &str) -> Option<u16> {
+        let client = self.clients.get(handle)?;
+        match self.naming(client, self.topics.find(name), name) {
+            Naming::Known(PublishTopic::Predefined(id)) => Some(id),
+            _ => None,
+        }
     }
 
     /// Starts the next message for a client, as far as one may be started.

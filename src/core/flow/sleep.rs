@@ -52,6 +52,7 @@ impl Gateway {
         for exchange in &mut client.exchanges {
             exchange.muted = true;
         }
+        client.forget_old(cx.now, true);
         cx.fx.notice(|fx| Notice::Asleep { client: fx.store(client.id.as_bytes()), duration });
         self.stop_holding(cx, handle, true);
         self.rearm(handle);
@@ -63,7 +64,7 @@ impl Gateway {
         self.stats.wakes += 1;
         client.nap.since = cx.now;
         client.nap.promised = u32::try_from(client.queue.len()).unwrap_or(u32::MAX);
-        client.nap.collected = 0;
+        client.nap.collected = u32::from(client.outbound.is_some());
         if client.paused_until.is_some_and(|until| until <= cx.now) {
             client.paused_until = None;
         }
@@ -105,6 +106,14 @@ impl Gateway {
         self.set_state(handle, State::Asleep);
         let Some(client) = self.clients.get_mut(handle) else { return };
         client.nap.since = cx.now;
+        client.forget_old(cx.now, false);
+        self.tell_collected(cx, handle);
+        self.rearm(handle);
+    }
+
+    /// Says how a window went, unless nothing waited.
+    fn tell_collected(&self, cx: &mut Cx<'_>, handle: Handle) {
+        let Some(client) = self.clients.get(handle) else { return };
         let messages = client.nap.collected;
         let waiting = client.queue.len() + usize::from(client.outbound.is_some());
         let left = u32::try_from(waiting).unwrap_or(u32::MAX);
@@ -115,7 +124,6 @@ impl Gateway {
                 Notice::Collected { client, messages, left }
             });
         }
-        self.rearm(handle);
     }
 
     /// The client went back to sleep without acknowledging. What it was sent is kept for the next
@@ -135,6 +143,7 @@ impl Gateway {
                 self.give_up(cx, handle, queued, "the client does not answer REGISTER");
             }
         }
+        self.tell_collected(cx, handle);
         self.rearm(handle);
     }
 

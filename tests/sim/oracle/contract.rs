@@ -150,6 +150,8 @@ pub struct Contract {
     /// Publications of the sensor by message id, with the epoch.
     pub up: BTreeMap<u16, (MsgNo, u32)>,
     pub down: BTreeMap<u16, Exchange>,
+    /// When the gateway last repeated something to it.
+    pub hesitated: Time,
     /// It is known which exchanges are open; a CONNECT that may be a repetition blurs that.
     pub counts_exchanges: bool,
     pub will: Option<MsgNo>,
@@ -200,6 +202,7 @@ impl Contract {
             offered: None,
             up: BTreeMap::new(),
             down: BTreeMap::new(),
+            hesitated: Time(0),
             counts_exchanges: true,
             will: None,
             new_will: None,
@@ -362,7 +365,7 @@ impl Contract {
                 }
             }
         }
-        self.tire();
+        self.tire(now);
         Ok(())
     }
 
@@ -404,8 +407,20 @@ impl Contract {
         if code == ReturnCode::ACCEPTED { self.announce(id, &name, true) } else { Ok(()) }
     }
 
+    /// Nothing is under way that a message would have to wait for.
+    pub fn is_at_leisure(&self) -> bool {
+        let asking = self.requests.values().any(|r| r.qos.is_some() && !r.answered);
+        !asking && self.offered.is_none() && self.down.values().all(|exchange| !exchange.open)
+    }
+
     /// After its last retransmission the gateway may take the sensor for lost.
-    pub fn tire(&mut self) {
+    pub fn tire(&mut self, now: Time) {
+        let repeated = |sends: u32| sends > 1;
+        if self.offered.is_some_and(|(_, _, sends)| repeated(sends))
+            || self.down.values().any(|exchange| exchange.open && repeated(exchange.sends))
+        {
+            self.hesitated = now;
+        }
         if self.sleeps() {
             // Only its window ends.
             return;

@@ -59,6 +59,9 @@ pub struct Descent {
 /// Copies of one message for several subscriptions may be told apart only within some time.
 const COPIES_APART: Duration = Duration::from_secs(9);
 
+/// A sensor that has not answered for so long may have been given up as a holder.
+const PROMPT: Duration = Duration::from_secs(9);
+
 impl Descent {
     /// How often a subscriber may get it.
     fn allowed_copies(&self, blurred: bool) -> u32 {
@@ -74,7 +77,12 @@ pub struct Expected {
     /// CONNECTs of the sensor when the message came. For one that went away since, the gateway
     /// keeps the message but need not make the broker wait.
     connects: u32,
-    /// When the gateway got it.
+    /// Nothing else stood in its way when it came: of what has to wait the gateway holds back a few
+    /// acknowledgements only.
+    first: bool,
+    /// When it came.
+    since: Time,
+    /// When a copy came that is for this sensor.
     pub at: Time,
 }
 
@@ -207,7 +215,9 @@ impl Oracle {
             }
             if qos > 0 {
                 let acked = descent.acked_by.contains(&sensor);
-                let expected = Expected { acked, connects: contract.connects, at };
+                let first = contract.counts_exchanges && contract.is_at_leisure();
+                let (connects, since) = (contract.connects, now);
+                let expected = Expected { acked, connects, first, since, at };
                 descent.expected.entry(sensor).or_insert(expected);
             } else if here {
                 descent.expected_unacknowledged.insert(sensor);
@@ -236,7 +246,13 @@ impl Oracle {
         for (sensor, expected) in waiting {
             let contract = &self.contracts[*sensor];
             let stayed = contract.connects == expected.connects;
-            if stayed && contract.living(now) && contract.waits_for(&fed.filters, topic) {
+            if stayed
+                && contract.living(now)
+                && expected.first
+                && expected.since > contract.hesitated
+                && now.since(expected.since) < PROMPT
+                && contract.waits_for(&fed.filters, topic)
+            {
                 return Err(format!(
                     "message {message} is acknowledged to the broker before sensor {sensor} did, \
                      subscribed by {:?}",
@@ -299,7 +315,7 @@ impl Oracle {
             if same && dup && (!exchange.acked || qos == 1) {
                 exchange.sends += 1;
                 exchange.open = true;
-                contract.tire();
+                contract.tire(now);
                 return Ok(false);
             }
             if exchange.open && contract.counts_exchanges {
@@ -390,14 +406,14 @@ impl Oracle {
         Ok(())
     }
 
-    pub(super) fn pubrel_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
+    pub(super) fn pubrel_sent(&mut self, now: Time, sensor: usize, msg_id: u16) -> Verdict {
         let contract = &mut self.contracts[sensor];
         match contract.down.get_mut(&msg_id) {
             Some(exchange) if exchange.qos == 2 && exchange.acked => {
                 // Also one that was begun before the sensor went away and came back.
                 exchange.open |= contract.link == Link::Up && !exchange.done;
                 exchange.sends += 1;
-                contract.tire();
+                contract.tire(now);
                 Ok(())
             }
             _ => Err("PUBREL without PUBREC".into()),

@@ -210,7 +210,7 @@ impl Oracle {
             Message::PubAck { msg_id, code, .. } => self.puback_sent(sensor, msg_id, code),
             Message::PubRec { msg_id } => self.pubrec_sent(sensor, msg_id),
             Message::PubComp { msg_id } => self.pubcomp_sent(sensor, msg_id),
-            Message::PubRel { msg_id } => self.pubrel_sent(sensor, msg_id),
+            Message::PubRel { msg_id } => self.pubrel_sent(now, sensor, msg_id),
             Message::SubAck { qos, topic_id, msg_id, code } => {
                 self.suback_sent(now, sensor, qos, topic_id, msg_id, code)
             }
