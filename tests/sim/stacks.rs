@@ -105,6 +105,7 @@ pub const FIELD: [Stack; 5] = [
         profile: "emcute",
         answers_register: false,
         longest_name: 196,
+        longest_packet: 512,
         refuses_flags: true,
         max_qos: 1,
         pings_late: true,
@@ -119,6 +120,7 @@ pub const FIELD: [Stack; 5] = [
     Stack {
         prefix: "asymcute",
         profile: "asymcute",
+        answers_register: false,
         longest_name: 32,
         longest_packet: 128,
         max_qos: 1,

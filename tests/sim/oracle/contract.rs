@@ -115,8 +115,8 @@ pub struct Contract {
     pub slept: bool,
     /// It finds its session as it was.
     pub kept_on_wake: bool,
-    /// How long it had been silent when it was heard last.
-    pub silence: Duration,
+    /// When it began to wake up by CONNECT.
+    pub wake_began: Time,
     /// When a request with this message id came last.
     pub asked: BTreeMap<u16, Time>,
     /// What may wait for it at the gateway, with octets.
@@ -181,7 +181,7 @@ impl Contract {
             window: (Time(0), Time(0)),
             slept: false,
             kept_on_wake: false,
-            silence: Duration::ZERO,
+            wake_began: Time(0),
             asked: BTreeMap::new(),
             backlog: Vec::new(),
             link: Link::Down,

@@ -283,7 +283,13 @@ impl Oracle {
             return Err("message id and QoS do not go together".into());
         }
         let topic = match publish.topic {
-            PublishTopic::Normal(id) => self.contracts[sensor].resolve(id)?,
+            PublishTopic::Normal(id) => {
+                let typeless = self.contracts[sensor].stack.refuses_flags;
+                match predefined(id).filter(|_| typeless) {
+                    Some(name) => name.to_owned(),
+                    None => self.contracts[sensor].resolve(id)?,
+                }
+            }
             PublishTopic::Predefined(id) => {
                 predefined(id).ok_or("an unknown predefined id")?.to_owned()
             }

@@ -21,12 +21,21 @@ impl Oracle {
         self.contracts.iter().position(|contract| contract.client_id.as_bytes() == client_id)
     }
 
-    /// A CONNECT comes from a place: whoever was there before is lost, without a goodbye.
+    /// A CONNECT comes from a place: whoever was there before is lost, without a goodbye, or sleeps
+    /// on without an address.
     pub(super) fn displaces(&mut self, now: Time, sensor: usize, from: Place) {
         let former = self.bound.insert(from, sensor).filter(|former| *former != sensor);
         let Some(former) = former.filter(|f| self.contracts[*f].address == Some(from)) else {
             return;
         };
+        if self.contracts[former].sleeps() {
+            // Asleep, it is not there to be missed: a NAT gave its address away.
+            let contract = &mut self.contracts[former];
+            contract.address = None;
+            contract.link = Link::Asleep;
+            contract.abandon_exchanges();
+            return;
+        }
         self.note_silence(now, former);
         self.will_falls_due(former);
         self.contracts[former].address = None;

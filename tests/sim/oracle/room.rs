@@ -40,8 +40,9 @@ impl Contract {
         if self.knows(name) || form == Form::Short {
             return true;
         }
-        if let (Form::Predefined(_), false) = (form, stack.refuses_flags) {
-            return true;
+        if let Form::Predefined(_) = form {
+            // Without types only what it subscribed to by that number.
+            return !stack.refuses_flags || self.subs.get(name).is_some_and(|sub| sub.must);
         }
         stack.answers_register
             && name.len() <= stack.longest_name

@@ -26,13 +26,14 @@ impl Oracle {
         if contract.link != Link::Down && silence >= contract.least_silence() {
             contract.doubtful = true;
         }
-        if contract.link == Link::Down && silence >= contract.rules.expiry {
+        let away =
+            if contract.link == Link::Down { Duration::ZERO } else { contract.least_silence() };
+        if silence >= contract.rules.expiry + away {
             self.session_expires(sensor);
         }
         self.note_silence(now, sensor);
         let contract = &mut self.contracts[sensor];
         contract.last_heard = now;
-        contract.silence = silence;
         contract.heard_since_connack = true;
     }
 
@@ -66,10 +67,12 @@ impl Oracle {
         contract.slept = asleep || (connecting && contract.slept);
         let again = !connect.clean_session || (contract.clean && contract.rules.keep_on_wake);
         contract.kept_on_wake = if asleep {
+            contract.wake_began = now;
             again && !contract.doubtful
         } else {
-            // A dialogue that is left alone ends.
-            let prompt = contract.silence < contract.rules.retry * contract.rules.retries.into();
+            // A dialogue that takes too long ends, and with it perhaps the session.
+            let patience = contract.rules.retry * contract.rules.retries.into();
+            let prompt = now.since(contract.wake_began) < patience;
             connecting && contract.kept_on_wake && again && prompt
         };
         let kept_on_wake = contract.kept_on_wake;
@@ -82,6 +85,7 @@ impl Oracle {
         }
         // The order of what was sent but not acknowledged begins anew.
         contract.order.clear();
+        let doubtful_wake = contract.slept && !kept_on_wake;
         if kept_on_wake {
             return;
         }
@@ -94,6 +98,10 @@ impl Oracle {
                 contract.down.values_mut().for_each(|exchange| exchange.done = true);
             }
         }
+        if doubtful_wake {
+            self.forgive_unacknowledged(sensor);
+        }
+        let contract = &mut self.contracts[sensor];
         // A clean session may have ended in silence before this CONNECT.
         if connect.clean_session || contract.clean {
             for sub in contract.subs.values_mut() {

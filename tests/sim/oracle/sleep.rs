@@ -196,7 +196,11 @@ impl Oracle {
         match contract.link {
             Link::Asleep => return Err("PINGRESP outside the window".into()),
             Link::Awake => {}
-            _ => return Ok(()),
+            _ => {
+                // What it has not answered for too long may still end the connection.
+                contract.tire(now);
+                return Ok(());
+            }
         }
         contract.link = Link::Asleep;
         // Doubt about the past says nothing about what waits.
@@ -207,7 +211,6 @@ impl Oracle {
         if contract.open_exchanges() > 0 {
             return Err("PINGRESP with a message in flight".into());
         }
-        let _ = now;
         for (message, descent) in &self.descents {
             let waits = descent.expected.get(&sensor);
             let waits = waits.is_some_and(|expected| !expected.acked && expected.at <= opened);

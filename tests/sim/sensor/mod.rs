@@ -314,7 +314,7 @@ impl Sensor {
     /// Begins a connection.
     fn connect(&mut self, io: &mut Io<'_>) {
         let clean = self.habits.clean || self.rebooted;
-        let kept = self.sleep.wakes() && clean == self.last_connect_clean;
+        let kept = self.sleep.wakes(io.now) && clean == self.last_connect_clean;
         self.fresh = (clean || self.last_connect_clean) && !kept;
         self.sleep.over();
         if self.fresh {

@@ -203,6 +203,11 @@ impl Sensor {
     fn publication(&mut self, io: &mut Io<'_>, sent_at: Time, publish: &Publish<'_>) {
         let msg_id = publish.msg_id;
         let (raw, name) = match publish.topic {
+            // Who knows no types finds a predefined topic by its number alone.
+            PublishTopic::Normal(id) if self.habits.stack.refuses_flags => {
+                let known = self.names.get(&id).cloned();
+                (id, known.or_else(|| predefined(id).map(str::to_owned)))
+            }
             PublishTopic::Normal(id) => (id, self.names.get(&id).cloned()),
             PublishTopic::Predefined(id) => (id, predefined(id).map(str::to_owned)),
             PublishTopic::Short(two) => {

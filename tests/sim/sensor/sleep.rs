@@ -27,6 +27,8 @@ pub struct Sleep {
     /// The next CONNECT is to wake it.
     waking: bool,
     failed: u8,
+    /// It heard from the gateway last.
+    since: Time,
     /// The world has healed: naps come soon, and whoever has work wakes up.
     pub home: bool,
 }
@@ -40,13 +42,15 @@ impl Sleep {
             asleep: false,
             waking: false,
             failed: 0,
+            since: Time(0),
             home: false,
         }
     }
 
     /// Whether the CONNECT that it sends now finds its session as it was.
-    pub fn wakes(&self) -> bool {
-        self.waking && self.kept
+    pub fn wakes(&self, now: Time) -> bool {
+        // Who oversleeps knows that.
+        self.waking && self.kept && now.since(self.since) < Duration::from_secs(self.duration)
     }
 
     /// It does not sleep any longer.
@@ -90,6 +94,7 @@ impl Sensor {
         self.pending.clear();
         self.sleep.asleep = true;
         self.sleep.failed = 0;
+        self.sleep.since = now;
         let seconds = self.sleep.duration * 1_000;
         let nap = self.rng.between(seconds / 4, seconds * 9 / 10);
         let nap = if self.sleep.home { nap.min(self.rng.between(5_000, 20_000)) } else { nap };
@@ -156,7 +161,9 @@ impl Sensor {
         if failed >= FAILED_NAPS {
             return self.lose(now, Duration::from_secs(1));
         }
+        let since = self.sleep.since;
         self.doze(now);
+        self.sleep.since = since;
         self.sleep.failed = failed;
     }
 
