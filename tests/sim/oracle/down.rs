@@ -364,7 +364,8 @@ impl Oracle {
         let unmarked = contract.stack.refuses_flags && descent.retained.contains_key(&sensor);
         let copies = descent.allowed_copies(self.blurred_copies);
         let had = descent.sent.get(&sensor).map_or(0, |(live, _)| *live);
-        let retain = retain || (unmarked && (had >= copies || !descent.live.contains_key(&sensor)));
+        let live = descent.live.get(&sensor).filter(|due| qos <= **due && had < copies);
+        let retain = retain || (unmarked && live.is_none());
         let covered = if retain { &descent.retained } else { &descent.live };
         let Some(due) = covered.get(&sensor) else {
             let kind = if retain { "retained " } else { "" };
