@@ -66,6 +66,8 @@ pub(crate) enum Form {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) filter: Handle,
+    /// Where the client stands among those of the filter.
+    pub(crate) place: u32,
     pub(crate) form: Form,
     /// The topic, when the filter has no wildcard (one user of it is held).
     pub(crate) exact: Option<TopicRef>,
@@ -177,6 +179,8 @@ pub(crate) struct Dialogue {
     pub(crate) deadline: Time,
     /// The session goes on.
     pub(crate) resumed: bool,
+    /// The client was asleep when it began.
+    pub(crate) slept: bool,
 }
 
 /// The CONNECT that made the present connection, to tell its repetition from a new one (§24.7).

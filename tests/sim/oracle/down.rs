@@ -115,14 +115,20 @@ impl Oracle {
 
     /// `sensor` subscribes to `filter` while the broker retains `message`.
     pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
+        // What it is being sent as published is not sent once more.
+        let mut exchanges = self.contracts[sensor].down.values();
+        if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
+            return;
+        }
         let descent = self.descents.entry(message).or_default();
         let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
     }
 
-    pub(super) fn cancel_retained(&mut self, sensor: usize, filter: &str) {
+    /// `sensor` is not owed what it would have got for these filters.
+    pub(super) fn cancel_retained(&mut self, sensor: usize, of: impl Fn(&str) -> bool) {
         for descent in self.descents.values_mut() {
-            if descent.retained_due.get(&sensor).is_some_and(|(due, _)| due == filter) {
+            if descent.retained_due.get(&sensor).is_some_and(|(filter, _)| of(filter)) {
                 descent.retained_due.remove(&sensor);
             }
         }
@@ -157,11 +163,14 @@ impl Oracle {
         let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
         let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
         let filters: Vec<String> = names.map(str::to_owned).collect();
-        let marked = !publish.sub_ids.is_empty();
         if publish.qos > 0 {
-            let filters = filters.clone();
-            self.upstream.down.insert(publish.id, Fed { message, filters, retain: publish.retain });
+            let (filters, retain) = (filters.clone(), publish.retain);
+            self.upstream.down.insert(publish.id, Fed { message, filters, retain });
         }
+        // A copy that says what it is for obliges to nothing else: the others may still come, or be
+        // lost with the broker's session.
+        let marked = !publish.sub_ids.is_empty();
+        let copy_for = (self.copies && marked).then_some(filters.as_slice());
         let Some(message) = message else { return };
         let topic = self.ledger.get(message).topic.name.clone();
         self.upstream.feeds += 1;
@@ -179,7 +188,7 @@ impl Oracle {
         // What the broker repeats, the gateway may have settled before the connection broke.
         // Nor does a further copy that nothing marks as one: the first was for everybody, also for
         // whom the gateway had just lost.
-        let settled = (publish.dup || self.blurred_copies) && descent.feeds > 0;
+        let settled = (publish.dup || self.blurred_copies && !marked) && descent.feeds > 0;
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
         descent.qos = descent.qos.max(publish.qos);
@@ -195,7 +204,7 @@ impl Oracle {
                 *due = (*due).max(qos.min(publish.qos));
             }
             let (false, Some(qos)) =
-                (publish.retain, contract.must_qos(&topic, descent.distributed_at))
+                (publish.retain, contract.must_qos(&topic, descent.distributed_at, copy_for))
             else {
                 continue;
             };
@@ -317,9 +326,9 @@ impl Oracle {
         if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
             let same = exchange.message == message && exchange.qos == qos;
             let dup = publish.dup || contract.stack.refuses_flags;
-            // A PUBACK may cross an "invalid topic id" for an earlier copy; at QoS 1 once more does
-            // no harm.
-            if same && dup && (!exchange.acked || qos == 1) {
+            // An acknowledgement may cross an "invalid topic id" for an earlier copy; before PUBREL
+            // once more does no harm.
+            if same && dup && (!exchange.acked || !exchange.released) {
                 exchange.sends += 1;
                 exchange.open = true;
                 contract.tire(now);
@@ -330,8 +339,8 @@ impl Oracle {
             }
         }
         let living = contract.living(now);
-        let (acked, open, done, sends) = (false, true, false, 1);
-        let exchange = Exchange { message, qos, sends, acked, open, done };
+        let (acked, open, released, done, sends) = (false, true, false, false, 1);
+        let exchange = Exchange { message, qos, sends, acked, open, released, done };
         contract.down.insert(publish.msg_id, exchange);
         if living && contract.counts_exchanges && contract.open_exchanges() > 1 {
             return Err("a second exchange at once".into());
@@ -356,7 +365,8 @@ impl Oracle {
         let unmarked = contract.stack.refuses_flags && descent.retained.contains_key(&sensor);
         let copies = descent.allowed_copies(self.blurred_copies);
         let had = descent.sent.get(&sensor).map_or(0, |(live, _)| *live);
-        let retain = retain || (unmarked && (had >= copies || !descent.live.contains_key(&sensor)));
+        let live = descent.live.get(&sensor).filter(|due| qos <= **due && had < copies);
+        let retain = retain || (unmarked && live.is_none());
         let covered = if retain { &descent.retained } else { &descent.live };
         let Some(due) = covered.get(&sensor) else {
             let kind = if retain { "retained " } else { "" };
@@ -419,6 +429,7 @@ impl Oracle {
             Some(exchange) if exchange.qos == 2 && exchange.acked => {
                 // Also one that was begun before the sensor went away and came back.
                 exchange.open |= contract.link == Link::Up && !exchange.done;
+                exchange.released = true;
                 exchange.sends += 1;
                 contract.tire(now);
                 Ok(())
