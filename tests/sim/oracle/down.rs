@@ -228,7 +228,8 @@ impl Oracle {
             }
             if qos > 0 {
                 let acked = descent.acked_by.contains(&sensor);
-                let first = contract.counts_exchanges && contract.is_at_leisure();
+                let first =
+                    contract.living(now) && contract.counts_exchanges && contract.is_at_leisure();
                 let (connects, since) = (contract.connects, now);
                 let expected = Expected { acked, connects, first, since, at };
                 descent.expected.entry(sensor).or_insert(expected);
