@@ -120,6 +120,10 @@ impl Oracle {
         if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
             return;
         }
+        let app = self.ledger.get(message);
+        if !self.contracts[sensor].has_use_for(&app.topic.name, app.payload.len()) {
+            return;
+        }
         let descent = self.descents.entry(message).or_default();
         let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
@@ -224,7 +228,8 @@ impl Oracle {
             }
             if qos > 0 {
                 let acked = descent.acked_by.contains(&sensor);
-                let first = contract.counts_exchanges && contract.is_at_leisure();
+                let first =
+                    contract.living(now) && contract.counts_exchanges && contract.is_at_leisure();
                 let (connects, since) = (contract.connects, now);
                 let expected = Expected { acked, connects, first, since, at };
                 descent.expected.entry(sensor).or_insert(expected);
@@ -259,7 +264,7 @@ impl Oracle {
                 && contract.living(now)
                 && expected.first
                 && expected.since > contract.hesitated
-                && now.since(expected.since) < PROMPT
+                && now.since(expected.since) < PROMPT.min(self.rules.retry)
                 && contract.waits_for(&fed.filters, topic)
             {
                 return Err(format!(
@@ -364,7 +369,8 @@ impl Oracle {
         let unmarked = contract.stack.refuses_flags && descent.retained.contains_key(&sensor);
         let copies = descent.allowed_copies(self.blurred_copies);
         let had = descent.sent.get(&sensor).map_or(0, |(live, _)| *live);
-        let retain = retain || (unmarked && (had >= copies || !descent.live.contains_key(&sensor)));
+        let live = descent.live.get(&sensor).filter(|due| qos <= **due && had < copies);
+        let retain = retain || (unmarked && live.is_none());
         let covered = if retain { &descent.retained } else { &descent.live };
         let Some(due) = covered.get(&sensor) else {
             let kind = if retain { "retained " } else { "" };
