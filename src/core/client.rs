@@ -298,7 +298,7 @@ pub(crate) struct Client {
     pub(crate) held: u8,
 }
 
-const _: () = assert!(size_of::<Client>() <= 240);
+const _: () = assert!(size_of::<Client>() <= 200);
 
 /// How long clients may be silent.
 #[derive(Clone, Copy, Debug)]

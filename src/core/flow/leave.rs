@@ -104,6 +104,9 @@ impl Gateway {
             self.clear_session(cx, handle);
             return self.remove_client(handle);
         }
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.forget_old(cx.now, true);
+        }
         self.rearm(handle);
     }
 
