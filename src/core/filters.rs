@@ -13,12 +13,16 @@ use hashbrown::{HashSet, HashTable};
 
 use super::filter::FilterTree;
 use super::slots::{Handle, Slots};
+use super::tight;
 use super::upstream::MqttQos;
 use crate::time::Time;
 
 /// How long after the last sign of it retained messages may still belong to a SUBSCRIBE. At QoS 1
 /// and 2 they wait for the broker's window, which a device that is being lost can block.
 const RETAINED_WINDOW: Duration = Duration::from_secs(120);
+
+/// How much later than that rounds may be cleared away, so that many are at once.
+const AGEING: Duration = Duration::from_secs(30);
 
 /// Messages remembered per round, and rounds per filter. Beyond them a client may get a retained
 /// message twice, or miss one that comes very late.
@@ -86,7 +90,9 @@ pub(crate) struct Filter {
     pub(crate) next: Vec<Handle>,
     /// It stands in the queue of filters to ask the broker for.
     pub(crate) queued: bool,
-    pub(crate) rounds: VecDeque<Round>,
+    pub(crate) rounds: Vec<Round>,
+    /// It stands in the queue of filters whose rounds will expire.
+    ageing: bool,
 }
 
 impl Filter {
@@ -105,7 +111,7 @@ impl Filter {
     /// Has the next SUBSCRIBE made for a subscriber.
     pub(crate) fn add_to_next(&mut self, client: Handle) {
         if !self.next.contains(&client) {
-            self.next.push(client);
+            tight::push(&mut self.next, client);
         }
     }
 
@@ -113,26 +119,27 @@ impl Filter {
     fn start_asking(&mut self, now: Time, hasher: Hashing) {
         self.rounds.retain(|round| round.expires > now);
         while self.rounds.len() >= MAX_ROUNDS {
-            self.rounds.pop_front();
+            self.rounds.remove(0);
         }
         let mut clients = core::mem::take(&mut self.next);
         self.asked = true;
         self.asking = Some(Asking { round: !clients.is_empty() });
         if !clients.is_empty() {
             clients.sort_unstable();
-            self.rounds.push_back(Round {
+            let round = Round {
                 clients,
                 seen: HashSet::with_hasher(hasher),
                 expires: now.after(RETAINED_WINDOW),
                 answered: false,
-            });
+            };
+            tight::push(&mut self.rounds, round);
         }
     }
 
     /// The SUBACK came: the window of its round starts now. Gives the round's clients.
     pub(crate) fn answered(&mut self, now: Time) -> Vec<Handle> {
         let asking = self.asking.take();
-        match self.rounds.back_mut().filter(|_| asking.is_some_and(|asking| asking.round)) {
+        match self.rounds.last_mut().filter(|_| asking.is_some_and(|asking| asking.round)) {
             Some(round) => {
                 round.answered = true;
                 round.expires = now.after(RETAINED_WINDOW);
@@ -147,7 +154,7 @@ impl Filter {
     pub(crate) fn unanswered(&mut self) {
         let asking = self.asking.take();
         if asking.is_some_and(|asking| asking.round)
-            && let Some(round) = self.rounds.pop_back()
+            && let Some(round) = self.rounds.pop()
         {
             let mut here: Vec<Handle> = self.subscribers.iter().map(|s| s.client).collect();
             here.sort_unstable();
@@ -197,6 +204,10 @@ pub(crate) struct Filters {
     slots: Slots<Filter>,
     next_id: u32,
     wildcards: usize,
+    /// Filters with rounds, and when to look whether these have expired.
+    ageing: VecDeque<(Time, Handle)>,
+    /// When to look at all of them next; not every filter is worth a wake-up.
+    age_at: Option<Time>,
     hasher: Hashing,
     found: Vec<u32>,
 }
@@ -209,6 +220,8 @@ impl Filters {
             slots: Slots::default(),
             next_id: 0,
             wildcards: 0,
+            ageing: VecDeque::new(),
+            age_at: None,
             hasher,
             found: Vec::new(),
         }
@@ -248,7 +261,8 @@ impl Filters {
             marked: false,
             next: Vec::new(),
             queued: false,
-            rounds: VecDeque::new(),
+            rounds: Vec::new(),
+            ageing: false,
         });
         if names::has_wildcard(text) {
             self.wildcards += 1;
@@ -279,9 +293,46 @@ impl Filters {
     /// A SUBSCRIBE for `handle` is about to be sent.
     pub(crate) fn start_asking(&mut self, handle: Handle, now: Time) {
         let hasher = self.hasher;
-        if let Some(filter) = self.slots.get_mut(handle) {
-            filter.start_asking(now, hasher);
+        let Some(filter) = self.slots.get_mut(handle) else { return };
+        filter.start_asking(now, hasher);
+        if filter.rounds.is_empty() || core::mem::replace(&mut filter.ageing, true) {
+            return;
         }
+        let at = now.after(RETAINED_WINDOW);
+        self.ageing.push_back((at, handle));
+        self.age_at.get_or_insert(at.after(AGEING));
+        // Filters may come and go in any number meanwhile.
+        if self.ageing.len() > 2 * self.slots.len() + 64 {
+            let slots = &self.slots;
+            self.ageing.retain(|(_, handle)| slots.get(*handle).is_some());
+        }
+    }
+
+    /// When [`Self::age`] wants to be called next.
+    pub(crate) fn age_deadline(&self) -> Option<Time> {
+        self.age_at
+    }
+
+    /// Gives back what rounds took that have expired.
+    pub(crate) fn age(&mut self, now: Time) {
+        if self.age_at.is_none_or(|at| at > now) {
+            return;
+        }
+        while let Some((at, handle)) = self.ageing.front().copied().filter(|(at, _)| *at <= now) {
+            self.ageing.pop_front();
+            let Some(filter) = self.slots.get_mut(handle) else { continue };
+            tight::retain(&mut filter.rounds, |round| round.expires > now);
+            let latest = filter.rounds.iter().map(|round| round.expires).max();
+            filter.ageing = latest.is_some();
+            if let Some(latest) = latest {
+                self.ageing.push_back((latest.max(at), handle));
+            }
+        }
+        let next = self.ageing.front().map(|(at, _)| at.after(AGEING));
+        if next.is_none() {
+            self.ageing = VecDeque::new();
+        }
+        self.age_at = next;
     }
 
     /// Appends the filters that match `topic`.
@@ -303,6 +354,15 @@ impl Filters {
 
     pub(crate) fn handles(&self) -> impl Iterator<Item = Handle> {
         self.slots.iter().map(|(handle, _)| handle)
+    }
+
+    /// Lets go of the memory if there are no filters.
+    pub(crate) fn give_back(&mut self) {
+        if self.slots.len() == 0 {
+            self.slots.give_back();
+            self.tree = FilterTree::new(self.hasher);
+            self.exact = HashTable::new();
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -6,6 +6,7 @@ mod messages;
 
 mod announce;
 mod bad_input;
+mod common_practice;
 mod connect;
 mod disconnect;
 mod discovery;

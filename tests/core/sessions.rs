@@ -117,6 +117,7 @@ fn a_clean_session_ends_with_its_connection() {
         assert_eq!(world.published_topics_among_all(), wills, "{end:?}");
         assert_eq!(world.gateway.residue(), [0; 5], "{end:?}");
         assert_eq!((world.stats().buffered, world.stats().buffered_bytes), (0, 0));
+        world.pass(seconds(600));
         assert_eq!(world.gateway.next_timeout(), None, "{end:?}");
     }
 }

@@ -11,10 +11,9 @@
 
 use alloc::string::String;
 use core::hash::BuildHasher;
-use core::time::Duration;
 
 use crate::codec::{Message, PublishTopic, Qos, ReturnCode, Subscribe, SubscribeTopic};
-use crate::core::client::{AckId, Exchange, ExchangeStage, Form, State, Subscription};
+use crate::core::client::{AckId, Exchange, ExchangeStage, Form, REPETITION, State, Subscription};
 use crate::core::filter::MAX_LEVELS;
 use crate::core::filters::Subscriber;
 use crate::core::flow::About;
@@ -23,10 +22,9 @@ use crate::core::names;
 use crate::core::profile::Profile;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
+use crate::core::tight;
 use crate::core::upstream::MqttQos;
 
-/// A message id that comes again with the same content within this time is a repetition.
-const REPETITION: Duration = Duration::from_secs(60);
 /// Answered exchanges remembered per client.
 const MAX_REMEMBERED: usize = 4;
 /// SUBSCRIBEs of one client that wait for the broker; some stacks send all of theirs at once.
@@ -71,7 +69,7 @@ impl Gateway {
                 let Some(client) = self.clients.get_mut(handle) else { return };
                 client.waiting = client.waiting.saturating_add(u8::from(!at_once));
                 let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
-                client.exchanges.push(exchange);
+                tight::push(&mut client.exchanges, exchange);
                 if at_once {
                     self.grant(filter, handle, requested);
                     self.acknowledge_subscription(cx, handle, msg_id);
@@ -175,9 +173,11 @@ impl Gateway {
         let exact =
             (!names::has_wildcard(&wanted.filter)).then(|| self.topics.take(&wanted.filter));
         let filter = self.filters.find_or_add(&wanted.filter);
-        client.subscriptions.push(Subscription { filter, form: wanted.form, exact });
+        let subscription = Subscription { filter, form: wanted.form, exact };
+        tight::push(&mut client.subscriptions, subscription);
         if let Some(filter) = self.filters.get_mut(filter) {
-            filter.subscribers.push(Subscriber { client: handle, granted: requested });
+            let subscriber = Subscriber { client: handle, granted: requested };
+            tight::push(&mut filter.subscribers, subscriber);
         }
         Ok((filter, wanted.id))
     }
@@ -355,7 +355,7 @@ impl Gateway {
         if let Some(client) = self.clients.get_mut(handle) {
             let stage = ExchangeStage::Unsubscribed;
             let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
-            client.exchanges.push(exchange);
+            tight::push(&mut client.exchanges, exchange);
         }
         self.send(cx, handle, &Message::UnsubAck { msg_id });
         self.forget_answered(handle);
