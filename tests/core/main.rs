@@ -1,6 +1,7 @@
 //! The sans-IO gateway in conversation: devices on one side, a broker on the other, both played by
 //! the test. One file per conversation; each test is named for one behaviour.
 
+mod conversations;
 mod harness;
 mod messages;
 

@@ -289,7 +289,8 @@ fn a_session_with_something_in_it_is_kept() {
         let update = Message::WillTopicUpd(Some(will));
         world.exchange(node, update, &[Message::WillTopicResp { code: OK }]);
     };
-    let steps: [&dyn Fn(&mut World, &Device); 3] = [&subscribes, &registers, &wills];
+    type Step = fn(&mut World, &Device);
+    let steps: [Step; 3] = [subscribes, registers, wills];
     for step in steps {
         let mut world = World::obliging();
         let node = device(1);
