@@ -290,6 +290,29 @@ fn a_register_is_given_up_however_the_windows_end() {
     }
 }
 
+/// A device in a hurry on a slow link, or a network that doubles datagrams: the answer to REGISTER
+/// cannot have come yet, so nothing is given up.
+#[test]
+fn pingreqs_in_quick_succession_give_nothing_up() {
+    let (mut world, node) = with_unknown_topic(Qos::One);
+    let register = announce(FIRST_ID, 1, "s/1/cmd");
+    for _ in 0..100 {
+        world.exchange(&node, wake("n1"), &[register]);
+        world.pass(std::time::Duration::from_millis(40));
+    }
+    assert_eq!(world.stats().abandoned, 0);
+    let publish = publish(NORMAL, Qos::One, 1, b"x");
+    world.exchange(&node, regack(FIRST_ID, 1, OK), &[publish]);
+    world.exchange(&node, puback(FIRST_ID, 1, OK), &[PONG]);
+    // But who goes on like that for minutes does not answer it.
+    world.deliver(&Down::new("s/2/cmd", b"x").qos1(2));
+    for _ in 0..120 {
+        world.send(&node, wake("n1"));
+        world.pass(seconds(1));
+    }
+    assert_eq!((world.stats().abandoned, world.stats().buffered), (1, 0));
+}
+
 /// Only windows count in which it is really asked: nobody loses a message by sleeping.
 #[test]
 fn registers_of_different_messages_are_counted_apart() {
