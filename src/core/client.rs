@@ -66,6 +66,8 @@ pub(crate) enum Form {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) filter: Handle,
+    /// Where the client stands among those of the filter.
+    pub(crate) place: u32,
     pub(crate) form: Form,
     /// The topic, when the filter has no wildcard (one user of it is held).
     pub(crate) exact: Option<TopicRef>,

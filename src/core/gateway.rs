@@ -108,6 +108,8 @@ pub struct Gateway {
     pub(crate) recipients: Vec<(Handle, MqttQos)>,
     pub(crate) expected: Vec<u32>,
     pub(crate) candidates: Vec<(Handle, MqttQos, bool)>,
+    pub(crate) just_subscribed: Vec<Handle>,
+    pub(crate) ids: Vec<u32>,
     wheel: Wheel,
     advertise_at: Option<Time>,
 }
@@ -168,6 +170,8 @@ impl Gateway {
             recipients: Vec::new(),
             expected: Vec::new(),
             candidates: Vec::new(),
+            just_subscribed: Vec::new(),
+            ids: Vec::new(),
             wheel: Wheel::new(now),
             advertise_at: advertises.then_some(now),
             settings,
@@ -327,7 +331,7 @@ impl Gateway {
         }
         self.end_probe(cx);
         self.ask_again(cx);
-        self.filters.age(now);
+        self.filters.sweep(now);
         if self.advertise_at.is_some_and(|at| at <= now) {
             self.advertise_at = Some(now.after(self.settings.advertise_interval));
             self.advertise(cx);
@@ -337,12 +341,8 @@ impl Gateway {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        let others = [
-            self.advertise_at,
-            self.probe_deadline(),
-            self.again_deadline(),
-            self.filters.age_deadline(),
-        ];
+        let (probe, again) = (self.probe_deadline(), self.again_deadline());
+        let others = [self.advertise_at, probe, again, self.filters.sweep_deadline()];
         others.into_iter().flatten().chain(self.wheel.next()).min()
     }
 

@@ -21,6 +21,7 @@ mod names;
 mod notice;
 mod peer;
 mod profile;
+mod rounds;
 mod settings;
 mod slots;
 mod stats;

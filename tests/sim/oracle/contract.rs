@@ -62,6 +62,8 @@ pub struct SubRequest {
     /// Something crossed it: its answer proves nothing.
     pub disturbed: bool,
     pub connects: u32,
+    /// When it arrived last.
+    pub at: Time,
 }
 
 /// A QoS 1 or 2 PUBLISH of the gateway.
@@ -74,6 +76,8 @@ pub struct Exchange {
     pub acked: bool,
     /// The exchange is not over.
     pub open: bool,
+    /// PUBREL was sent.
+    pub released: bool,
     /// PUBCOMP has come; a late PUBREC gets its PUBREL all the same.
     pub done: bool,
 }
@@ -194,11 +198,20 @@ impl Contract {
     }
 
     /// Highest QoS of the subscriptions that certainly cover a message that the broker distributed
-    /// at `distributed`.
-    pub fn must_qos(&self, topic: &str, distributed: Time) -> Option<u8> {
+    /// at `distributed`. With `copy_for`, only if the copy is for at least one of them.
+    pub fn must_qos(
+        &self,
+        topic: &str,
+        distributed: Time,
+        copy_for: Option<&[String]>,
+    ) -> Option<u8> {
         let subs = self.subs.iter().filter(|(_, sub)| sub.must && sub.since < distributed);
         let hits = subs.filter(|(filter, _)| matches(filter, topic));
-        hits.map(|(_, sub)| sub.sure).max()
+        let meant = |filter: &String| copy_for.is_none_or(|names| names.contains(filter));
+        let (meant, qos) = hits.fold((false, None), |(any, best), (filter, sub)| {
+            (any || meant(filter), best.max(Some(sub.sure)))
+        });
+        qos.filter(|_| meant)
     }
 
     /// The subscriptions that may cover `topic`, for reports.

@@ -111,14 +111,20 @@ impl Oracle {
 
     /// `sensor` subscribes to `filter` while the broker retains `message`.
     pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
+        // What it is being sent as published is not sent once more.
+        let mut exchanges = self.contracts[sensor].down.values();
+        if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
+            return;
+        }
         let descent = self.descents.entry(message).or_default();
         let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
     }
 
-    pub(super) fn cancel_retained(&mut self, sensor: usize, filter: &str) {
+    /// `sensor` is not owed what it would have got for these filters.
+    pub(super) fn cancel_retained(&mut self, sensor: usize, of: impl Fn(&str) -> bool) {
         for descent in self.descents.values_mut() {
-            if descent.retained_due.get(&sensor).is_some_and(|(due, _)| due == filter) {
+            if descent.retained_due.get(&sensor).is_some_and(|(filter, _)| of(filter)) {
                 descent.retained_due.remove(&sensor);
             }
         }
@@ -141,12 +147,17 @@ impl Oracle {
             Some(_) => self.ledger.identify(&publish.payload),
             None => None,
         };
+        let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
+        let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
+        let filters: Vec<String> = names.map(str::to_owned).collect();
         if publish.qos > 0 {
-            let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
-            let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
-            let filters = names.map(str::to_owned).collect();
-            self.upstream.down.insert(publish.id, Fed { message, filters, retain: publish.retain });
+            let (filters, retain) = (filters.clone(), publish.retain);
+            self.upstream.down.insert(publish.id, Fed { message, filters, retain });
         }
+        // A copy that says what it is for obliges to nothing else: the others may still come, or be
+        // lost with the broker's session.
+        let marked = self.copies && !publish.sub_ids.is_empty();
+        let copy_for = marked.then_some(filters.as_slice());
         let Some(message) = message else { return };
         let topic = self.ledger.get(message).topic.name.clone();
         self.upstream.feeds += 1;
@@ -162,7 +173,7 @@ impl Oracle {
         // What the broker repeats, the gateway may have settled before the connection broke.
         // Nor does a further copy that nothing marks as one: the first was for everybody, also for
         // whom the gateway had just lost.
-        let settled = (publish.dup || self.blurred_copies) && descent.feeds > 0;
+        let settled = (publish.dup || self.blurred_copies && !marked) && descent.feeds > 0;
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
         descent.qos = descent.qos.max(publish.qos);
@@ -174,7 +185,7 @@ impl Oracle {
                 *due = (*due).max(qos.min(publish.qos));
             }
             let (false, Some(qos)) =
-                (publish.retain, contract.must_qos(&topic, descent.distributed_at))
+                (publish.retain, contract.must_qos(&topic, descent.distributed_at, copy_for))
             else {
                 continue;
             };
@@ -266,9 +277,9 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
             let same = exchange.message == message && exchange.qos == qos;
-            // A PUBACK may cross an "invalid topic id" for an earlier copy; at QoS 1 once more does
-            // no harm.
-            if same && publish.dup && (!exchange.acked || qos == 1) {
+            // An acknowledgement may cross an "invalid topic id" for an earlier copy; before PUBREL
+            // once more does no harm.
+            if same && publish.dup && (!exchange.acked || !exchange.released) {
                 exchange.sends += 1;
                 exchange.open = true;
                 contract.tire(now);
@@ -279,8 +290,8 @@ impl Oracle {
             }
         }
         let living = contract.living(now);
-        let (acked, open, done, sends) = (false, true, false, 1);
-        let exchange = Exchange { message, qos, sends, acked, open, done };
+        let (acked, open, released, done, sends) = (false, true, false, false, 1);
+        let exchange = Exchange { message, qos, sends, acked, open, released, done };
         contract.down.insert(publish.msg_id, exchange);
         if living && contract.counts_exchanges && contract.open_exchanges() > 1 {
             return Err("a second exchange at once".into());
@@ -361,6 +372,7 @@ impl Oracle {
             Some(exchange) if exchange.qos == 2 && exchange.acked => {
                 // Also one that was begun before the sensor went away and came back.
                 exchange.open |= contract.link == Link::Up && !exchange.done;
+                exchange.released = true;
                 exchange.sends += 1;
                 contract.tire(now);
                 Ok(())
