@@ -120,6 +120,10 @@ impl Oracle {
         if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
             return;
         }
+        let app = self.ledger.get(message);
+        if !self.contracts[sensor].has_use_for(&app.topic.name, app.payload.len()) {
+            return;
+        }
         let descent = self.descents.entry(message).or_default();
         let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
@@ -263,7 +267,7 @@ impl Oracle {
                 && contract.living(now)
                 && expected.first
                 && expected.since > contract.hesitated
-                && now.since(expected.since) < PROMPT
+                && now.since(expected.since) < PROMPT.min(self.rules.retry)
                 && contract.waits_for(&fed.filters, topic)
             {
                 return Err(format!(
