@@ -340,6 +340,8 @@ impl Oracle {
             if first {
                 contract.subs.entry(filter.clone()).or_default().must = false;
             }
+            let refused = request.filter;
+            self.cancel_retained(sensor, |filter| filter == refused);
             return Ok(());
         }
         let qos = level(granted);
