@@ -120,6 +120,10 @@ impl Oracle {
         if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
             return;
         }
+        let app = self.ledger.get(message);
+        if !self.contracts[sensor].has_use_for(&app.topic.name, app.payload.len()) {
+            return;
+        }
         let descent = self.descents.entry(message).or_default();
         let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
@@ -224,7 +228,8 @@ impl Oracle {
             }
             if qos > 0 {
                 let acked = descent.acked_by.contains(&sensor);
-                let first = contract.counts_exchanges && contract.is_at_leisure();
+                let first =
+                    contract.living(now) && contract.counts_exchanges && contract.is_at_leisure();
                 let (connects, since) = (contract.connects, now);
                 let expected = Expected { acked, connects, first, since, at };
                 descent.expected.entry(sensor).or_insert(expected);
@@ -238,6 +243,9 @@ impl Oracle {
         }
         for sensor in evicted {
             self.forgive_unacknowledged(sensor);
+            for descent in self.descents.values_mut() {
+                descent.retained_due.remove(&sensor);
+            }
         }
     }
 
@@ -259,7 +267,7 @@ impl Oracle {
                 && contract.living(now)
                 && expected.first
                 && expected.since > contract.hesitated
-                && now.since(expected.since) < PROMPT
+                && now.since(expected.since) < PROMPT.min(self.rules.retry)
                 && contract.waits_for(&fed.filters, topic)
             {
                 return Err(format!(
