@@ -162,7 +162,7 @@ impl Asks {
             return;
         }
         if self.rounds.len() >= MAX_ROUNDS {
-            self.merge_oldest(now);
+            self.make_room(now);
         }
         let mut clients = core::mem::take(&mut self.next);
         clients.sort_unstable();
@@ -177,26 +177,36 @@ impl Asks {
         });
     }
 
-    /// Makes one round of the two oldest that have been answered. It remembers what the newer has
-    /// had: a message too many does less harm than one that never comes. But where none has come for
-    /// a while, the oldest just ends.
-    fn merge_oldest(&mut self, now: Time) {
-        let mut answered = self
-            .rounds
-            .iter()
-            .enumerate()
-            .filter(|(_, round)| round.answered.is_some())
-            .map(|(at, _)| at);
-        let (Some(first), Some(_)) = (answered.next(), answered.next()) else { return };
-        let oldest = self.rounds.remove(first);
-        if oldest.expires < now.after(WINDOW / 2) {
+    /// Makes one round of two neighbours that have been answered. It remembers what the newer has had:
+    /// a message too many does less harm than one that never comes. But where none has come for a
+    /// while, the oldest just ends.
+    ///
+    /// Of the older pairs the smallest is taken: a hundred thousand clients that subscribe to one
+    /// filter, one after the other, would else be sorted in a hundred thousand times. The newer rounds
+    /// are left alone, as something may still be under way for them.
+    fn make_room(&mut self, now: Time) {
+        let answered = |round: &Round| round.answered.is_some();
+        if let Some(oldest) = self.rounds.iter().position(answered)
+            && self.rounds.get(oldest).is_some_and(|it| it.expires < now.after(WINDOW / 2))
+        {
+            self.rounds.remove(oldest);
             return;
         }
-        if let Some(newer) = self.rounds.iter_mut().find(|round| round.answered.is_some()) {
-            newer.clients.extend(oldest.clients);
-            newer.clients.sort_unstable();
+        let older = self.rounds.windows(2).take(MAX_ROUNDS / 2);
+        let pairs = older.enumerate().filter_map(|(at, pair)| match pair {
+            [one, two] if answered(one) && answered(two) => {
+                Some((one.clients.len() + two.clients.len(), at))
+            }
+            _ => None,
+        });
+        let Some((_, at)) = pairs.min() else { return };
+        let older = self.rounds.remove(at);
+        if let Some(newer) = self.rounds.get_mut(at) {
+            newer.clients.extend(older.clients);
+            // Two runs in order, which this sort merges.
+            newer.clients.sort();
             newer.clients.dedup();
-            newer.expires = newer.expires.min(oldest.expires);
+            newer.expires = newer.expires.min(older.expires);
         }
     }
 
