@@ -8,10 +8,15 @@ use core::time::Duration;
 use super::peer::Peer;
 use super::profile::Profile;
 use super::slots::Handle;
+use super::tight;
 use super::topics::{ClientTopics, TopicRef};
 use super::upstream::MqttQos;
 use crate::codec::{PublishTopic, ReturnCode};
 use crate::time::Time;
+
+/// A message id that comes again with the same content within this time of the last sign of it is a
+/// repetition, with or without DUP: some stacks never set the bit.
+pub(crate) const REPETITION: Duration = Duration::from_secs(60);
 
 /// Where a client stands (MQTT-SN 1.2 §6.14, figure 3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -348,6 +353,27 @@ impl Client {
             && self.queue.is_empty()
             && self.outbound.is_none()
             && self.publications.is_empty()
+    }
+
+    /// Forgets what no repetition can ask for any more, and gives the memory back: most clients have
+    /// nothing open most of the time. `parting`: the client says that it has all its answers, so that
+    /// those to SUBSCRIBE and UNSUBSCRIBE are not kept; doing these again does no harm.
+    pub(crate) fn forget_old(&mut self, now: Time, parting: bool) {
+        if !self.exchanges.is_empty() {
+            tight::retain(&mut self.exchanges, |exchange| {
+                let waits = matches!(exchange.stage, ExchangeStage::Waiting { .. });
+                waits || (!parting && now.since(exchange.at) < REPETITION)
+            });
+        }
+        if !self.publications.is_empty() {
+            tight::retain(&mut self.publications, |publication| {
+                let done = matches!(publication.stage, Inbound::Done(_));
+                !done || now.since(publication.at) < REPETITION
+            });
+        }
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
     }
 
     /// The next moment at which something may have to be done about this client.

@@ -18,7 +18,7 @@ use super::messages::Messages;
 use super::notice::Notice;
 use super::peer::{Address, LinkId, PeerRef};
 use super::settings::Settings;
-use super::slots::{Handle, Slots};
+use super::slots::{Handle, KEPT, Slots};
 use super::stats::{Drop, Limit, Stats};
 use super::strangers::{Newcomers, Strangers};
 use super::topics::{TopicRef, Topics};
@@ -331,7 +331,7 @@ impl Gateway {
         }
         self.end_probe(cx);
         self.ask_again(cx);
-        self.filters.sweep(now);
+        self.filters.age(now);
         if self.advertise_at.is_some_and(|at| at <= now) {
             self.advertise_at = Some(now.after(self.settings.advertise_interval));
             self.advertise(cx);
@@ -341,8 +341,12 @@ impl Gateway {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        let (probe, again) = (self.probe_deadline(), self.again_deadline());
-        let others = [self.advertise_at, probe, again, self.filters.sweep_deadline()];
+        let others = [
+            self.advertise_at,
+            self.probe_deadline(),
+            self.again_deadline(),
+            self.filters.age_deadline(),
+        ];
         others.into_iter().flatten().chain(self.wheel.next()).min()
     }
 
@@ -415,6 +419,23 @@ impl Gateway {
         }
         self.wheel.disarm(handle.slot);
         self.clients.remove(handle);
+        if self.clients.len() == 0 {
+            self.give_back();
+        }
+    }
+
+    /// The last client is gone. There may have been a hundred thousand.
+    fn give_back(&mut self) {
+        self.clients.give_back();
+        self.filters.give_back();
+        self.topics.give_back();
+        self.messages.give_back();
+        self.wheel.give_back();
+        for table in [&mut self.by_id, &mut self.by_peer] {
+            if table.is_empty() && table.capacity() > KEPT {
+                *table = HashTable::new();
+            }
+        }
     }
 
     /// Binds a client to an address.

@@ -26,6 +26,7 @@ mod settings;
 mod slots;
 mod stats;
 mod strangers;
+mod tight;
 mod topics;
 pub mod upstream;
 mod wheel;

@@ -619,11 +619,6 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             format!("unknown predefined: {} {id} {}", text(*client), text(*topic))
         }
         Notice::DropsAtPing { client, .. } => format!("drops at ping: {}", text(*client)),
-        Notice::Contested { client, .. } => format!("contested: {}", text(*client)),
-        Notice::Asleep { client, duration } => format!("asleep: {} {duration}", text(*client)),
-        Notice::Collected { client, messages, left } => {
-            format!("collected: {} {messages}, {left} left", text(*client))
-        }
     }
 }
 

@@ -42,7 +42,10 @@ impl Gateway {
                 // Some clients omit their id when they wake.
                 State::Asleep => self.wake(cx, handle),
                 State::Awake => self.wake_again(cx, handle),
-                _ => self.send(cx, handle, &Message::PingResp),
+                _ => {
+                    client.forget_old(cx.now, false);
+                    self.send(cx, handle, &Message::PingResp);
+                }
             };
         }
         if let Some(peer) = client.place().cloned() {

@@ -52,6 +52,7 @@ impl Gateway {
         for exchange in &mut client.exchanges {
             exchange.muted = true;
         }
+        client.forget_old(cx.now, true);
         cx.fx.notice(|fx| Notice::Asleep { client: fx.store(client.id.as_bytes()), duration });
         self.stop_holding(cx, handle, true);
         self.rearm(handle);
@@ -105,6 +106,7 @@ impl Gateway {
         self.set_state(handle, State::Asleep);
         let Some(client) = self.clients.get_mut(handle) else { return };
         client.nap.since = cx.now;
+        client.forget_old(cx.now, false);
         self.tell_collected(cx, handle);
         self.rearm(handle);
     }

@@ -11,10 +11,9 @@
 
 use alloc::string::String;
 use core::hash::BuildHasher;
-use core::time::Duration;
 
 use crate::codec::{Message, PublishTopic, Qos, ReturnCode, Subscribe, SubscribeTopic};
-use crate::core::client::{AckId, Exchange, ExchangeStage, Form, State, Subscription};
+use crate::core::client::{AckId, Exchange, ExchangeStage, Form, REPETITION, State, Subscription};
 use crate::core::filter::MAX_LEVELS;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
@@ -22,10 +21,9 @@ use crate::core::names;
 use crate::core::profile::Profile;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
+use crate::core::tight;
 use crate::core::upstream::MqttQos;
 
-/// A message id that comes again with the same content within this time is a repetition.
-const REPETITION: Duration = Duration::from_secs(60);
 /// Answered exchanges remembered per client: those who subscribe to much at once must not have it all
 /// done again by datagrams that the network doubled.
 const MAX_REMEMBERED: usize = 16;
@@ -71,7 +69,7 @@ impl Gateway {
                 let Some(client) = self.clients.get_mut(handle) else { return };
                 client.waiting = client.waiting.saturating_add(u8::from(!at_once));
                 let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
-                client.exchanges.push(exchange);
+                tight::push(&mut client.exchanges, exchange);
                 if at_once {
                     self.grant(filter, handle, requested);
                     self.acknowledge_subscription(cx, handle, msg_id);
@@ -177,7 +175,8 @@ impl Gateway {
             (!names::has_wildcard(&wanted.filter)).then(|| self.topics.take(&wanted.filter));
         let filter = self.filters.find_or_add(&wanted.filter);
         let place = self.filters.get_mut(filter).map_or(0, |filter| filter.join(handle, requested));
-        client.subscriptions.push(Subscription { filter, place, form: wanted.form, exact });
+        let subscription = Subscription { filter, place, form: wanted.form, exact };
+        tight::push(&mut client.subscriptions, subscription);
         Ok((filter, wanted.id))
     }
 
@@ -361,7 +360,7 @@ impl Gateway {
         if let Some(client) = self.clients.get_mut(handle) {
             let stage = ExchangeStage::Unsubscribed;
             let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
-            client.exchanges.push(exchange);
+            tight::push(&mut client.exchanges, exchange);
         }
         self.send(cx, handle, &Message::UnsubAck { msg_id });
         self.forget_answered(handle);

@@ -298,7 +298,9 @@ impl Contract {
             Some((offered, _, sends)) if *offered == msg_id => *sends += 1,
             offered => {
                 let replaced = offered.replace((msg_id, id, 1));
-                let publishing = self.down.values().any(|exchange| exchange.open);
+                // Once more before its own PUBLISH is repeated is the same exchange.
+                let mut open = self.down.iter().filter(|(_, exchange)| exchange.open);
+                let publishing = open.any(|(own, _)| *own != msg_id);
                 let second = replaced.is_some() || publishing;
                 if second && self.counts_exchanges && self.living(now) {
                     return Err("a second exchange at once".into());
