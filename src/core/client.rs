@@ -196,7 +196,7 @@ pub(crate) struct Nap {
     pub(crate) since: Time,
     /// For how long it said that it would, last time; seconds.
     pub(crate) duration: u16,
-    /// Messages that waited when it woke and are still to be sent.
+    /// Messages that belong to its window and are still to be sent.
     pub(crate) promised: u32,
     /// Messages sent since it woke.
     pub(crate) collected: u32,

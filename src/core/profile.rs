@@ -63,7 +63,6 @@ impl Profile {
             max_qos: MqttQos::One,
             longest_topic: Some(196),
             longest_packet: Some(512),
-            ..Profile::STANDARD
         },
         Profile {
             name: "asymcute",

@@ -185,7 +185,7 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Malformed { from, .. } => (0, from.link),
         Notice::Connected { at, .. } => (1, at.link),
         Notice::Moved { to, asleep: false, .. } => (2, to.link),
-        Notice::Moved { to, asleep: true, .. } => (12, to.link),
+        Notice::Moved { to, asleep: true, .. } => (14, to.link),
         Notice::Disconnected { .. } => (3, NO_LINK),
         Notice::Lost { .. } => (4, NO_LINK),
         Notice::Refused { at, .. } => (5, at.link),

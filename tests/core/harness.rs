@@ -303,6 +303,15 @@ impl World {
         self.up().into_iter().map(topic).collect()
     }
 
+    /// Topics of what was published, whatever else was asked for.
+    pub fn published_topics_among_all(&mut self) -> Vec<String> {
+        let topic = |up| match up {
+            Up::Publish { topic, .. } => Some(topic),
+            _ => None,
+        };
+        self.up().into_iter().filter_map(topic).collect()
+    }
+
     /// The one SUBSCRIBE that was asked for: token, filter, QoS, id, retained.
     #[track_caller]
     pub fn subscribed(&mut self) -> (Token, String, MqttQos, u32, bool) {
@@ -331,6 +340,15 @@ impl World {
             other => panic!("expected acknowledgements, got {other:?}"),
         };
         self.up().into_iter().map(delivery).collect()
+    }
+
+    /// Deliveries acknowledged to the broker, whatever else was asked for.
+    pub fn acknowledged_among_all(&mut self) -> Vec<u64> {
+        let delivery = |up| match up {
+            Up::Acknowledge(delivery) => Some(delivery.0),
+            _ => None,
+        };
+        self.up().into_iter().filter_map(delivery).collect()
     }
 
     pub fn received_upstream(&mut self, token: Token) {
@@ -590,10 +608,6 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             let (holder, rival) = (place(fx, holder), place(fx, rival));
             format!("contested: {}, held by {holder}, wanted by {rival}", text(*client))
         }
-        Notice::Asleep { client, duration } => format!("asleep: {} {duration}", text(*client)),
-        Notice::Collected { client, messages, left } => {
-            format!("collected: {} {messages}, left {left}", text(*client))
-        }
         Notice::Disconnected { client } => format!("disconnected: {}", text(*client)),
         Notice::Lost { client, why, will } => {
             format!("lost: {}, {why:?}, will {will}", text(*client))
@@ -619,6 +633,10 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             format!("unknown predefined: {} {id} {}", text(*client), text(*topic))
         }
         Notice::DropsAtPing { client, .. } => format!("drops at ping: {}", text(*client)),
+        Notice::Asleep { client, duration } => format!("asleep: {} {duration}", text(*client)),
+        Notice::Collected { client, messages, left } => {
+            format!("collected: {} {messages}, {left} left", text(*client))
+        }
     }
 }
 

@@ -84,11 +84,18 @@ impl Gateway {
             let why = "too many new client ids from this address";
             return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
         }
+        let former = bound.filter(|former| Some(*former) != known);
+        let full = self.clients.len() as u64 >= u64::from(self.settings.max_clients);
+        if known.is_none() && full && !former.is_some_and(|former| self.makes_way(former)) {
+            self.limit_reached(cx, None, Limit::Clients);
+            let why = "sessions.max_clients is reached";
+            return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
+        }
         let waking = known.and_then(|handle| self.clients.get(handle)).filter(|c| c.state.sleeps());
         let keep = !connect.clean_session
             || waking.is_some_and(|c| c.print.clean && self.settings.keep_session_on_wake);
         // Another device took over this address without a goodbye of the former one.
-        if let Some(former) = bound.filter(|former| Some(*former) != known) {
+        if let Some(former) = former {
             self.lose_address(cx, former);
         }
         let handle = match known {
@@ -98,11 +105,6 @@ impl Gateway {
                 handle
             }
             None => {
-                if self.clients.len() as u64 >= u64::from(self.settings.max_clients) {
-                    self.limit_reached(cx, None, Limit::Clients);
-                    let why = "sessions.max_clients is reached";
-                    return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
-                }
                 let mut client = Client::new(id, print, cx.now);
                 client.topics.begin_at(self.next_offset);
                 self.next_offset = self.wrapped(self.next_offset.saturating_add(ID_STEP));

@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use crate::codec::{Message, ReturnCode};
-use crate::core::client::{Outbound, OutboundStage, Queued, State};
+use crate::core::client::{OutboundStage, Queued, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::notice::{Loss, Notice};
@@ -173,10 +173,9 @@ impl Gateway {
             return;
         }
         if let Some(outbound) = client.outbound.take() {
-            let queued = outbound.queued;
-            // At QoS 0 only REGISTER needed the id.
-            let msg_id = if queued.qos == MqttQos::Zero { 0 } else { outbound.msg_id };
-            self.start(cx, handle, Outbound { msg_id, ..*outbound });
+            // With the same message id, whatever is sent: a REGISTER under a new one would make a
+            // second entry in the tables of some devices.
+            self.start(cx, handle, *outbound);
         }
         self.pump(cx, handle);
     }

@@ -141,7 +141,7 @@ impl Gateway {
             let Some(client) = self.clients.get_mut(handle) else { return };
             let awake = client.state == State::Awake;
             let ready = match client.state {
-                State::Awake => client.nap.window_is_open(cx.now),
+                State::Awake => client.nap.promised > 0,
                 // SUBACK comes before what the subscription brings; a device may read one packet
                 // at a time. It cannot come while the broker is away.
                 State::Active => client.waiting == 0 || !broker_connected,

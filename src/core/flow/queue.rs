@@ -45,6 +45,9 @@ impl Gateway {
             && client.held < MAX_HELD;
         client.held += u8::from(held);
         self.messages.share(kept, held);
+        if client.state == State::Awake {
+            client.nap.admit(cx.now);
+        }
         client.queue.push_back(Queued { message: kept, qos, retain: message.retain, held });
         client.queued_bytes = client.queued_bytes.saturating_add(size);
         self.buffered += 1;

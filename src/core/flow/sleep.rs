@@ -31,9 +31,11 @@ const GENEROSITY: Duration = Duration::from_secs(60);
 const REGISTER_WINDOWS: u8 = 3;
 
 impl Nap {
-    /// Whether the next message may still be sent in this window.
-    pub(crate) fn window_is_open(&self, now: Time) -> bool {
-        self.promised > 0 || now.since(self.since) < GENEROSITY
+    /// A message came in while the client is awake: whether it belongs to this window.
+    pub(crate) fn admit(&mut self, now: Time) {
+        if now.since(self.since) < GENEROSITY {
+            self.promised = self.promised.saturating_add(1);
+        }
     }
 }
 
@@ -41,7 +43,11 @@ impl Gateway {
     /// DISCONNECT with a duration. Repeated, it is answered again, and the time begins anew.
     pub(crate) fn fall_asleep(&mut self, cx: &mut Cx<'_>, handle: Handle, duration: u16) {
         self.send(cx, handle, &Message::Disconnect { duration: None });
+        let awake = self.clients.get(handle).is_some_and(|client| client.state == State::Awake);
         self.set_state(handle, State::Asleep);
+        if awake {
+            self.count_unanswered(cx, handle);
+        }
         let Some(client) = self.clients.get_mut(handle) else { return };
         client.nap.duration = duration;
         client.nap.since = cx.now;
@@ -131,9 +137,19 @@ impl Gateway {
     pub(crate) fn break_window(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         self.stats.wakes_unfinished += 1;
         self.set_state(handle, State::Asleep);
+        self.count_unanswered(cx, handle);
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.nap.since = cx.now;
+        }
+        self.tell_collected(cx, handle);
+        self.rearm(handle);
+    }
+
+    /// A window was broken off. If that left a REGISTER without an answer, and not for the first
+    /// time, its message is given up.
+    fn count_unanswered(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let enough = self.enough_registers();
         let Some(client) = self.clients.get_mut(handle) else { return };
-        client.nap.since = cx.now;
         if let Some(outbound) = client.outbound.as_deref_mut()
             && matches!(outbound.stage, OutboundStage::Register { .. })
         {
@@ -143,8 +159,6 @@ impl Gateway {
                 self.give_up(cx, handle, queued, "the client does not answer REGISTER");
             }
         }
-        self.tell_collected(cx, handle);
-        self.rearm(handle);
     }
 
     /// REGISTERs without an answer after which a message for a sleeping client is given up.

@@ -1,6 +1,6 @@
 //! What other gateways were seen to get wrong about sleeping clients, one test each.
 
-use mqtt_sn_gateway::codec::{Message, PublishTopic, Qos, SubscribeTopic};
+use mqtt_sn_gateway::codec::{PublishTopic, Qos, SubscribeTopic};
 
 use super::{AB, NORMAL, connect_willed, deliver_one_each, one, sleeper};
 use crate::harness::*;

@@ -120,19 +120,23 @@ fn by_pingreq_from_elsewhere() {
     assert_eq!((world.stats().moved, world.stats().wakes), (1, 1));
 }
 
-/// Another device at the sleeper's address: no goodbye was said.
+/// Another device got the sleeper's address: the window is broken off, the sleeper sleeps on, and is
+/// found by its client id.
 #[test]
 fn by_another_client_at_its_address() {
-    let (mut world, node) = persistent_sleeper(60, 3_600);
-    deliver_one_each(&mut world, &[b"1"]);
-    world.exchange(&node, wake("n1"), &[one(1, b"1")]);
+    let (mut world, node) = in_window();
     world.connect(&node, "n2");
     world.pass(seconds(60));
     world.silence(&node);
-    assert_eq!((world.stats().lost, world.stats().connected, world.stats().clients), (1, 1, 2));
+    let stats = world.stats();
+    assert_eq!((stats.lost, stats.connected, stats.asleep, stats.wakes_unfinished), (0, 1, 1, 1));
+    // What its successor answers is not the sleeper's answer.
+    world.exchange(&node, puback(0x6162, 1, OK), &[]);
     let elsewhere = device(2);
-    let connect = connect("n1", false, 60);
-    assert_eq!(world.collect_by_connect(&elsewhere, connect), [b"1"]);
+    world.exchange(&elsewhere, wake("n1"), &[again(one(1, b"1"))]);
+    world.exchange(&elsewhere, puback(0x6162, 1, OK), &[one(2, b"2")]);
+    world.exchange(&elsewhere, puback(0x6162, 2, OK), &[PONG]);
+    world.exchange(&node, PING, &[PONG]);
 }
 
 /// Messages that the broker sends while it comes and goes: the window does not depend on it.

@@ -1,6 +1,6 @@
 //! Windows in which something gets lost on its way, or comes twice, or late.
 
-use mqtt_sn_gateway::codec::{Message, PublishTopic, Qos, SubscribeTopic};
+use mqtt_sn_gateway::codec::{Message, PublishTopic, Qos, SubscribeTopic, decode};
 use mqtt_sn_gateway::core::{Drop, LinkSettings, Settings};
 
 use super::{AB, NORMAL, deliver_one_each, one, sleeper, sleeper_with};
@@ -158,10 +158,13 @@ fn a_doubled_pingreq_resumes() {
     world.exchange(&node, wake("n1"), &[pubrel(1)]);
     world.exchange(&node, pubcomp(1), &[publish(2, b"2")]);
     world.exchange(&node, wake("n1"), &[again(publish(2, b"2"))]);
-    assert_eq!(payloads_of(&{
-        world.send(&node, pubrec(2));
-        world.drain(&node)
-    }), [b"3"]);
+    assert_eq!(
+        payloads_of(&{
+            world.send(&node, pubrec(2));
+            world.drain(&node)
+        }),
+        [b"3"]
+    );
     assert_eq!(world.stats().wakes, 1);
 }
 
@@ -188,12 +191,10 @@ fn a_window_without_answer_ends_without_pingresp() {
     let (mut world, node) = sleeper(Qos::One, 3_600);
     deliver_one_each(&mut world, &[b"1", b"2"]);
     world.exchange(&node, wake("n1"), &[one(1, b"1")]);
-    world.notices();
     world.pass(seconds(600));
     world.expect(&node, &[again(one(1, b"1")); 3]);
     assert_eq!((world.stats().lost, world.stats().asleep, world.stats().buffered), (0, 1, 2));
     assert_eq!(world.stats().wakes_unfinished, 1);
-    assert!(world.notices().contains(&"collected: n1 0, left 2".to_owned()));
     // It goes first in the next window, and is what it was.
     world.exchange(&node, wake("n1"), &[again(one(1, b"1"))]);
     world.exchange(&node, puback(0x6162, 1, OK), &[one(2, b"2")]);
@@ -270,6 +271,33 @@ fn a_register_unanswered_in_three_windows_gives_up_that_message_only() {
         assert_eq!(payloads_of(&frames), [b"y"]);
         assert_eq!(frames.last(), Some(&hex("02 17")));
         assert_eq!((world.stats().lost, world.stats().buffered), (0, 0));
+    }
+}
+
+/// Many devices say DISCONNECT again when they give up waiting, or ask again and again: that is no
+/// answer to REGISTER either.
+#[test]
+fn a_register_is_given_up_however_the_windows_end() {
+    for by_ping in [true, false] {
+        let (mut world, node) = with_unknown_topic(Qos::One);
+        world.deliver(&Down::new("ab", b"y").qos1(2));
+        let mut payloads = Vec::new();
+        for _ in 0..20 {
+            world.send(&node, wake("n1"));
+            for bytes in world.received(&node) {
+                if let Ok(Message::Publish(publish)) = decode(&bytes).map(|packet| packet.message) {
+                    payloads.push(publish.data.to_vec());
+                    world.send(&node, puback(0, publish.msg_id, OK));
+                }
+            }
+            world.pass(seconds(15));
+            world.received(&node);
+            if !by_ping {
+                world.sleep(&node, 3_600);
+            }
+        }
+        assert_eq!(payloads, [b"y"], "by ping: {by_ping}");
+        assert_eq!((world.stats().abandoned, world.stats().lost), (1, 0));
     }
 }
 

@@ -64,11 +64,7 @@ fn subscribe_and_unsubscribe() {
     let (id, _) = world.subscribe(&node, 1, "cmd", Qos::One);
     world.deliver(&Down::new("cmd", b"x").qos1(1));
     world.silence(&node);
-    world.exchange(
-        &node,
-        wake("n1"),
-        &[publish(PublishTopic::Normal(id), Qos::One, 1, b"x")],
-    );
+    world.exchange(&node, wake("n1"), &[publish(PublishTopic::Normal(id), Qos::One, 1, b"x")]);
     world.exchange(&node, puback(id, 1, OK), &[PONG]);
     world.exchange(&node, unsubscribe(2, "cmd"), &[unsuback(2)]);
     world.up();
@@ -241,6 +237,6 @@ fn subscriptions_of_every_kind() {
         assert_eq!(world.subscribe_to(&node, msg_id, topic, Qos::Zero).0, id);
     }
     let unknown = subscribe_to(4, SubscribeTopic::Predefined(99), Qos::Zero);
-    world.exchange(&node, unknown, &[suback(Qos::Zero, 99, 4, INVALID_ID)]);
+    world.exchange(&node, unknown, &[suback(Qos::Zero, 0, 4, INVALID_ID)]);
     assert_asleep(&mut world, &node);
 }

@@ -96,7 +96,7 @@ fn asleep_to_awake_and_back() {
     world.exchange(&node, puback(0x6162, 1, OK), &[one(2, b"2")]);
     world.exchange(&node, puback(0x6162, 2, OK), &[PONG]);
     assert_states(&world, 0, 1);
-    assert!(world.notices().contains(&"collected: n1 2, left 0".to_owned()));
+    assert!(world.notices().contains(&"collected: n1 2, 0 left".to_owned()));
     assert_eq!((world.stats().wakes, world.stats().wakes_unfinished), (1, 0));
     // Asleep again: the next message waits.
     deliver_one_each(&mut world, &[b"3"]);

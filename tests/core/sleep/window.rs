@@ -248,8 +248,7 @@ fn windows_of_several_sleepers_are_apart() {
     world.pass(seconds(60));
     for (number, (node, id)) in nodes.iter().enumerate() {
         world.received(node);
-        let expected: &[[u8; 1]] =
-            if number % 3 == 0 { &[[0], [1], [2], [3], [4]] } else { &[] };
+        let expected: &[[u8; 1]] = if number % 3 == 0 { &[[0], [1], [2], [3], [4]] } else { &[] };
         assert_eq!(world.collect(node, wake(id), PONG), expected);
     }
     assert_eq!((world.gateway.residue()[3], world.stats().buffered), (0, 0));
