@@ -216,6 +216,9 @@ impl Filters {
                 found.remove();
             }
         }
+        if self.slots.len() == 0 {
+            self.open = VecDeque::new();
+        }
         Some(filter)
     }
 

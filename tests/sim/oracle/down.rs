@@ -177,9 +177,11 @@ impl Oracle {
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
         descent.qos = descent.qos.max(publish.qos);
-        for contract in &self.contracts {
+        for contract in &mut self.contracts {
             let sensor = contract.number;
+            let mut alone = true;
             if let Some(qos) = contract.may_qos(&topic) {
+                alone = std::mem::replace(&mut contract.fed_at, now) < now;
                 let seen = if publish.retain { &mut descent.retained } else { &mut descent.live };
                 let due = seen.entry(sensor).or_default();
                 *due = (*due).max(qos.min(publish.qos));
@@ -194,7 +196,7 @@ impl Oracle {
             }
             if qos.min(publish.qos) > 0 {
                 let acked = descent.acked_by.contains(&sensor);
-                let first = contract.counts_exchanges && contract.is_at_leisure();
+                let first = contract.counts_exchanges && contract.is_at_leisure() && alone;
                 let expected = Expected { acked, connects: contract.connects, first, since: now };
                 descent.expected.entry(sensor).or_insert(expected);
             } else {
