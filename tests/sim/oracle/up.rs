@@ -112,7 +112,7 @@ impl Oracle {
         self.ascents.get(&message).is_some_and(|ascent| ascent.owned)
     }
 
-    fn acknowledgeable(&self, sensor: usize, msg_id: u16, qos: i8) -> Verdict {
+    fn acknowledgeable(&self, sensor: usize, msg_id: u16, qos: i8, any: bool) -> Verdict {
         let contract = &self.contracts[sensor];
         let Some((message, epoch)) = contract.up.get(&msg_id) else {
             return Err("acknowledges a message id that the sensor never used".into());
@@ -120,7 +120,7 @@ impl Oracle {
         if self.ledger.get(*message).qos != qos {
             return Err(format!("message {message} does not have QoS {qos}"));
         }
-        if *epoch != contract.sure_epoch {
+        if *epoch != contract.sure_epoch && !any {
             return Err(format!("acknowledges message {message} of the session before"));
         }
         if !self.is_owned(*message) {
@@ -131,7 +131,7 @@ impl Oracle {
 
     pub(super) fn puback_sent(&mut self, sensor: usize, msg_id: u16, code: ReturnCode) -> Verdict {
         if code == ReturnCode::ACCEPTED {
-            return self.acknowledgeable(sensor, msg_id, 1);
+            return self.acknowledgeable(sensor, msg_id, 1, false);
         }
         let message = self.contracts[sensor].up.get(&msg_id).map(|(message, _)| *message);
         let forbidden = message
@@ -143,11 +143,12 @@ impl Oracle {
     }
 
     pub(super) fn pubrec_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
-        self.acknowledgeable(sensor, msg_id, 2)
+        self.acknowledgeable(sensor, msg_id, 2, false)
     }
 
     pub(super) fn pubcomp_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
-        self.acknowledgeable(sensor, msg_id, 2)
+        // PUBREL is always answered, also when it belongs to the session before.
+        self.acknowledgeable(sensor, msg_id, 2, true)
     }
 
     /// A sensor crossed a message off its list.
