@@ -21,8 +21,8 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(120);
 /// The same at QoS 0: nothing holds these up.
 const WINDOW_QOS_0: Duration = Duration::from_secs(30);
 
-/// SUBSCRIBEs of one filter that are told apart. Of more, the oldest count as one: a client may get
-/// a retained message a second time.
+/// SUBSCRIBEs of one filter that are told apart. Of more, two count as one: a client may get a
+/// retained message a second time.
 const MAX_ROUNDS: usize = 16;
 /// Messages remembered, of all filters together. Beyond them the same.
 const MAX_SEEN: usize = 50_000;
@@ -162,7 +162,7 @@ impl Asks {
             return;
         }
         if self.rounds.len() >= MAX_ROUNDS {
-            self.merge_oldest(now);
+            self.merge(now);
         }
         let mut clients = core::mem::take(&mut self.next);
         clients.sort_unstable();
@@ -172,26 +172,26 @@ impl Asks {
         tight::push(&mut self.rounds, round);
     }
 
-    /// Makes one round of the two oldest that have been answered. It remembers what the newer has
-    /// had: a message too many does less harm than one that never comes. But where none has come for
-    /// a while, the oldest just ends.
-    fn merge_oldest(&mut self, now: Time) {
-        let mut answered = self
-            .rounds
-            .iter()
-            .enumerate()
-            .filter(|(_, round)| round.answered.is_some())
-            .map(|(at, _)| at);
-        let (Some(first), Some(_)) = (answered.next(), answered.next()) else { return };
-        let oldest = self.rounds.remove(first);
-        if oldest.expires < now.after(WINDOW / 2) {
+    /// Makes one round of two that follow each other and have been answered; of the two smallest, so
+    /// that a client is not moved each time another one comes. The round remembers what the newer
+    /// has had: a message too many does less harm than one that never comes. But where none has come
+    /// for a while, the older just ends.
+    fn merge(&mut self, now: Time) {
+        let size = |at: usize| {
+            let [older, newer] = self.rounds.get(at..at + 2)? else { return None };
+            let answered = older.answered.is_some() && newer.answered.is_some();
+            answered.then(|| (older.clients.len() + newer.clients.len(), at))
+        };
+        let Some((_, at)) = (0..self.rounds.len()).filter_map(size).min() else { return };
+        let older = self.rounds.remove(at);
+        if older.expires < now.after(WINDOW / 2) {
             return;
         }
-        if let Some(newer) = self.rounds.iter_mut().find(|round| round.answered.is_some()) {
-            newer.clients.extend(oldest.clients);
+        if let Some(newer) = self.rounds.get_mut(at) {
+            newer.clients.extend(older.clients);
             newer.clients.sort_unstable();
             newer.clients.dedup();
-            newer.expires = newer.expires.min(oldest.expires);
+            newer.expires = newer.expires.min(older.expires);
         }
     }
 

@@ -288,7 +288,7 @@ fn a_session_with_something_in_it_is_kept() {
         let update = Message::WillTopicUpd(Some(will));
         world.exchange(node, update, &[Message::WillTopicResp { code: OK }]);
     };
-    let steps: [&dyn Fn(&mut World, &Device); 3] = [&subscribes, &registers, &wills];
+    let steps: [fn(&mut World, &Device); 3] = [subscribes, registers, wills];
     for step in steps {
         let mut world = World::obliging();
         let node = device(1);
