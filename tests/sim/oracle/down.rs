@@ -115,8 +115,12 @@ impl Oracle {
 
     /// `sensor` subscribes to `filter` while the broker retains `message`.
     pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
+        let (app, contract) = (self.ledger.get(message), &self.contracts[sensor]);
+        if contract.link != Link::Up || !contract.has_use_for(&app.topic.name, app.payload.len()) {
+            return;
+        }
         // What it is being sent as published is not sent once more.
-        let mut exchanges = self.contracts[sensor].down.values();
+        let mut exchanges = contract.down.values();
         if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
             return;
         }
@@ -151,6 +155,7 @@ impl Oracle {
         for descent in self.descents.values_mut() {
             descent.owed_asleep.remove(&sensor);
             descent.expected_unacknowledged.remove(&sensor);
+            descent.retained_due.remove(&sensor);
         }
     }
 
