@@ -352,7 +352,9 @@ impl World {
     /// On good days a new subscriber is owed what the broker retains.
     fn owe_retained(&mut self, sensor: usize, filter: &str) {
         let faultless = self.oracle.is_strict() || !self.lively;
-        if !faultless || filter.starts_with(topics::FORBIDDEN) {
+        // Where little may wait, the oldest at QoS 0 give way.
+        let narrow = self.plan.rules.is_narrow();
+        if !faultless || narrow || filter.starts_with(topics::FORBIDDEN) {
             return;
         }
         let wire = format!("{}{filter}", self.plan.topic_prefix);

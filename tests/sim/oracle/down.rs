@@ -124,6 +124,10 @@ impl Oracle {
         if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
             return;
         }
+        let app = self.ledger.get(message);
+        if !self.contracts[sensor].has_use_for(&app.topic.name, app.payload.len()) {
+            return;
+        }
         let descent = self.descents.entry(message).or_default();
         let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
@@ -231,7 +235,10 @@ impl Oracle {
             }
             if qos > 0 {
                 let acked = descent.acked_by.contains(&sensor);
-                let first = contract.counts_exchanges && contract.is_at_leisure() && alone;
+                let first = contract.living(now)
+                    && contract.counts_exchanges
+                    && contract.is_at_leisure()
+                    && alone;
                 let (connects, since) = (contract.connects, now);
                 let expected = Expected { acked, connects, first, since, at };
                 descent.expected.entry(sensor).or_insert(expected);
@@ -266,7 +273,7 @@ impl Oracle {
                 && contract.living(now)
                 && expected.first
                 && expected.since > contract.hesitated
-                && now.since(expected.since) < PROMPT
+                && now.since(expected.since) < PROMPT.min(self.rules.retry)
                 && contract.waits_for(&fed.filters, topic)
             {
                 return Err(format!(
