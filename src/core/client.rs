@@ -6,22 +6,38 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::peer::Peer;
+use super::profile::Profile;
 use super::slots::Handle;
 use super::topics::{ClientTopics, TopicRef};
 use super::upstream::MqttQos;
 use crate::codec::{PublishTopic, ReturnCode};
 use crate::time::Time;
 
-/// Where a client stands (MQTT-SN 1.2 §6.14, figure 3). Asleep and awake come with sleeping
-/// clients; until then DISCONNECT with a duration is a plain DISCONNECT.
+/// Where a client stands (MQTT-SN 1.2 §6.14, figure 3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum State {
     /// In the will dialogue; CONNACK has not been sent.
     Connecting,
     /// Connected.
     Active,
+    /// Not to be disturbed until it says PINGREQ or CONNECT.
+    Asleep,
+    /// Between PINGREQ and PINGRESP: it collects what waits for it.
+    Awake,
     /// Disconnected or lost; the session is kept.
     Gone,
+}
+
+impl State {
+    /// It listens, so messages may be sent to it.
+    pub(crate) fn listens(self) -> bool {
+        matches!(self, Self::Active | Self::Awake)
+    }
+
+    /// It has gone to sleep and has not connected since.
+    pub(crate) fn sleeps(self) -> bool {
+        matches!(self, Self::Asleep | Self::Awake)
+    }
 }
 
 /// A will, published by the gateway when the client is lost.
@@ -75,6 +91,8 @@ pub(crate) struct Publication {
     pub(crate) request: Option<Handle>,
     /// Repetitions without DUP after its end.
     pub(crate) unmarked: u8,
+    /// The client went to sleep over it: it is answered when it asks again.
+    pub(crate) muted: bool,
     /// When it was last asked about or answered.
     pub(crate) at: Time,
 }
@@ -86,6 +104,8 @@ pub(crate) struct Exchange {
     pub(crate) hash: u64,
     pub(crate) at: Time,
     pub(crate) stage: ExchangeStage,
+    /// The client went to sleep over it: it is answered when it asks again.
+    pub(crate) muted: bool,
 }
 
 /// The topic field of a SUBACK.
@@ -128,6 +148,8 @@ pub(crate) struct Outbound {
     pub(crate) tries: u8,
     /// Corrections after "invalid topic id".
     pub(crate) corrections: u8,
+    /// REGISTERs that a sleeping client left unanswered, over all its wakes.
+    pub(crate) unanswered: u8,
     pub(crate) began: Time,
     pub(crate) deadline: Time,
 }
@@ -158,13 +180,39 @@ pub(crate) struct ConnectPrint {
     pub(crate) duration: u16,
 }
 
+/// Sleep, and the wakes that interrupt it (§6.14).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Nap {
+    /// When it last fell asleep, or began to collect.
+    pub(crate) since: Time,
+    /// For how long it said that it would, last time; seconds.
+    pub(crate) duration: u16,
+    /// Messages that waited when it woke and are still to be sent.
+    pub(crate) promised: u32,
+    /// Messages sent since it woke.
+    pub(crate) collected: u32,
+}
+
+/// How often the session moved from one address to another lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moves {
+    pub(crate) count: u8,
+    pub(crate) since: Time,
+}
+
 /// One client record.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: Box<str>,
-    /// Where it is; `None` once it is gone.
+    /// Where it is, or was while it is not `bound`; `None` after a goodbye.
     pub(crate) peer: Option<Peer>,
+    /// What comes from `peer` comes from this client.
+    pub(crate) bound: bool,
     pub(crate) state: State,
+    /// Position of its profile in [`Profile::ALL`].
+    pub(crate) profile: u8,
+    pub(crate) nap: Nap,
+    pub(crate) moves: Moves,
     pub(crate) print: ConnectPrint,
     /// Nothing but CONNECT was heard since the CONNACK.
     pub(crate) fresh: bool,
@@ -191,14 +239,33 @@ pub(crate) struct Client {
     pub(crate) queued_bytes: usize,
 }
 
-const _: () = assert!(size_of::<Client>() <= 384);
+const _: () = assert!(size_of::<Client>() <= 416);
+
+/// How long clients may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Supervision {
+    pub(crate) keep_alive_permille: u32,
+    pub(crate) sleep_permille: u32,
+    pub(crate) session_expiry: Duration,
+}
+
+/// `seconds` with a tolerance, and at least a second more.
+fn tolerated(seconds: u16, permille: u32) -> Duration {
+    let seconds = u64::from(seconds);
+    let tolerated = Duration::from_millis(seconds * u64::from(permille));
+    tolerated.max(Duration::from_secs(seconds + 1))
+}
 
 impl Client {
     pub(crate) fn new(id: &str, print: ConnectPrint, now: Time) -> Self {
         Self {
             id: id.into(),
             peer: None,
+            bound: false,
             state: State::Gone,
+            profile: 0,
+            nap: Nap::default(),
+            moves: Moves::default(),
             print,
             fresh: false,
             connected_at: now,
@@ -237,19 +304,52 @@ impl Client {
         if self.print.duration == 0 {
             return idle;
         }
-        let seconds = u64::from(self.print.duration);
-        let tolerated = Duration::from_millis(seconds * u64::from(tolerance_permille));
-        tolerated.max(Duration::from_secs(seconds + 1))
+        tolerated(self.print.duration, tolerance_permille)
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> Option<&Peer> {
+        self.peer.as_ref().filter(|_| self.bound)
+    }
+
+    /// Its stack's quirks.
+    pub(crate) fn profile(&self) -> &'static Profile {
+        Profile::at(self.profile)
+    }
+
+    /// How long it may stay asleep: what it announced, with tolerance and the same floor.
+    pub(crate) fn allowed_sleep(&self, tolerance_permille: u32) -> Duration {
+        tolerated(self.nap.duration, tolerance_permille)
+    }
+
+    /// Since when it has been asleep without a sign of life.
+    pub(crate) fn asleep_since(&self) -> Time {
+        self.nap.since.max(self.last_heard)
+    }
+
+    /// Nothing that would be missed if the session ended now.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.subscriptions.is_empty()
+            && self.topics.len() == 0
+            && self.will.is_none()
+            && self.queue.is_empty()
+            && self.outbound.is_none()
+            && self.publications.is_empty()
     }
 
     /// The next moment at which something may have to be done about this client.
-    pub(crate) fn deadline(&self, tolerance_permille: u32, idle: Duration) -> Option<Time> {
+    pub(crate) fn deadline(&self, limits: &Supervision) -> Option<Time> {
+        let idle = limits.session_expiry;
         let mut next = match self.state {
             State::Active => {
-                let allowed = self.allowed_silence(tolerance_permille, idle);
+                let allowed = self.allowed_silence(limits.keep_alive_permille, idle);
                 (!allowed.is_zero()).then(|| self.last_heard.after(allowed))
             }
-            State::Connecting => None,
+            State::Asleep => {
+                Some(self.asleep_since().after(self.allowed_sleep(limits.sleep_permille)))
+            }
+            // Bounded by the tries of what is being sent.
+            State::Connecting | State::Awake => None,
             State::Gone => (!idle.is_zero()).then(|| self.last_heard.after(idle)),
         };
         let mut consider = |at: Option<Time>| {
@@ -258,7 +358,7 @@ impl Client {
             }
         };
         consider(self.dialogue.as_ref().map(|dialogue| dialogue.deadline));
-        if self.state == State::Active {
+        if self.state.listens() {
             // Nothing is repeated during a pause, whatever the client still says.
             let pause = self.paused_until;
             consider(pause.or(self.outbound.as_ref().map(|outbound| outbound.deadline)));

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use super::hashing::Hashing;
 use super::names;
-use hashbrown::HashSet;
+use hashbrown::{HashSet, HashTable};
 
 use super::filter::FilterTree;
 use super::slots::{Handle, Slots};
@@ -190,7 +190,10 @@ impl Filter {
 /// All filters.
 #[derive(Debug)]
 pub(crate) struct Filters {
+    /// Filters with wildcards.
     tree: FilterTree,
+    /// The others, by their text: most filters are such, and a tree would cost each a few nodes.
+    exact: HashTable<u32>,
     slots: Slots<Filter>,
     next_id: u32,
     wildcards: usize,
@@ -202,6 +205,7 @@ impl Filters {
     pub(crate) fn new(hasher: Hashing) -> Self {
         Self {
             tree: FilterTree::new(hasher),
+            exact: HashTable::new(),
             slots: Slots::default(),
             next_id: 0,
             wildcards: 0,
@@ -219,7 +223,13 @@ impl Filters {
     }
 
     pub(crate) fn find(&self, text: &str) -> Option<Handle> {
-        self.tree.get(text).and_then(|slot| self.slots.handle_at(slot))
+        let slot = if names::has_wildcard(text) { self.tree.get(text) } else { self.exactly(text) };
+        slot.and_then(|slot| self.slots.handle_at(slot))
+    }
+
+    fn exactly(&self, text: &str) -> Option<u32> {
+        let same = |slot: &u32| self.slots.at(*slot).is_some_and(|filter| &*filter.text == text);
+        self.exact.find(self.hasher.hash_one(text), same).copied()
     }
 
     /// The filter's entry, made if need be.
@@ -240,15 +250,29 @@ impl Filters {
             queued: false,
             rounds: VecDeque::new(),
         });
-        self.tree.insert(text, handle.slot);
-        self.wildcards += usize::from(names::has_wildcard(text));
+        if names::has_wildcard(text) {
+            self.wildcards += 1;
+            self.tree.insert(text, handle.slot);
+        } else {
+            let (slots, hasher) = (&self.slots, self.hasher);
+            self.exact.insert_unique(hasher.hash_one(text), handle.slot, |slot| {
+                slots.at(*slot).map_or(0, |filter| hasher.hash_one(&*filter.text))
+            });
+        }
         handle
     }
 
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<Filter> {
         let filter = self.slots.remove(handle)?;
-        self.tree.remove(&filter.text);
-        self.wildcards -= usize::from(names::has_wildcard(&filter.text));
+        if names::has_wildcard(&filter.text) {
+            self.wildcards -= 1;
+            self.tree.remove(&filter.text);
+        } else {
+            let hash = self.hasher.hash_one(&*filter.text);
+            if let Ok(found) = self.exact.find_entry(hash, |slot| *slot == handle.slot) {
+                found.remove();
+            }
+        }
         Some(filter)
     }
 
@@ -263,7 +287,10 @@ impl Filters {
     /// Appends the filters that match `topic`.
     pub(crate) fn matches(&mut self, topic: &str, out: &mut Vec<Handle>) {
         self.found.clear();
-        self.tree.matches(topic, &mut self.found);
+        self.found.extend(self.exactly(topic));
+        if self.wildcards > 0 {
+            self.tree.matches(topic, &mut self.found);
+        }
         for slot in &self.found {
             out.extend(self.slots.handle_at(*slot));
         }

@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::hashing::Hashing;
 use hashbrown::{HashMap, HashTable};
 
-use super::client::{Client, State};
+use super::client::{Client, State, Supervision};
 use super::effects::Effects;
 use super::filters::Filters;
 use super::flow::CopyMode;
@@ -20,7 +20,7 @@ use super::peer::{Address, LinkId, PeerRef};
 use super::settings::Settings;
 use super::slots::{Handle, Slots};
 use super::stats::{Drop, Limit, Stats};
-use super::strangers::Strangers;
+use super::strangers::{Newcomers, Strangers};
 use super::topics::{TopicRef, Topics};
 use super::upstream::{MqttQos, UpstreamEvent};
 use super::wheel::Wheel;
@@ -91,9 +91,11 @@ pub struct Gateway {
     pub(crate) messages: Messages,
     pub(crate) broker: Broker,
     pub(crate) strangers: Strangers,
+    pub(crate) newcomers: Newcomers,
     pub(crate) stats: Stats,
     pub(crate) handshakes: u32,
     pub(crate) connected: u32,
+    pub(crate) asleep: u32,
     pub(crate) buffered: usize,
     pub(crate) buffered_bytes: usize,
     /// `mqtt-sn-gateway/<name>/`: the gateway's own topics.
@@ -152,9 +154,11 @@ impl Gateway {
             messages: Messages::default(),
             broker: Broker::default(),
             strangers: Strangers::new(),
+            newcomers: Newcomers::new(),
             stats: Stats::default(),
             handshakes: 0,
             connected: 0,
+            asleep: 0,
             buffered: 0,
             buffered_bytes: 0,
             own_topics,
@@ -229,14 +233,19 @@ impl Gateway {
         let client = bound.and_then(|handle| self.clients.get(handle));
         let (Some(handle), Some((state, fresh))) = (bound, client.map(|c| (c.state, c.fresh)))
         else {
+            if let Message::PingReq { client_id } = message
+                && self.wake_elsewhere(cx, peer, client_id)
+            {
+                return;
+            }
             return self.on_stranger(cx, peer, message);
         };
         self.heard(cx, bound);
-        if state != State::Active {
+        if state == State::Connecting {
             return match message {
                 Message::WillTopic(topic) => self.on_will_topic(cx, handle, *topic),
                 Message::WillMsg { message } => self.on_will_msg(cx, handle, message),
-                Message::Disconnect { .. } => self.on_disconnect(cx, handle),
+                Message::Disconnect { .. } => self.on_disconnect(cx, handle, None),
                 _ => self.drop_packet(Drop::OutOfOrder),
             };
         }
@@ -251,7 +260,7 @@ impl Gateway {
                 self.on_unsubscribe(cx, handle, *msg_id, *topic);
             }
             Message::PingReq { client_id } => self.on_pingreq(cx, handle, client_id),
-            Message::Disconnect { .. } => self.on_disconnect(cx, handle),
+            Message::Disconnect { duration } => self.on_disconnect(cx, handle, *duration),
             Message::RegAck { topic_id, msg_id, code } => {
                 self.on_regack(cx, handle, *topic_id, *msg_id, *code);
             }
@@ -342,6 +351,7 @@ impl Gateway {
         Stats {
             clients: self.clients.len() as u64,
             connected: u64::from(self.connected),
+            asleep: u64::from(self.asleep),
             buffered: self.buffered as u64,
             buffered_bytes: self.buffered_bytes as u64,
             ..self.stats.clone()
@@ -407,6 +417,7 @@ impl Gateway {
         let hash = peer.hash_with(&self.hasher);
         if let Some(client) = self.clients.get_mut(handle) {
             client.peer = Some(peer.to_peer());
+            client.bound = true;
         }
         let (clients, hasher) = (&self.clients, &self.hasher);
         self.by_peer.insert_unique(hash, handle, |handle| {
@@ -415,10 +426,13 @@ impl Gateway {
         });
     }
 
-    /// Forgets the address of a client.
+    /// What comes from a client's address is not taken for its own any longer.
     pub(crate) fn unbind(&mut self, handle: Handle) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(peer) = client.peer.take() else { return };
+        if !core::mem::take(&mut client.bound) {
+            return;
+        }
+        let Some(peer) = client.peer.as_ref() else { return };
         let hash = peer.as_ref().hash_with(&self.hasher);
         if let Ok(found) = self.by_peer.find_entry(hash, |other| *other == handle) {
             found.remove();
@@ -433,6 +447,7 @@ impl Gateway {
             let gauge = match which {
                 State::Active => &mut self.connected,
                 State::Connecting => &mut self.handshakes,
+                State::Asleep | State::Awake => &mut self.asleep,
                 State::Gone => continue,
             };
             *gauge = if by { gauge.saturating_add(1) } else { gauge.saturating_sub(1) };
@@ -441,7 +456,7 @@ impl Gateway {
 
     /// Sends to a client, if it is anywhere.
     pub(crate) fn send(&self, cx: &mut Cx<'_>, handle: Handle, message: &Message<'_>) {
-        if let Some(peer) = self.clients.get(handle).and_then(|client| client.peer.as_ref()) {
+        if let Some(peer) = self.clients.get(handle).and_then(Client::place) {
             peer.as_ref().send(message, cx.fx);
         }
     }
@@ -470,15 +485,22 @@ impl Gateway {
     /// As [`Self::rearm`], when all that is due at `now` has been done: a deadline that is left over
     /// would fire for ever.
     pub(crate) fn rearm_after(&mut self, handle: Handle, now: Time) {
-        let tolerance = self.settings.keep_alive_tolerance_permille;
-        let idle = self.settings.session_expiry;
+        let supervision = self.supervision();
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(deadline) = client.deadline(tolerance, idle) else { return };
+        let Some(deadline) = client.deadline(&supervision) else { return };
         debug_assert!(deadline > now, "a deadline was not dealt with");
         let deadline = if deadline > now { deadline } else { now.after(Duration::from_secs(1)) };
         if client.armed.is_none_or(|armed| deadline < armed) {
             client.armed = Some(deadline);
             self.wheel.arm(handle.slot, deadline);
+        }
+    }
+
+    fn supervision(&self) -> Supervision {
+        Supervision {
+            keep_alive_permille: self.settings.keep_alive_tolerance_permille,
+            sleep_permille: self.settings.sleep_tolerance_permille,
+            session_expiry: self.settings.session_expiry,
         }
     }
 
@@ -492,12 +514,12 @@ impl Gateway {
 
     /// Longest message (without forwarder header) that reaches this client, octets.
     pub(crate) fn room(&self, handle: Handle) -> usize {
-        let Some(peer) = self.clients.get(handle).and_then(|client| client.peer.as_ref()) else {
-            return 0;
-        };
+        let Some(client) = self.clients.get(handle) else { return 0 };
+        let Some(peer) = client.place() else { return 0 };
         let link = self.settings.links.get(usize::from(peer.link.0));
         let room = link.map_or(codec::MAX_MESSAGE_LEN, |link| link.max_packet);
-        room.min(codec::MAX_MESSAGE_LEN).saturating_sub(peer.overhead())
+        let room = room.min(codec::MAX_MESSAGE_LEN).saturating_sub(peer.overhead());
+        client.profile().longest_packet.map_or(room, |longest| room.min(usize::from(longest)))
     }
 
     pub(crate) fn drop_packet(&mut self, why: Drop) {

@@ -85,7 +85,7 @@ pub enum Notice {
         /// It had a session already.
         resumed: bool,
     },
-    /// A known client id came from another address while its old one was still in use.
+    /// A known client id came from another address than before.
     Moved {
         /// Client id.
         client: Span,
@@ -93,6 +93,8 @@ pub enum Notice {
         from: Place,
         /// Where it is.
         to: Place,
+        /// It was asleep.
+        asleep: bool,
     },
     /// Two devices use one client id, so the session goes back and forth between them; it stays
     /// where it is for now.

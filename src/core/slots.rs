@@ -79,6 +79,12 @@ impl<T> Slots<T> {
         if slot.generation == handle.generation { slot.value.as_mut() } else { None }
     }
 
+    /// Whatever lives in `slot` now.
+    #[inline]
+    pub(crate) fn at(&self, slot: u32) -> Option<&T> {
+        self.slots.get(slot as usize)?.value.as_ref()
+    }
+
     /// The handle of whatever lives in `slot` now.
     pub(crate) fn handle_at(&self, slot: u32) -> Option<Handle> {
         let entry = self.slots.get(slot as usize)?;

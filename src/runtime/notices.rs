@@ -64,7 +64,13 @@ impl Notices {
                     (false, false) => "new session",
                 }
             ),
-            Notice::Moved { client, ref from, ref to } => warn!(
+            Notice::Moved { client, ref from, ref to, asleep: true } => info!(
+                "client {} fell asleep at {} and woke up at {}{more}",
+                name(client),
+                place(from),
+                place(to)
+            ),
+            Notice::Moved { client, ref from, ref to, asleep: false } => warn!(
                 "client {} moved from {} to {} while its connection was in use; if this repeats, \
                  two devices have the same client id{more}",
                 name(client),
@@ -128,6 +134,7 @@ fn is_everyday(notice: &Notice) -> bool {
         notice,
         Notice::Connected { .. }
             | Notice::Asleep { .. }
+            | Notice::Moved { asleep: true, .. }
             | Notice::Collected { .. }
             | Notice::Disconnected { .. }
             | Notice::Lost { .. }

@@ -37,6 +37,7 @@ fn a_kept_session_survives_disconnect() {
     let mut world = World::new();
     let node = device(1);
     world.resume(&node, "n1");
+    world.register(&node, 1, "a");
     world.exchange(&node, BYE, &[BYE]);
     assert_eq!((world.stats().clients, world.stats().connected), (1, 0));
 }

@@ -522,6 +522,11 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             format!("limit: {} {}", text(*client), limit.label())
         }
         Notice::SubscriptionLost { filter } => format!("subscription lost: {}", text(*filter)),
+        Notice::Contested { client, .. } => format!("contested: {}", text(*client)),
+        Notice::Asleep { client, duration } => format!("asleep: {} {duration}", text(*client)),
+        Notice::Collected { client, messages, left } => {
+            format!("collected: {} {messages}, {left} left", text(*client))
+        }
     }
 }
 

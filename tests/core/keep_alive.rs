@@ -188,6 +188,7 @@ fn a_kept_session_may_be_kept_for_ever() {
     let mut world = World::with(Settings { session_expiry: Duration::ZERO, ..settings() });
     let node = device(1);
     world.exchange(&node, connect("n1", false, 10), &[connack(OK)]);
+    world.register(&node, 1, "a");
     world.exchange(&node, BYE, &[BYE]);
     world.pass(seconds(365 * 86_400));
     assert_eq!(world.stats().clients, 1);

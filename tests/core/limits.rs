@@ -46,6 +46,7 @@ fn too_many_clients_are_congestion() {
     let mut world = World::with(Settings { max_clients: 2, ..settings() });
     world.connect(&device(1), "n1");
     world.resume(&device(2), "n2");
+    world.register(&device(2), 1, "a");
     world.exchange(&device(3), connect("n3", true, 60), &[connack(CONGESTION)]);
     world.exchange(&device(3), connect_with_will("n3", true, 60), &[connack(CONGESTION)]);
     assert_eq!(world.limit(Limit::Clients), 2);

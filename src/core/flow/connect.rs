@@ -17,8 +17,9 @@ use crate::codec::{Connect, Message, ReturnCode};
 use crate::core::client::{Client, ConnectPrint, Dialogue, ExchangeStage, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
-use crate::core::notice::{Loss, Notice, Subject};
+use crate::core::notice::{Notice, Subject};
 use crate::core::peer::PeerRef;
+use crate::core::profile::glob_matches;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
 
@@ -69,13 +70,26 @@ impl Gateway {
         {
             return;
         }
-        // Another device took over this address without a goodbye of the former one.
-        if let Some(former) = bound.filter(|former| Some(*former) != known) {
-            self.lose(cx, former, Loss::Replaced);
+        if let Some(handle) = known
+            && let Err(why) = self.may_move(cx, handle, peer)
+        {
+            return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
         }
         if connect.will && self.handshakes >= MAX_HANDSHAKES {
             self.limit_reached(cx, known, Limit::Handshakes);
             return refuse(cx, peer, connect, ReturnCode::CONGESTION, "too many will dialogues");
+        }
+        if known.is_none() && !self.newcomers.allow(cx.now, peer.hash_with(&self.hasher)) {
+            self.limit_reached(cx, None, Limit::Newcomers);
+            let why = "too many new client ids from this address";
+            return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
+        }
+        let waking = known.and_then(|handle| self.clients.get(handle)).filter(|c| c.state.sleeps());
+        let keep = !connect.clean_session
+            || waking.is_some_and(|c| c.print.clean && self.settings.keep_session_on_wake);
+        // Another device took over this address without a goodbye of the former one.
+        if let Some(former) = bound.filter(|former| Some(*former) != known) {
+            self.lose_address(cx, former);
         }
         let handle = match known {
             Some(handle) => {
@@ -95,10 +109,12 @@ impl Gateway {
             }
         };
         self.bind(handle, peer);
-        if connect.clean_session {
+        if !keep {
             self.clear_session(cx, handle);
         }
+        let profile = self.profile_of(connect.client_id);
         if let Some(client) = self.clients.get_mut(handle) {
+            client.profile = profile;
             client.topics.forget_confirmations();
             // Its message ids begin anew: no SUBSCRIBE of this connection is a repetition of one
             // that was answered in the last.
@@ -132,7 +148,7 @@ impl Gateway {
         print: ConnectPrint,
     ) -> bool {
         let Some(client) = self.clients.get_mut(handle) else { return false };
-        let same_place = client.peer.as_ref().is_some_and(|bound| bound.as_ref() == peer);
+        let same_place = client.place().is_some_and(|bound| bound.as_ref() == peer);
         if !same_place || client.print != print {
             return false;
         }
@@ -183,17 +199,16 @@ impl Gateway {
         }
     }
 
+    /// Position of the profile that applies to a client id.
+    fn profile_of(&self, id: &[u8]) -> u8 {
+        let Ok(id) = core::str::from_utf8(id) else { return 0 };
+        let rule = self.settings.rules.iter().find(|rule| glob_matches(&rule.id, id));
+        rule.map_or(0, |rule| rule.profile)
+    }
+
     /// A known client connects anew: its old connection ends, cleanly as far as the will goes.
     fn leave_address(&mut self, cx: &mut Cx<'_>, handle: Handle, to: PeerRef<'_>) {
-        let Some(client) = self.clients.get(handle) else { return };
-        if let Some(from) = client.peer.as_ref().filter(|from| from.as_ref() != to) {
-            self.stats.moved += 1;
-            cx.fx.notice(|fx| Notice::Moved {
-                client: fx.store(client.id.as_bytes()),
-                from: fx.place(from.as_ref()),
-                to: fx.place(to),
-            });
-        }
+        self.note_move(cx, handle, to);
         self.set_state(handle, State::Gone);
     }
 
@@ -208,7 +223,7 @@ impl Gateway {
         let (clean, keep_alive) = (client.print.clean, client.print.duration);
         self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
         if let Some(client) = self.clients.get(handle)
-            && let Some(peer) = client.peer.as_ref()
+            && let Some(peer) = client.place()
         {
             cx.fx.notice(|fx| Notice::Connected {
                 client: fx.store(client.id.as_bytes()),

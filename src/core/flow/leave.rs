@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use crate::codec::Message;
-use crate::core::client::State;
+use crate::core::client::{Client, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::notice::{Loss, Notice};
 use crate::core::peer::PeerRef;
@@ -12,14 +12,22 @@ use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
 
 impl Gateway {
-    /// DISCONNECT of a known client. The will is not published.
-    pub(crate) fn on_disconnect(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+    /// DISCONNECT of a known client: with a duration it goes to sleep, without it says goodbye. The
+    /// will is not published.
+    pub(crate) fn on_disconnect(&mut self, cx: &mut Cx<'_>, handle: Handle, duration: Option<u16>) {
+        if let Some(duration) = duration.filter(|duration| *duration > 0) {
+            return self.fall_asleep(cx, handle, duration);
+        }
         self.send(cx, handle, &Message::Disconnect { duration: None });
         if let Some(client) = self.clients.get(handle) {
             let id = &client.id;
             cx.fx.notice(|fx| Notice::Disconnected { client: fx.store(id.as_bytes()) });
         }
         self.leave(cx, handle);
+        if let Some(client) = self.clients.get_mut(handle) {
+            // It gave its place up; the session may go on anywhere.
+            client.peer = None;
+        }
     }
 
     /// A packet from an address without a client: DISCONNECT says that it has to connect again.
@@ -86,11 +94,15 @@ impl Gateway {
         client.last_heard = cx.now;
         if client.print.clean {
             self.clear_session(cx, handle);
-            self.remove_client(handle);
-        } else {
-            self.stop_holding(cx, handle);
-            self.rearm(handle);
+            return self.remove_client(handle);
         }
+        self.stop_holding(cx, handle, self.settings.queue_qos0_messages);
+        if self.clients.get(handle).is_some_and(Client::is_blank) {
+            // Nothing that anybody could come back to.
+            self.clear_session(cx, handle);
+            return self.remove_client(handle);
+        }
+        self.rearm(handle);
     }
 
     /// Deletes what a session consists of: subscriptions, topic ids, will, exchanges, messages.
@@ -127,6 +139,13 @@ impl Gateway {
                     client.allowed_silence(self.settings.keep_alive_tolerance_permille, idle);
                 if allowed > Duration::ZERO && silent >= allowed {
                     self.lose(cx, handle, Loss::Silent { silent, allowed });
+                }
+            }
+            State::Asleep => {
+                let allowed = client.allowed_sleep(self.settings.sleep_tolerance_permille);
+                let silent = cx.now.since(client.asleep_since());
+                if silent >= allowed {
+                    self.lose(cx, handle, Loss::Overslept { silent, allowed });
                 }
             }
             State::Gone if idle > Duration::ZERO && silent >= idle => {

@@ -12,7 +12,9 @@ mod publish_down;
 mod publish_up;
 mod queue;
 mod register;
+mod sleep;
 mod subscribe;
+mod takeover;
 mod will;
 
 pub(crate) use incoming::{Incoming, Named};

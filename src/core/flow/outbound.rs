@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use crate::codec::{Message, ReturnCode};
-use crate::core::client::{OutboundStage, Queued, State};
+use crate::core::client::{Outbound, OutboundStage, Queued, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::notice::Loss;
@@ -90,13 +90,20 @@ impl Gateway {
             ReturnCode::ACCEPTED => self.finish(cx, handle),
             ReturnCode::CONGESTION => self.pause(cx, handle),
             ReturnCode::INVALID_TOPIC_ID if outbound.corrections < MAX_CORRECTIONS => {
-                self.unconfirm_message(cx, handle, outbound.queued.message);
+                let announces = client.profile().answers_register;
+                if announces {
+                    self.unconfirm_message(cx, handle, outbound.queued.message);
+                }
                 if let Some(client) = self.clients.get_mut(handle)
                     && let Some(outbound) = &mut client.outbound
                 {
                     outbound.corrections += 1;
+                    outbound.tries = 1;
                 }
-                self.restart(cx, handle);
+                // It can only be told again by a SUBACK: until the next try it may subscribe.
+                if announces {
+                    self.restart(cx, handle);
+                }
             }
             _ => self.give_up(cx, handle, outbound.queued, "the client rejected it"),
         }
@@ -136,7 +143,13 @@ impl Gateway {
     }
 
     /// Gives up the message in flight, and says so.
-    fn give_up(&mut self, cx: &mut Cx<'_>, handle: Handle, queued: Queued, why: &'static str) {
+    pub(crate) fn give_up(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        queued: Queued,
+        why: &'static str,
+    ) {
         let topic = self.messages.get(queued.message).map(|message| message.topic);
         let name = String::from(topic.map_or("", |topic| self.topics.name(topic)));
         self.abandoned(cx, handle, name.as_bytes(), queued.qos, why);
@@ -152,14 +165,18 @@ impl Gateway {
         self.pump(cx, handle);
     }
 
-    /// Starts the message in flight again, from the naming of its topic on.
+    /// Starts the message in flight again, from the naming of its topic on. A client that sleeps
+    /// gets it when it wakes.
     pub(crate) fn restart(&mut self, cx: &mut Cx<'_>, handle: Handle) {
-        let outbound = self.clients.get_mut(handle).and_then(|client| client.outbound.take());
-        if let Some(outbound) = outbound {
-            let (queued, sent) = (outbound.queued, outbound.sent);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        if !client.state.listens() {
+            return;
+        }
+        if let Some(outbound) = client.outbound.take() {
+            let queued = outbound.queued;
             // At QoS 0 only REGISTER needed the id.
             let msg_id = if queued.qos == MqttQos::Zero { 0 } else { outbound.msg_id };
-            self.start(cx, handle, queued, msg_id, sent, outbound.corrections);
+            self.start(cx, handle, Outbound { msg_id, ..*outbound });
         }
         self.pump(cx, handle);
     }
@@ -185,9 +202,10 @@ impl Gateway {
         let deadline = self.retry_at(cx.now, handle);
         let retry_count = self.settings.retry_count;
         let Some(client) = self.clients.get_mut(handle) else { return };
-        if client.state != State::Active || client.paused_until.is_some() {
+        if !client.state.listens() || client.paused_until.is_some() {
             return;
         }
+        let awake = client.state == State::Awake;
         let last_heard = client.last_heard;
         let Some(outbound) = client.outbound.as_deref_mut() else { return };
         if outbound.deadline > cx.now {
@@ -196,8 +214,10 @@ impl Gateway {
         // A client that is heard from has only been unlucky with its REGACKs, or has no room for the
         // topic and cannot say so; at QoS 1 and 2 it is given the benefit of the doubt for longer.
         let registering = matches!(outbound.stage, OutboundStage::Register { .. });
-        let patient =
-            registering && outbound.queued.qos > MqttQos::Zero && last_heard > outbound.began;
+        let patient = !awake
+            && registering
+            && outbound.queued.qos > MqttQos::Zero
+            && last_heard > outbound.began;
         let tries = if patient { retry_count.saturating_mul(PATIENCE) } else { retry_count };
         let tries = tries.min(u8::MAX - 1);
         if outbound.tries <= tries {
@@ -205,6 +225,9 @@ impl Gateway {
             outbound.deadline = deadline;
             self.stats.retransmissions += 1;
             return self.transmit(cx, handle);
+        }
+        if awake {
+            return self.break_window(cx, handle);
         }
         let (stage, tries, queued) = (outbound.stage, outbound.tries, outbound.queued);
         let alive = last_heard > outbound.began;
@@ -234,6 +257,9 @@ impl Gateway {
             // The pause decides, not the retry interval.
             outbound.deadline = Time(u64::MAX);
         }
+        if client.state == State::Awake {
+            return self.end_window(cx, handle);
+        }
         self.rearm(handle);
     }
 
@@ -241,7 +267,9 @@ impl Gateway {
         let Some(client) = self.clients.get_mut(handle) else { return };
         if client.paused_until.is_some_and(|until| until <= cx.now) {
             client.paused_until = None;
-            self.resume_delivery(cx, handle);
+            if client.state.listens() {
+                self.resume_delivery(cx, handle);
+            }
         }
     }
 

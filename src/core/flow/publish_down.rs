@@ -15,7 +15,7 @@
 use alloc::boxed::Box;
 
 use crate::codec::{Message, Publish, PublishTopic, Qos};
-use crate::core::client::{Client, Form, Outbound, OutboundStage, Queued, State};
+use crate::core::client::{Client, Form, Outbound, OutboundStage, State};
 use crate::core::flow::{Incoming, Named};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::slots::Handle;
@@ -31,6 +31,8 @@ enum Naming {
     Register,
     /// The client refused this name: it counts as unsubscribed from it.
     Refused,
+    /// There is no name for it that the client's stack understands.
+    None,
 }
 
 impl Gateway {
@@ -46,7 +48,8 @@ impl Gateway {
         stored: &mut Option<Handle>,
     ) {
         let Some(client) = self.clients.get(handle) else { return };
-        if client.state == State::Gone && qos == MqttQos::Zero {
+        if client.state == State::Gone && qos == MqttQos::Zero && !self.settings.queue_qos0_messages
+        {
             return;
         }
         if qos == MqttQos::Zero
@@ -56,7 +59,7 @@ impl Gateway {
             let packet = Message::Publish(Publish {
                 dup: false,
                 qos: Qos::Zero,
-                retain: message.retain,
+                retain: message.retain && client.profile().retain,
                 topic,
                 msg_id: 0,
                 data: message.payload,
@@ -73,6 +76,7 @@ impl Gateway {
     /// after REGISTER if it may have forgotten it; else as predefined or short, which need no
     /// REGISTER; else by REGISTER.
     fn naming(&self, client: &Client, topic: Option<TopicRef>, name: &str) -> Naming {
+        let profile = client.profile();
         let position = topic.and_then(|topic| client.topics.position(topic));
         let entry = position.and_then(|position| client.topics.get(position));
         let normal_only = entry.is_some_and(|entry| entry.normal_only);
@@ -83,7 +87,7 @@ impl Gateway {
         if let Some(topic) = topic.filter(|_| !normal_only) {
             let exact = client.subscriptions.iter().find(|s| s.exact == Some(topic));
             match (exact.map(|subscription| subscription.form), short) {
-                (Some(Form::Predefined(id)), _) => {
+                (Some(Form::Predefined(id)), _) if profile.predefined => {
                     return Naming::Known(PublishTopic::Predefined(id));
                 }
                 (Some(Form::Short), Some(short)) => {
@@ -96,7 +100,8 @@ impl Gateway {
             if entry.refused {
                 return Naming::Refused;
             }
-            if entry.confirmed
+            // An id that cannot be announced is tried.
+            if (entry.confirmed || !profile.answers_register)
                 && let Some(id) = self.id_at(&client.topics, position)
             {
                 return Naming::Known(PublishTopic::Normal(id));
@@ -106,14 +111,14 @@ impl Gateway {
         // it need not know.
         if entry.is_none() {
             let predefined = topic.and_then(|topic| self.predefined_ids.get(&topic.index()));
-            if let Some(id) = predefined {
+            if let Some(id) = predefined.filter(|_| profile.predefined) {
                 return Naming::Known(PublishTopic::Predefined(*id));
             }
             if let Some(short) = short {
                 return Naming::Known(PublishTopic::Short(short));
             }
         }
-        Naming::Register
+        if profile.answers_register { Naming::Register } else { Naming::None }
     }
 
     /// Starts the next message for a client, as far as one may be started.
@@ -121,36 +126,50 @@ impl Gateway {
         loop {
             let broker_connected = self.broker.connected;
             let Some(client) = self.clients.get_mut(handle) else { return };
-            let ready = client.state == State::Active
-                && client.outbound.is_none()
-                && client.paused_until.is_none()
+            let awake = client.state == State::Awake;
+            let ready = match client.state {
+                State::Awake => client.nap.window_is_open(cx.now),
                 // SUBACK comes before what the subscription brings; a device may read one packet
                 // at a time. It cannot come while the broker is away.
-                && (client.waiting == 0 || !broker_connected);
-            if !ready {
+                State::Active => client.waiting == 0 || !broker_connected,
+                _ => return,
+            };
+            if client.outbound.is_some() {
                 return;
             }
-            let Some(queued) = client.queue.pop_front() else {
-                if client.queue.capacity() > 64 {
-                    client.queue.shrink_to(0);
+            let ready = ready && client.paused_until.is_none();
+            let next = if ready { client.queue.pop_front() } else { None };
+            let Some(queued) = next else {
+                if client.queue.is_empty() && client.queue.capacity() > 0 {
+                    // Sleepers and quiet clients are many; what their queues held is given back.
+                    client.queue.shrink_to(if awake { 0 } else { 64 });
+                }
+                if awake {
+                    self.end_window(cx, handle);
                 }
                 return;
             };
+            client.nap.promised = client.nap.promised.saturating_sub(1);
+            client.nap.collected = client.nap.collected.saturating_add(1);
             let msg_id = if queued.qos == MqttQos::Zero { 0 } else { client.allocate_msg_id() };
-            self.start(cx, handle, queued, msg_id, false, 0);
+            let new = Outbound {
+                queued,
+                msg_id,
+                stage: OutboundStage::Publish,
+                sent: false,
+                tries: 1,
+                corrections: 0,
+                unanswered: 0,
+                began: cx.now,
+                deadline: cx.now,
+            };
+            self.start(cx, handle, new);
         }
     }
 
-    /// Starts (or, after a correction or a new connection, restarts) one message.
-    pub(crate) fn start(
-        &mut self,
-        cx: &mut Cx<'_>,
-        handle: Handle,
-        queued: Queued,
-        msg_id: u16,
-        sent: bool,
-        corrections: u8,
-    ) {
+    /// Starts (or, after a correction, a new connection or a nap, restarts) one message.
+    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, handle: Handle, outbound: Outbound) {
+        let Outbound { queued, msg_id, .. } = outbound;
         let room = self.room(handle);
         let Some(client) = self.clients.get(handle) else { return };
         let Some(message) = self.messages.get(queued.message) else { return };
@@ -167,16 +186,23 @@ impl Gateway {
         .encoded_len();
         let register_len =
             Message::Register { topic_id: 0, msg_id: 0, topic: name.as_bytes() }.encoded_len();
+        let longest_topic = client.profile().longest_topic.map_or(usize::MAX, usize::from);
         let problem = match naming {
             _ if publish_len > room => Some("it does not fit the link"),
             Naming::Register if register_len > room => Some("its topic name does not fit the link"),
+            Naming::Register if name.len() > longest_topic => {
+                Some("its topic name is longer than this kind of client can take (see its profile)")
+            }
+            Naming::None => Some(
+                "this kind of client takes no REGISTER and has no id for the topic (see its profile)",
+            ),
             // The client counts as unsubscribed from it.
             Naming::Refused => return self.leave_queue(cx, handle, queued),
             _ => None,
         };
         if let Some(why) = problem {
             let topic = alloc::string::String::from(name);
-            if publish_len > room || register_len > room {
+            if publish_len > room || register_len > room || name.len() > longest_topic {
                 self.limit_reached(cx, Some(handle), Limit::PacketSize);
             }
             self.abandoned(cx, handle, topic.as_bytes(), queued.qos, why);
@@ -201,16 +227,9 @@ impl Gateway {
         } else {
             msg_id
         };
-        client.outbound = Some(Box::new(Outbound {
-            queued,
-            msg_id,
-            stage,
-            sent,
-            tries: 1,
-            corrections,
-            began: cx.now,
-            deadline,
-        }));
+        let began = cx.now;
+        client.outbound =
+            Some(Box::new(Outbound { msg_id, stage, tries: 1, began, deadline, ..outbound }));
         self.transmit(cx, handle);
         self.rearm(handle);
     }
@@ -235,9 +254,9 @@ impl Gateway {
                 };
                 let zero = queued.qos == MqttQos::Zero;
                 let publish = Publish {
-                    dup: sent && !zero,
+                    dup: sent && !zero && client.profile().dup,
                     qos: queued.qos.to_sn(),
-                    retain: queued.retain,
+                    retain: queued.retain && client.profile().retain,
                     topic,
                     msg_id: if zero { 0 } else { msg_id },
                     data: &message.payload,

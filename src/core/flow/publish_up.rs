@@ -137,6 +137,7 @@ impl Gateway {
             hash,
             request: Some(request),
             unmarked: 0,
+            muted: false,
             at: cx.now,
         });
     }
@@ -237,6 +238,7 @@ impl Gateway {
         };
         if again {
             known.at = now;
+            known.muted = false;
             if matches!(known.stage, Inbound::Done(_)) && !publish.dup {
                 known.unmarked = known.unmarked.saturating_add(1);
             }
@@ -300,8 +302,10 @@ impl Gateway {
         }
         publication.stage = Inbound::Received { completed: false, released: false };
         publication.at = cx.now;
-        let msg_id = publication.msg_id;
-        self.answer(cx, handle, &Message::PubRec { msg_id });
+        let (msg_id, muted) = (publication.msg_id, publication.muted);
+        if !muted {
+            self.answer(cx, handle, &Message::PubRec { msg_id });
+        }
     }
 
     /// The broker is done with a publication, or refused it.
@@ -318,7 +322,7 @@ impl Gateway {
         };
         publication.request = None;
         publication.at = cx.now;
-        let (msg_id, topic) = (publication.msg_id, publication.topic);
+        let (msg_id, topic, muted) = (publication.msg_id, publication.topic, publication.muted);
         let before = publication.stage;
         let answer = match (outcome, publication.qos, before) {
             // After PUBREC nothing but PUBCOMP can be said, and not before PUBREL.
@@ -346,7 +350,7 @@ impl Gateway {
             _ => None,
         };
         self.requests.remove(request);
-        if let Some(answer) = answer {
+        if let Some(answer) = answer.filter(|_| !muted) {
             self.answer(cx, handle, &answer);
         }
         if let Some(code) = refused {
@@ -364,6 +368,7 @@ impl Gateway {
             .and_then(|client| client.publications.iter_mut().find(|p| p.msg_id == msg_id));
         if let Some(publication) = known {
             publication.at = cx.now;
+            publication.muted = false;
             match publication.stage {
                 Inbound::Received { completed: true, .. } => {
                     publication.stage = Inbound::Done(ReturnCode::ACCEPTED);

@@ -35,7 +35,7 @@ impl Gateway {
         let Some(client) = self.clients.get_mut(handle) else { return };
         // For a device that is there the broker waits. For one that is away it cannot: a few such
         // would use up its window and stop everybody.
-        let held = qos > MqttQos::Zero && client.state != State::Gone;
+        let held = qos > MqttQos::Zero && matches!(client.state, State::Active | State::Connecting);
         self.messages.share(kept, held);
         client.queue.push_back(Queued { message: kept, qos, retain: message.retain, held });
         client.queued_bytes = client.queued_bytes.saturating_add(size);
@@ -109,14 +109,15 @@ impl Gateway {
         }
     }
 
-    /// The client is away but its session stays: its messages are kept, QoS 0 is not, and the
-    /// broker waits for it no longer.
-    pub(crate) fn stop_holding(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+    /// The client is away but its session stays: its messages are kept, QoS 0 only if `keep_qos0`,
+    /// and the broker waits for it no longer.
+    pub(crate) fn stop_holding(&mut self, cx: &mut Cx<'_>, handle: Handle, keep_qos0: bool) {
         let Some(client) = self.clients.get_mut(handle) else { return };
         let queue = core::mem::take(&mut client.queue);
         let mut kept = alloc::collections::VecDeque::with_capacity(queue.len());
         let mut outbound = client.outbound.take();
-        if outbound.as_ref().is_some_and(|outbound| outbound.queued.qos == MqttQos::Zero) {
+        let expendable = |queued: &Queued| queued.qos == MqttQos::Zero && !keep_qos0;
+        if outbound.as_ref().is_some_and(|outbound| expendable(&outbound.queued)) {
             let queued = outbound.take().map(|outbound| outbound.queued);
             if let Some(queued) = queued {
                 self.leave_queue(cx, handle, queued);
@@ -126,7 +127,7 @@ impl Gateway {
             self.let_go(cx, &mut outbound.queued);
         }
         for mut queued in queue {
-            if queued.qos == MqttQos::Zero {
+            if expendable(&queued) {
                 self.leave_queue(cx, handle, queued);
             } else {
                 self.let_go(cx, &mut queued);

@@ -20,6 +20,7 @@ use crate::core::filters::Subscriber;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
+use crate::core::profile::Profile;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
 use crate::core::upstream::MqttQos;
@@ -54,6 +55,8 @@ impl Gateway {
             let (code, why) = (ReturnCode::NOT_SUPPORTED, "QoS 3 is not a QoS");
             return self.refuse_subscribe(cx, handle, subscribe, code, why);
         };
+        let profile = self.clients.get(handle).map_or(&Profile::STANDARD, |c| c.profile());
+        let requested = requested.min(profile.max_qos);
         match self.add_subscription(cx, handle, subscribe, requested) {
             Err((code, why)) => self.refuse_subscribe(cx, handle, subscribe, code, why),
             Ok((filter, id)) => {
@@ -67,7 +70,8 @@ impl Gateway {
                 };
                 let Some(client) = self.clients.get_mut(handle) else { return };
                 client.waiting = client.waiting.saturating_add(u8::from(!at_once));
-                client.exchanges.push(Exchange { msg_id, hash, at: cx.now, stage });
+                let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
+                client.exchanges.push(exchange);
                 if at_once {
                     self.grant(filter, handle, requested);
                     self.acknowledge_subscription(cx, handle, msg_id);
@@ -116,7 +120,15 @@ impl Gateway {
                 if filter.split('/').next() == Some("$share") {
                     return Err(unsupported("shared subscriptions are not available"));
                 }
-                let id = if names::has_wildcard(filter) {
+                let wildcard = names::has_wildcard(filter);
+                let profile = self.clients.get(handle).map_or(&Profile::STANDARD, |c| c.profile());
+                if wildcard && !profile.answers_register {
+                    return Err(unsupported(
+                        "this kind of client takes no REGISTER (see its profile), so it could not \
+                         be told the topics that a wildcard matches: let it subscribe to each",
+                    ));
+                }
+                let id = if wildcard {
                     AckId::Other(0)
                 } else {
                     let full = "sessions.max_topics_per_client is reached";
@@ -200,6 +212,7 @@ impl Gateway {
         let open = matches!(known.stage, ExchangeStage::Waiting { .. });
         if known.hash == hash && (open || cx.now.since(known.at) < REPETITION) {
             known.at = cx.now;
+            known.muted = false;
             self.stats.duplicates += 1;
             match known.stage {
                 ExchangeStage::Waiting { .. } => {}
@@ -222,11 +235,11 @@ impl Gateway {
     /// SUBACK of an answered exchange.
     fn acknowledge_subscription(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        if client.state != State::Active {
+        let Some(exchange) = client.exchanges.iter().find(|e| e.msg_id == msg_id) else { return };
+        if exchange.muted || !(client.state == State::Active || client.state.sleeps()) {
             // It asks again once it is there.
             return self.forget_answered(handle);
         }
-        let Some(exchange) = client.exchanges.iter().find(|e| e.msg_id == msg_id) else { return };
         let ExchangeStage::Subscribed { qos, id, code } = exchange.stage else { return };
         let topic_id = match id {
             AckId::Normal { id, position } => {
@@ -341,7 +354,8 @@ impl Gateway {
         }
         if let Some(client) = self.clients.get_mut(handle) {
             let stage = ExchangeStage::Unsubscribed;
-            client.exchanges.push(Exchange { msg_id, hash, at: cx.now, stage });
+            let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
+            client.exchanges.push(exchange);
         }
         self.send(cx, handle, &Message::UnsubAck { msg_id });
         self.forget_answered(handle);

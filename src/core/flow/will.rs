@@ -187,7 +187,7 @@ impl Gateway {
         why: &'static str,
     ) {
         let Some(client) = self.clients.get(handle) else { return };
-        let Some(peer) = &client.peer else { return };
+        let Some(peer) = client.place() else { return };
         cx.fx.notice(|fx| Notice::Refused {
             client: fx.store(client.id.as_bytes()),
             at: fx.place(peer.as_ref()),
