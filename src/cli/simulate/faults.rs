@@ -21,7 +21,8 @@ impl Rng {
 
     /// 0 to `most`, both included.
     pub(super) fn up_to(&mut self, most: u64) -> u64 {
-        most.checked_add(1).map_or_else(|| self.next(), |count| self.next() % count)
+        let random = self.next();
+        most.checked_add(1).map_or(random, |count| random % count)
     }
 
     fn chance(&mut self, share: f64) -> bool {
@@ -70,7 +71,9 @@ impl Rates {
         // The copy is the one that comes later.
         let second = twice.then(&mut delay);
         match second {
-            Some(second) => Fate { first: Some(first.min(second)), second: Some(first.max(second)) },
+            Some(second) => {
+                Fate { first: Some(first.min(second)), second: Some(first.max(second)) }
+            }
             None => Fate { first: Some(first), second: None },
         }
     }

@@ -65,7 +65,8 @@ mod tests {
     fn every_value_lies_in_its_bucket() {
         let mut last = 0;
         for exponent in 0..50 {
-            for value in [1_u64 << exponent, (1 << exponent) + (1 << exponent) / 3, 1 << exponent | 1]
+            for value in
+                [1_u64 << exponent, (1 << exponent) + (1 << exponent) / 3, 1 << exponent | 1]
             {
                 let index = bucket(value);
                 assert!(upper_edge(index) >= value, "{value}");

@@ -17,6 +17,13 @@ const REMEMBERED: u64 = 30_000_000;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct StreamId(usize);
 
+impl StreamId {
+    /// QoS 0, 1 or 2 as an index.
+    pub(super) fn qos_index(self) -> usize {
+        self.0 % 3
+    }
+}
+
 /// A message of a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Entry {
@@ -147,7 +154,7 @@ impl Ledger {
 
     /// A message is published; its number. `expected` if its receiver is subscribed.
     pub(super) fn publish(&mut self, stream: StreamId, now: u64, expected: bool) -> Option<u32> {
-        let qos = stream.0 % 3;
+        let qos = stream.qos_index();
         let tally = self.tallies.get_mut(qos)?;
         let stream = self.streams.get_mut(stream.0)?;
         let number = stream.base + u32::try_from(stream.records.len()).ok()?;
@@ -185,7 +192,7 @@ impl Ledger {
         record.acknowledged = now.max(1);
         let took = now.saturating_sub(record.sent);
         self.unacknowledged -= 1;
-        if let Some(tally) = self.tallies.get_mut(entry.stream.0 % 3) {
+        if let Some(tally) = self.tallies.get_mut(entry.stream.qos_index()) {
             tally.acknowledged += 1;
         }
         Some(took)
@@ -193,7 +200,7 @@ impl Ledger {
 
     /// A message will not be acknowledged any more. It may have arrived all the same, and need not.
     pub(super) fn abandon(&mut self, entry: Entry, refused: bool) {
-        let qos = entry.stream.0 % 3;
+        let qos = entry.stream.qos_index();
         let record =
             self.streams.get_mut(entry.stream.0).and_then(|stream| stream.record(entry.number));
         let Some(record) = record else { return };
@@ -213,7 +220,7 @@ impl Ledger {
 
     /// A message has arrived.
     pub(super) fn receive(&mut self, entry: Entry) -> Arrival {
-        let qos = entry.stream.0 % 3;
+        let qos = entry.stream.qos_index();
         let (Some(stream), Some(tally)) =
             (self.streams.get_mut(entry.stream.0), self.tallies.get_mut(qos))
         else {
@@ -248,12 +255,10 @@ impl Ledger {
 
     /// The receiver of a stream has lost its session: what has not arrived need not arrive.
     pub(super) fn excuse(&mut self, stream: StreamId) {
-        let qos = stream.0 % 3;
-        let (Some(stream), Some(awaited), Some(tally)) = (
-            self.streams.get_mut(stream.0),
-            self.awaited.get_mut(qos),
-            self.tallies.get_mut(qos),
-        ) else {
+        let qos = stream.qos_index();
+        let (Some(stream), Some(awaited), Some(tally)) =
+            (self.streams.get_mut(stream.0), self.awaited.get_mut(qos), self.tallies.get_mut(qos))
+        else {
             return;
         };
         for record in stream.records.iter_mut().filter(|record| record.received == 0) {
@@ -268,9 +273,7 @@ impl Ledger {
     pub(super) fn waiting(&self, stream: StreamId, time: u64) -> Option<u32> {
         let stream = self.streams.get(stream.0)?;
         let position = stream.records.iter().position(|record| {
-            record.expected
-                && record.received == 0
-                && (1..time).contains(&record.acknowledged)
+            record.expected && record.received == 0 && (1..time).contains(&record.acknowledged)
         })?;
         Some(stream.base + u32::try_from(position).ok()?)
     }

@@ -56,7 +56,8 @@ impl Label {
     pub(super) fn read(payload: &[u8], size: usize) -> Option<Self> {
         let label = Self::read_head(payload)?;
         let rest = payload.get(SHORTEST..)?;
-        let whole = payload.len() == size && rest.iter().copied().eq(filling(label.number).take(rest.len()));
+        let whole = payload.len() == size
+            && rest.iter().copied().eq(filling(label.number).take(rest.len()));
         whole.then_some(label)
     }
 
