@@ -92,6 +92,38 @@ fn the_environment_reaches_the_configuration() {
 }
 
 #[test]
+fn check_shows_sessions_and_clients_in_effect() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let rule = "[[client]]\nid = \"riot-*\"\nprofile = \"emcute\"\n";
+    let sessions = "[sessions]\ntakeover = \"never\"\nsleep_tolerance = 2\n";
+    fs::write(directory.path().join("gateway.toml"), format!("{GOOD}{sessions}{rule}"))
+        .expect("written");
+    let ended = run_in(directory.path(), &["check"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    for line in [
+        "\nsleep_tolerance = 2.0\n",
+        "\ntakeover = \"never\"\n",
+        "\nkeep_session_on_wake = true\n",
+        "\nqueue_qos0_messages = false\n",
+        rule,
+    ] {
+        assert!(ended.out.contains(line), "{line} is missing in\n{}", ended.out);
+    }
+
+    let text = format!("{GOOD}{rule}[[client]]\nid = \"*\"\nprofile = \"emcut\"\n");
+    fs::write(directory.path().join("gateway.toml"), text).expect("written");
+    let ended = run_in(directory.path(), &["check"]);
+    assert_eq!((ended.code, ended.out.as_str()), (2, ""));
+    assert!(
+        ended.err.starts_with("gateway.toml:9:11: `profile` cannot be \"emcut\"\n")
+            && ended.err.contains("9 | profile = \"emcut\"\n  |           ^^^^^^^\n")
+            && ended.err.contains("did you mean \"emcute\"? one of \"standard\", "),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
 fn passwords_are_not_printed() {
     let directory = tempfile::tempdir().expect("a directory");
     let text = format!("{GOOD}[upstream]\nusername = \"me\"\npassword = \"geheim\"\n");

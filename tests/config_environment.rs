@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mqtt_sn_gateway::config::Config;
+use mqtt_sn_gateway::core::{Profile, Takeover};
 
 fn load(text: &str, variables: &[(&str, &str)]) -> Config {
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), value.into()));
@@ -76,6 +77,28 @@ fn a_table_of_tables_can_be_given_whole_and_amended() {
     );
     assert_eq!(config.udp.len(), 1);
     assert_eq!(config.udp[0].receive_buffer, 2 << 20);
+}
+
+#[test]
+fn rules_for_clients_come_from_the_file_and_from_variables() {
+    let file = format!("{FILE}[[client]]\nid = \"meter-*\"\nprofile = \"emcute\"\n");
+    let config = load(
+        &file,
+        &[
+            ("MQTT_SN_GATEWAY_CLIENT__0__PROFILE", "asymcute"),
+            ("MQTT_SN_GATEWAY_CLIENT__1__ID", "17"),
+            ("MQTT_SN_GATEWAY_CLIENT__1__PROFILE", "zephyr"),
+            ("MQTT_SN_GATEWAY_SESSIONS__TAKEOVER", "never"),
+            ("MQTT_SN_GATEWAY_SESSIONS__SLEEP_TOLERANCE", "2"),
+            ("MQTT_SN_GATEWAY_SESSIONS__KEEP_SESSION_ON_WAKE", "false"),
+        ],
+    );
+    let core = config.core_settings();
+    let rules: Vec<(&str, &str)> =
+        core.rules.iter().map(|rule| (&*rule.id, Profile::at(rule.profile).name)).collect();
+    assert_eq!(rules, [("meter-*", "asymcute"), ("17", "zephyr")]);
+    assert_eq!((core.takeover, core.sleep_tolerance_permille), (Takeover::Never, 2_000));
+    assert!(!core.keep_session_on_wake);
 }
 
 #[test]

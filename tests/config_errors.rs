@@ -44,6 +44,22 @@ const CASES: &[Case] = &[
     case("[log]\nzzz = 1", "2:1", "no key `zzz` under [log]", "allowed under [log]: level, format"),
     case("[[serial]]\ndevice = 1", "1:3", "`serial` at the top level is not available", "take it"),
     case("[upstream.tls]\n", "1:11", "`tls` under [upstream] is not available in this version", ""),
+    case(
+        "[[client]]\nid = \"a\"\nallow = true",
+        "3:1",
+        "`allow` under [[client]] is not avail",
+        "",
+    ),
+    case("[[client]]\nid = \"a\"\nmax_qos = 1", "3:1", "`max_qos` under [[client]] is not", ""),
+    case("[[client]]\nid = \"a\"\nmode = \"x\"", "3:1", "`mode` under [[client]] is not", ""),
+    case("[[client]]\nid = \"a\"\n[client.topics]", "3:9", "`topics` under [[client]] is not", ""),
+    case(
+        "[[client]]\nid = \"a\"\nprofil = \"x\"",
+        "3:1",
+        "no key `profil` under [[client]]",
+        "did",
+    ),
+    case("profile = \"emcute\"", "1:1", "no key `profile`", "it belongs under [[client]]"),
     case("state_dir = \"x\"", "1:1", "`state_dir` at the top level is not available", ""),
     case("name = \"a\"\nname = \"b\"", "2:1", "duplicate key", "https://toml.io"),
     // Syntax.
@@ -68,6 +84,8 @@ const CASES: &[Case] = &[
     case("[sessions]\nkeep_alive_tolerance = 0.9", "2:24", "out of range", "1.0 to 10.0"),
     case("[sessions]\nkeep_alive_tolerance = nan", "2:24", "out of range", "1.0 to 10.0"),
     case("[sessions]\nkeep_alive_tolerance = inf", "2:24", "out of range", "1.0 to 10.0"),
+    case("[sessions]\nsleep_tolerance = 0.99", "2:19", "out of range", "1.0 to 10.0"),
+    case("[sessions]\nsleep_tolerance = \"2\"", "2:19", "a number, but this is a string", "1.0 to"),
     case("[sessions]\nretry_interval = \"0s\"", "2:18", "out of range", "from \"10ms\" to \"1h\""),
     case("[sessions]\nretry_interval = \"10\"", "2:18", "cannot be \"10\"", "write \"10s\""),
     case("[sessions]\nsession_expiry = \"10ms\"", "2:18", "out of range", "or \"0s\" for never"),
@@ -81,6 +99,60 @@ const CASES: &[Case] = &[
         "one client",
     ),
     case("[discovery]\nadvertise_interval = \"1d\"", "2:22", "out of range", "18h12m15s"),
+    // Sessions and clients.
+    case(
+        "[sessions]\ntakeover = \"sometimes\"",
+        "2:12",
+        "`takeover` cannot be \"sometimes\"",
+        "  = one of \"always\", \"asleep-or-lost\", \"never\"",
+    ),
+    case(
+        "[sessions]\ntakeover = \"asleep_or_lost\"",
+        "2:12",
+        "`takeover` cannot be",
+        "did you mean \"asleep-or-lost\"?",
+    ),
+    case("[sessions]\ntakeover = true", "2:12", "`takeover` is a string", "in quotes"),
+    case("[sessions]\nkeep_session_on_wake = 1", "2:24", "is true or false", "without quotes"),
+    case("[sessions]\nqueue_qos0_messages = \"no\"", "2:23", "is true or false", "without quotes"),
+    case("[[client]]\n", "1:1", "this [[client]] has no `id`", "id = \"meter-*\""),
+    case("[[client]]\nprofile = \"emcute\"", "1:1", "this [[client]] has no `id`", ""),
+    case("[client]\nid = \"a\"", "1:2", "`client` is a list of tables", "[[client]], with two"),
+    case("client = [\"a\"]", "1:11", "`client` is a list of tables, but this is a string", ""),
+    case("[[client]]\nid = \"\"", "2:6", "`id` cannot be \"\"", "\"*\" is any number of"),
+    case("[[client]]\nid = 7", "2:6", "`id` is a string, but this is a whole number", "in quotes"),
+    case("[[client]]\nid = [\"a\"]", "2:6", "`id` is a string, but this is a list", "in quotes"),
+    case(
+        "[[client]]\nid = \"a\"\nprofile = \"zephir\"",
+        "3:11",
+        "`profile` cannot be \"zephir\"",
+        "did you mean \"zephyr\"? one of \"standard\", \"zephyr\"",
+    ),
+    case(
+        "[[client]]\nid = \"a\"\nprofile = \"\"",
+        "3:11",
+        "`profile` cannot be \"\"",
+        "one of \"st",
+    ),
+    case("[[client]]\nid = \"a\"\nprofile = 1", "3:11", "`profile` is a string", "in quotes"),
+    case(
+        "[[client]]\nid = \"a-*\"\n[[client]]\nid = \"b\"\n[[client]]\nid = \"a-*\"",
+        "6:6",
+        "the pattern \"a-*\" is there twice",
+        "the first [[client]] that matches",
+    ),
+    case(
+        "[[client]]\nid = \"*\"\n[[client]]\nid = \"b\"",
+        "4:6",
+        "what \"b\" matches is matched by \"*\" before it",
+        "the special ones before the general ones",
+    ),
+    case(
+        "[[client]]\nid = \"*-a-client-id-of-24-bytes\"",
+        "2:6",
+        "no client id is as long as",
+        "up to 23 bytes; [sessions] max_client_id_length",
+    ),
     // Names and topics.
     case("name = \"\"", "1:8", "`name` cannot be \"\"", "1 to 64 bytes"),
     case("name = \"a/b\"", "1:8", "`name` cannot be \"a/b\"", "without /, +, #"),
@@ -221,8 +293,9 @@ fn the_whole_form_of_a_problem() {
          \x20 |   ^^^^^^^^^^^^^^^\n\
          \x20 = did you mean `retry_interval`? allowed under [sessions]: max_clients, \
          max_client_id_length, retry_interval, retry_count, keep_alive_tolerance, \
-         unauthenticated_publish, max_topics_per_client, max_subscriptions_per_client, \
-         max_buffered_messages, max_buffered_bytes, max_buffered_bytes_total, session_expiry\n"
+         sleep_tolerance, takeover, keep_session_on_wake, unauthenticated_publish, \
+         max_topics_per_client, max_subscriptions_per_client, max_buffered_messages, \
+         max_buffered_bytes, max_buffered_bytes_total, queue_qos0_messages, session_expiry\n"
     );
 }
 
@@ -238,6 +311,17 @@ fn all_problems_come_at_once_and_in_order() {
     assert_eq!(places, ["1:1", "2:14", "4:9", "5:10", "7:1", "there is no link to any device"]);
     assert!(shown.contains("environment variable MQTT_SN_GATEWAY_STATUS__PUBLISH: `publish` is"));
     assert!(shown.find("gateway.toml:7").unwrap() < shown.find("environment variable").unwrap());
+}
+
+#[test]
+fn rules_for_clients_have_an_end() {
+    let text: String = (0..1_001).map(|n| format!("[[client]]\nid = \"meter-{n}\"\n")).collect();
+    let shown = errors(&format!("{text}{LINK}"), &[]);
+    assert!(
+        shown.starts_with("gateway.toml:2001:1: there are more than 1000 [[client]]"),
+        "{shown}"
+    );
+    assert_eq!(shown.matches("gateway.toml:").count(), 1, "{shown}");
 }
 
 #[test]
@@ -262,6 +346,11 @@ fn problems_of_the_environment_name_the_variable() {
         ("MQTT_SN_GATEWAY_UDP__LISTEN", "0.0.0.0:5", "`udp` is a list: a number from 0 to 1"),
         ("MQTT_SN_GATEWAY_UDP__0__LISTEN", "nowhere", "`listen` cannot be \"nowhere\""),
         ("MQTT_SN_GATEWAY_UDP__1__GROUPS", "225.1.1.1:1", "this [[udp]] has no `listen`"),
+        ("MQTT_SN_GATEWAY_CLIENT__0__PROFILE", "zephyr", "this [[client]] has no `id`"),
+        ("MQTT_SN_GATEWAY_CLIENT__0__ID", "", "`id` cannot be \"\""),
+        ("MQTT_SN_GATEWAY_CLIENT__1__ID", "a", "`client` is a list: a number from 0 to 0"),
+        ("MQTT_SN_GATEWAY_CLIENT", "a", "`client` is a list of tables"),
+        ("MQTT_SN_GATEWAY_SESSIONS__TAKEOVER", "alway", "`takeover` cannot be \"alway\""),
         ("MQTT_SN_GATEWAY_TOPICS__X", "a/b", "\"x\" is no topic id"),
         ("MQTT_SN_GATEWAY_", "1", "no key ``"),
         ("MQTT_SN_GATEWAY_LOG", "debug", "`log` is a table"),

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use mqtt_sn_gateway::config::{Broker, Config, SAMPLE};
+use mqtt_sn_gateway::core::{ClientRule, Profile, Takeover};
 
 const NO_VARIABLES: [(OsString, OsString); 0] = [];
 
@@ -15,18 +16,42 @@ fn load(text: &str) -> Config {
     }
 }
 
-/// A commented-out setting: `#key = value`, where prose has a space after the `#`.
+/// A commented-out setting: `#key = value` or `#[[table]]`, where prose has a space after the `#`.
 fn setting(line: &str) -> Option<&str> {
-    line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+    let begins = |c: char| c.is_ascii_alphanumeric() || c == '[';
+    line.strip_prefix('#').filter(|rest| rest.starts_with(begins))
 }
 
+/// The key of a setting, or the table that it opens.
 fn key(setting: &str) -> &str {
+    if setting.starts_with('[') {
+        return setting;
+    }
     setting.split_once(" = ").expect("a commented setting has a value").0
 }
 
+/// The sample with every line taken into use except one, because the password can be given once.
+fn everything_in_use(left_out: &str) -> String {
+    SAMPLE
+        .lines()
+        .map(|line| setting(line).filter(|setting| key(setting) != left_out).unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
 /// Settings that are shown with an example because they have no default.
-const EXAMPLES: [&str; 7] =
-    ["username", "password", "password_file", "1", "2", "advertise_to", "groups"];
+const EXAMPLES: [&str; 10] = [
+    "username",
+    "password",
+    "password_file",
+    "1",
+    "2",
+    "advertise_to",
+    "groups",
+    "[[client]]",
+    "id",
+    "profile",
+];
 
 #[test]
 fn runs_as_it_is() {
@@ -63,12 +88,7 @@ fn every_line_can_be_taken_into_use() {
     std::fs::write(directory.path().join("broker-password"), "hush\n").expect("the password");
     let path = directory.path().join("gateway.toml");
     for left_out in ["password", "password_file"] {
-        let text: String = SAMPLE
-            .lines()
-            .map(|line| setting(line).filter(|setting| key(setting) != left_out).unwrap_or(line))
-            .flat_map(|line| [line, "\n"])
-            .collect();
-        let config = match Config::from_toml(&path, &text, NO_VARIABLES) {
+        let config = match Config::from_toml(&path, &everything_in_use(left_out), NO_VARIABLES) {
             Ok(config) => config,
             Err(error) => panic!("{error}"),
         };
@@ -78,6 +98,7 @@ fn every_line_can_be_taken_into_use() {
         assert_eq!(config.topics.len(), 2);
         assert_eq!(config.udp[0].advertise_to.len(), 2);
         assert_eq!(config.udp[0].groups.len(), 1);
+        assert_eq!(config.clients.len(), 1);
         for text in [config.to_toml(), format!("{config:?}"), format!("{:?}", config.upstream)] {
             assert!(!text.contains("hush") && !text.contains("secret"), "{text}");
         }
@@ -86,10 +107,10 @@ fn every_line_can_be_taken_into_use() {
 
 #[test]
 fn names_every_key_in_the_order_of_the_tables() {
-    let in_effect = load(SAMPLE).to_toml();
+    let in_effect = load(&everything_in_use("password_file")).to_toml();
     let mut table = String::new();
     let mut checked = 0;
-    for line in in_effect.lines().filter(|line| !line.is_empty()) {
+    for line in in_effect.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if line.starts_with('[') {
             table = line.to_owned();
             continue;
@@ -102,7 +123,163 @@ fn names_every_key_in_the_order_of_the_tables() {
         assert!(found, "{table} {name} is not in the sample");
         checked += 1;
     }
-    assert!(checked > 30, "only {checked} keys");
+    assert!(checked > 40, "only {checked} keys");
+}
+
+#[test]
+fn explains_every_profile() {
+    let lines: Vec<String> = Profile::ALL
+        .iter()
+        .map(|profile| format!("#   {:<10} {}", profile.name, profile.about))
+        .collect();
+    let shown = SAMPLE.lines().skip_while(|line| *line != lines[0]).take_while(|line| *line != "#");
+    assert_eq!(shown.collect::<Vec<_>>(), lines, "the list of profiles in gateway.toml");
+}
+
+/// Another value for every key of the sample: `table key`, in the order of the sample.
+const OTHER_VALUES: &[(&str, &str)] = &[
+    ("name", "\"other\""),
+    ("gateway_id", "2"),
+    ("upstream url", "\"mqtt://other\""),
+    ("upstream version", "\"3.1.1\""),
+    ("upstream username", "\"other\""),
+    ("upstream password", "\"other\""),
+    ("upstream password_file", "\"other-password\""),
+    ("upstream keep_alive", "\"5s\""),
+    ("upstream topic_prefix", "\"other/\""),
+    ("upstream connect_timeout", "\"5s\""),
+    ("upstream reconnect_min", "\"5s\""),
+    ("upstream reconnect_max", "\"5s\""),
+    ("embedded_broker listen", "\"127.0.0.1:5\""),
+    ("sessions max_clients", "5"),
+    ("sessions max_client_id_length", "25"),
+    ("sessions retry_interval", "\"5s\""),
+    ("sessions retry_count", "5"),
+    ("sessions keep_alive_tolerance", "5"),
+    ("sessions sleep_tolerance", "5"),
+    ("sessions takeover", "\"never\""),
+    ("sessions keep_session_on_wake", "false"),
+    ("sessions unauthenticated_publish", "false"),
+    ("sessions max_topics_per_client", "5"),
+    ("sessions max_subscriptions_per_client", "5"),
+    ("sessions max_buffered_messages", "5"),
+    ("sessions max_buffered_bytes", "\"5KiB\""),
+    ("sessions max_buffered_bytes_total", "\"5MiB\""),
+    ("sessions queue_qos0_messages", "true"),
+    ("sessions session_expiry", "\"5s\""),
+    ("discovery advertise_interval", "\"5s\""),
+    ("discovery answer_search", "false"),
+    ("topics 1", "\"other\""),
+    ("topics 2", "\"other\""),
+    ("udp listen", "\"127.0.0.1:5\""),
+    ("udp advertise_to", "[]"),
+    ("udp groups", "[]"),
+    ("udp retry_interval", "\"5s\""),
+    ("udp receive_buffer", "\"5KiB\""),
+    ("client id", "\"other\""),
+    ("client profile", "\"emcute\""),
+    ("status publish", "false"),
+    ("log level", "\"debug\""),
+    ("log format", "\"json\""),
+];
+
+/// Keys that neither the core nor the MQTT session is told: sockets, files, logging and when to try
+/// again are the business of those who do IO.
+const OF_OTHERS: &[&str] = &[
+    "upstream url",
+    "upstream reconnect_min",
+    "upstream reconnect_max",
+    "embedded_broker listen",
+    "udp listen",
+    "udp groups",
+    "udp receive_buffer",
+    "log level",
+    "log format",
+];
+
+#[test]
+fn every_key_has_an_effect() {
+    let directory = tempfile::tempdir().expect("a directory for the passwords");
+    for name in ["broker-password", "other-password"] {
+        std::fs::write(directory.path().join(name), name).expect("a password");
+    }
+    let path = directory.path().join("gateway.toml");
+    let load = |text: &str| match Config::from_toml(&path, text, NO_VARIABLES) {
+        Ok(config) => config,
+        Err(error) => panic!("{error}"),
+    };
+    let told =
+        |config: &Config| format!("{:?}{:?}", config.core_settings(), config.mqtt_settings());
+    let mut remaining = OTHER_VALUES.iter().copied();
+    let mut table = String::new();
+    for line in SAMPLE.lines().map(|line| setting(line).unwrap_or(line)) {
+        if line.starts_with('[') {
+            table = format!("{} ", line.trim_matches(['[', ']']));
+        }
+        let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else {
+            continue;
+        };
+        let full = format!("{table}{name}");
+        // There is one mode in this version, and nothing to change.
+        if full == "upstream mode" {
+            continue;
+        }
+        let (key, value) = remaining.next().unwrap_or_default();
+        assert_eq!(full, key, "the next key of the sample has no other value here");
+        let left_out = if name == "password" { "password_file" } else { "password" };
+        // The built-in broker would settle the version.
+        let text = everything_in_use(left_out).replace("\"embedded\"\n", "\"mqtt://host\"\n");
+        // From the table on, because another may have a line that reads so.
+        let begin = text.find(&format!("[{}]", table.trim_end())).unwrap_or_default();
+        let (before, after) = text.split_at(begin);
+        let at = after.find(&format!("\n{name} = ")).expect("the line") + 1;
+        let rest = &after[at + after[at..].find('\n').expect("its end")..];
+        let changed = format!("{before}{}{name} = {value}{rest}", &after[..at]);
+        let (one, other) = (load(&text), load(&changed));
+        if OF_OTHERS.contains(&key) {
+            assert_ne!(format!("{one:?}"), format!("{other:?}"), "{key} changes nothing");
+        } else {
+            assert_ne!(told(&one), told(&other), "{key} changes nothing");
+        }
+    }
+    assert_eq!(remaining.next(), None, "no key of the sample");
+}
+
+#[test]
+fn rules_for_clients_reach_the_core_in_their_order() {
+    let config = load(
+        r#"
+[sessions]
+takeover = "asleep-or-lost"
+sleep_tolerance = 1.25
+[[client]]
+id = "meter-7"
+[[client]]
+id = "meter-*"
+profile = "emcute"
+[[client]]
+id = "*"
+profile = "standard"
+[[udp]]
+listen = "127.0.0.1:0"
+"#,
+    );
+    let core = config.core_settings();
+    let rule = |id: &str, profile: &str| ClientRule {
+        id: id.into(),
+        profile: Profile::named(profile).expect("a profile"),
+    };
+    assert_eq!(
+        core.rules,
+        [rule("meter-7", "standard"), rule("meter-*", "emcute"), rule("*", "standard")]
+    );
+    assert_eq!((core.takeover, core.sleep_tolerance_permille), (Takeover::AsleepOrLost, 1_250));
+    for profile in Profile::ALL {
+        let text = format!("[[client]]\nid = \"a\"\nprofile = \"{}\"\n", profile.name);
+        let config = load(&format!("{text}[[udp]]\nlisten = \"127.0.0.1:0\""));
+        assert_eq!(Profile::at(config.clients[0].profile), profile);
+        assert!(config.to_toml().contains(&text), "{}", config.to_toml());
+    }
 }
 
 #[test]
@@ -120,6 +297,10 @@ topic_prefix = "site/"
 reconnect_min = "500ms"
 [sessions]
 keep_alive_tolerance = 2
+sleep_tolerance = 1.001
+takeover = "asleep-or-lost"
+keep_session_on_wake = false
+queue_qos0_messages = true
 session_expiry = "0s"
 max_buffered_bytes = "2KiB"
 max_buffered_bytes_total = "1GiB"
@@ -130,6 +311,11 @@ groups = ["[ff02::2%3]:1883"]
 retry_interval = "2s"
 [[udp]]
 listen = "127.0.0.1:2000"
+[[client]]
+id = "meter-\"ü\"?*"
+profile = "emcute"
+[[client]]
+id = "*"
 [log]
 level = "info,mqtt_sn_gateway::core=debug"
 format = "json"

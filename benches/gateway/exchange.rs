@@ -24,14 +24,34 @@ enum State {
     Done,
 }
 
+/// What happens to one device's request.
+pub enum Event {
+    /// It is about to be sent, for the first time or again.
+    Asked,
+    /// It was answered.
+    Answered,
+}
+
 /// Sends `request` of every device, at most `window` unanswered at once, until each has got an
 /// answer that `accept` takes.
 pub fn exchange(
     rig: &mut Rig,
     window: usize,
     what: &str,
+    request: impl FnMut(&Rig, usize, &mut Vec<u8>),
+    accept: impl FnMut(usize, u8, &[u8]) -> bool,
+) -> Result<Exchanged, Failure> {
+    exchange_at(rig, window, what, request, accept, |_, _| {})
+}
+
+/// As [`exchange`], and tells `on` when what happens.
+pub fn exchange_at(
+    rig: &mut Rig,
+    window: usize,
+    what: &str,
     mut request: impl FnMut(&Rig, usize, &mut Vec<u8>),
     mut accept: impl FnMut(usize, u8, &[u8]) -> bool,
+    mut on: impl FnMut(usize, Event),
 ) -> Result<Exchanged, Failure> {
     let (total, begin) = (rig.devices.len(), Instant::now());
     let mut states: Vec<State> = Vec::with_capacity(total);
@@ -41,6 +61,7 @@ pub fn exchange(
         while states.len() < total && states.len() - done < window {
             let index = states.len();
             request(rig, index, &mut buffer);
+            on(index, Event::Asked);
             send(&rig.devices[index], &buffer)?;
             states.push(State::Waiting(Instant::now()));
         }
@@ -50,6 +71,7 @@ pub fn exchange(
             match states.get_mut(index) {
                 Some(state @ State::Waiting(_)) if accept(index, kind, body) => {
                     *state = State::Done;
+                    on(index, Event::Answered);
                     done += 1;
                     Ok(())
                 }
@@ -69,6 +91,7 @@ pub fn exchange(
                     && since.elapsed() > REPEAT
                 {
                     request(rig, index, &mut buffer);
+                    on(index, Event::Asked);
                     send(&rig.devices[index], &buffer)?;
                     *since = Instant::now();
                     repeated += 1;

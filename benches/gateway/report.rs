@@ -49,8 +49,9 @@ impl Figure {
 /// A number with commas between thousands.
 fn number(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
+    let (sign, text) = text.split_at(usize::from(text.starts_with('-')));
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut out = String::new();
+    let mut out = String::from(sign);
     for (index, digit) in whole.chars().enumerate() {
         if index > 0 && (whole.len() - index) % 3 == 0 && digit.is_ascii_digit() {
             out.push(',');

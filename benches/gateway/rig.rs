@@ -44,12 +44,18 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts sink and `subject`, and waits until both ends answer.
-    pub fn start(subject: Subject, gateway: &Path, pin: Option<usize>) -> Result<Self, Failure> {
+    /// Starts sink and `subject`, and waits until both ends answer. `settings` is added to the
+    /// gateway's configuration.
+    pub fn start(
+        subject: Subject,
+        gateway: &Path,
+        pin: Option<usize>,
+        settings: &str,
+    ) -> Result<Self, Failure> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let sink = Sink::bind()?;
         epoll.add(&sink.listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-        let target = Target::start(subject, gateway, sink.address, pin)?;
+        let target = Target::start(subject, gateway, sink.address, pin, settings)?;
         let mut rig = Self {
             epoll,
             events: vec![EpollEvent::empty(); EVENTS],
@@ -110,11 +116,16 @@ impl Rig {
 
     /// Replaces the devices by `count` new ones, not yet connected, each with its own socket.
     pub fn open_devices(&mut self, count: usize) -> Result<(), Failure> {
+        self.open_devices_at(Ipv4Addr::LOCALHOST, count)
+    }
+
+    /// The same with an address of 127.0.0.0/8: each has ports enough for some ten thousand devices.
+    pub fn open_devices_at(&mut self, from: Ipv4Addr, count: usize) -> Result<(), Failure> {
         // Closing a socket takes it out of the epoll.
         self.devices.clear();
         self.generation += 1;
         for index in 0..count {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let socket = UdpSocket::bind((from, 0))?;
             socket.connect(self.target.address)?;
             socket.set_nonblocking(true)?;
             self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
@@ -170,6 +181,18 @@ impl Rig {
             }
         }
         Ok(())
+    }
+
+    /// Serves the sink for a while, sends nothing.
+    pub fn rest(&mut self, duration: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + duration;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left < Duration::from_millis(1) {
+                return Ok(());
+            }
+            self.turn_quietly(left)?;
+        }
     }
 
     /// Only serves the sink, for cases in which devices get nothing.
@@ -228,8 +251,8 @@ impl Rig {
     }
 
     /// Publishes `payload` from the broker's side.
-    pub fn broker_publish(&mut self, topic: &str, payload: &[u8]) -> Result<(), Failure> {
-        for slot in self.sink.publish(topic, payload)? {
+    pub fn broker_publish(&mut self, topic: &str, payload: &[u8], qos: u8) -> Result<(), Failure> {
+        for slot in self.sink.publish(topic, payload, qos)? {
             self.watch_writes(slot)?;
         }
         Ok(())

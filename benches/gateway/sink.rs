@@ -1,5 +1,6 @@
 //! A bottomless MQTT 3.1.1 broker: swallows and counts what comes up, acknowledges at once, and
-//! publishes downwards on request. Stores nothing, routes nothing.
+//! publishes downwards on request. Stores nothing, routes nothing, but for the gateway's question how
+//! many copies of a message it makes.
 //!
 //! Lives in the same thread as the load: on two cores that leaves one to the process measured.
 
@@ -11,6 +12,9 @@ use crate::mqtt::{self, Packet, Reader};
 
 /// Topics of the load begin so; everything else (status topics) is swallowed uncounted.
 pub const TOPIC_PREFIX: &str = "bench/";
+
+/// End of the topic on which the gateway asks how many copies overlapping filters get: one.
+const PROBE: &[u8] = b"/probe/x";
 
 const LEVEL_3_1_1: u8 = 4;
 const REFUSED_VERSION: u8 = 1;
@@ -24,6 +28,8 @@ pub struct Counts {
     pub duplicates: u64,
     /// Accepted connections.
     pub connections: u64,
+    /// PUBACK and PUBREC for what was published downwards.
+    pub taken: u64,
 }
 
 pub struct Sink {
@@ -31,6 +37,8 @@ pub struct Sink {
     pub address: SocketAddr,
     pub counts: Counts,
     connections: Vec<Option<Connection>>,
+    /// Packet id of the last message published downwards.
+    last_id: u16,
 }
 
 pub struct Connection {
@@ -54,7 +62,8 @@ impl Sink {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, counts: Counts::default(), connections: Vec::new() })
+        let (counts, connections) = (Counts::default(), Vec::new());
+        Ok(Self { listener, address, counts, connections, last_id: 0 })
     }
 
     /// Accepts one waiting connection and returns its slot.
@@ -107,15 +116,19 @@ impl Sink {
         Ok(Served::Open)
     }
 
-    /// Publishes at QoS 0 to everybody connected, as a broker would to its subscribers. Returns
-    /// the slots of the connections.
-    pub fn publish(&mut self, topic: &str, payload: &[u8]) -> Result<Vec<usize>, Failure> {
+    /// Publishes to everybody connected, as a broker would to its subscribers; QoS 1 and 2 at most
+    /// 65,535 times before all is acknowledged. Returns the slots of the connections.
+    pub fn publish(&mut self, topic: &str, payload: &[u8], qos: u8) -> Result<Vec<usize>, Failure> {
         let mut slots = Vec::new();
+        if qos > 0 {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        }
+        let id = self.last_id;
         for (slot, connection) in self.connections.iter_mut().enumerate() {
             let Some(connection) = connection.as_mut().filter(|it| it.established) else {
                 continue;
             };
-            mqtt::publish(&mut connection.out, 0, 0, topic.as_bytes(), payload);
+            mqtt::publish(&mut connection.out, qos, id, topic.as_bytes(), payload);
             connection.flush()?;
             slots.push(slot);
         }
@@ -178,6 +191,8 @@ fn answer(
             if topic.starts_with(TOPIC_PREFIX.as_bytes()) {
                 counts.arrived += 1;
                 counts.duplicates += u64::from(packet.duplicate());
+            } else if topic.ends_with(PROBE) {
+                mqtt::publish(out, 0, 0, topic, b"one");
             }
             match packet.qos() {
                 0 => {}
@@ -201,7 +216,11 @@ fn answer(
         mqtt::UNSUBSCRIBE => mqtt::acknowledge(out, mqtt::UNSUBACK, packet.id()?),
         mqtt::PINGREQ => mqtt::header(out, mqtt::PINGRESP, 0),
         mqtt::DISCONNECT => return Some(Served::Closed),
-        // Acknowledgements of what we published; at QoS 0 there are none.
+        mqtt::PUBACK => counts.taken += 1,
+        mqtt::PUBREC => {
+            counts.taken += 1;
+            mqtt::acknowledge(out, mqtt::PUBREL, packet.id()?);
+        }
         _ => {}
     }
     Some(Served::Open)

@@ -14,6 +14,8 @@ pub const PUBREC: u8 = 0x0F;
 pub const PUBREL: u8 = 0x10;
 pub const SUBSCRIBE: u8 = 0x12;
 pub const SUBACK: u8 = 0x13;
+pub const PINGREQ: u8 = 0x16;
+pub const PINGRESP: u8 = 0x17;
 pub const DISCONNECT: u8 = 0x18;
 
 const FLAG_DUP: u8 = 0x80;
@@ -53,8 +55,12 @@ fn packet(out: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
 }
 
 pub fn connect(out: &mut Vec<u8>, client_id: &str) {
-    let [high, low] = KEEP_ALIVE.to_be_bytes();
-    packet(out, CONNECT, &[&[FLAG_CLEAN, 0x01, high, low], client_id.as_bytes()]);
+    connect_with(out, client_id, true, KEEP_ALIVE);
+}
+
+pub fn connect_with(out: &mut Vec<u8>, client_id: &str, clean: bool, keep_alive: u16) {
+    let ([high, low], flags) = (keep_alive.to_be_bytes(), if clean { FLAG_CLEAN } else { 0 });
+    packet(out, CONNECT, &[&[flags, 0x01, high, low], client_id.as_bytes()]);
 }
 
 pub fn connack(out: &mut Vec<u8>) {
@@ -98,6 +104,16 @@ pub fn publish(out: &mut Vec<u8>, header: Publish, payload: &[u8]) {
         PUBLISH,
         &[&[flags], &header.topic_id.to_be_bytes(), &header.message_id.to_be_bytes(), payload],
     );
+}
+
+/// PINGREQ with a client id: a sleeper that collects what waits for it.
+pub fn wake(out: &mut Vec<u8>, client_id: &str) {
+    packet(out, PINGREQ, &[client_id.as_bytes()]);
+}
+
+/// DISCONNECT with a duration in seconds: good night.
+pub fn sleep(out: &mut Vec<u8>, duration: u16) {
+    packet(out, DISCONNECT, &[&duration.to_be_bytes()]);
 }
 
 pub fn puback(topic_id: u16, message_id: u16) -> [u8; 7] {

@@ -41,19 +41,20 @@ pub struct Target {
 
 impl Target {
     /// Starts `subject` against the broker at `broker`; `gateway` is the program's path.
-    /// With `pin` it gets that core, and this thread the first.
+    /// With `pin` it gets that core, and this thread the first. `settings`: see [`configure`].
     pub fn start(
         subject: Subject,
         gateway: &Path,
         broker: SocketAddr,
         pin: Option<usize>,
+        settings: &str,
     ) -> Result<Self, Failure> {
         let directory = tempfile::tempdir()?;
         let address = free_udp_address()?;
         let log = File::create(directory.path().join("log"))?;
         let mut command = match subject {
             Subject::Gateway => {
-                let config = configure(directory.path(), address, broker)?;
+                let config = configure(directory.path(), address, broker, settings)?;
                 let mut command = Command::new(std::env::current_exe()?);
                 command.arg("--become").arg(gateway).arg("--config").arg(config);
                 command
@@ -141,9 +142,15 @@ fn without_our_settings(command: &mut Command) {
     }
 }
 
-/// Writes a `gateway.toml` that differs from the defaults in nothing but name, addresses and protocol
-/// version. State is kept beside it by default, so it goes when the directory does.
-fn configure(directory: &Path, udp: SocketAddr, broker: SocketAddr) -> Result<PathBuf, Failure> {
+/// Writes a `gateway.toml` that differs from the defaults in nothing but name, addresses, protocol
+/// version and `settings`, whole tables. State is kept beside it by default, so it goes when the
+/// directory does.
+fn configure(
+    directory: &Path,
+    udp: SocketAddr,
+    broker: SocketAddr,
+    settings: &str,
+) -> Result<PathBuf, Failure> {
     let path = directory.join("gateway.toml");
     write!(
         File::create(&path)?,
@@ -152,7 +159,8 @@ fn configure(directory: &Path, udp: SocketAddr, broker: SocketAddr) -> Result<Pa
          url = \"mqtt://{broker}\"\n\
          version = \"3.1.1\"\n\
          [[udp]]\n\
-         listen = \"{udp}\"\n",
+         listen = \"{udp}\"\n\
+         {settings}",
     )?;
     Ok(path)
 }

@@ -33,6 +33,9 @@ pub struct Config {
     pub topics: Vec<(u16, Box<str>)>,
     /// UDP listeners, at least one. The index is the link's number.
     pub udp: Vec<UdpLink>,
+    /// What applies to clients by their id; the first that matches. Patterns are not empty, and none
+    /// is covered by one before it.
+    pub clients: Vec<core::ClientRule>,
     /// Status topics.
     pub status: Status,
     /// Logging.
@@ -133,6 +136,12 @@ pub struct Sessions {
     /// Factor on a device's keep-alive before the device counts as lost, in thousandths,
     /// 1,000..=10,000.
     pub keep_alive_tolerance_permille: u32,
+    /// The same factor on the announced sleep of a sleeping device, 1,000..=10,000.
+    pub sleep_tolerance_permille: u32,
+    /// Who may take over a client id that is in use.
+    pub takeover: core::Takeover,
+    /// A device that wakes by CONNECT keeps its session although it says CleanSession.
+    pub keep_session_on_wake: bool,
     /// Accept PUBLISH without a connection (QoS −1).
     pub unauthenticated_publish: bool,
     /// Most topic ids per client, 1..=65,534.
@@ -146,6 +155,8 @@ pub struct Sessions {
     /// Most octets waiting for all clients together, not below
     /// [`Self::max_buffered_bytes`].
     pub max_buffered_bytes_total: usize,
+    /// Keep QoS 0 messages for persistent sessions of devices that are away.
+    pub queue_qos0_messages: bool,
     /// When a persistent session that nobody came back to ends; zero means never.
     pub session_expiry: Duration,
 }
@@ -225,6 +236,11 @@ impl Config {
             retry_interval: sessions.retry_interval,
             retry_count: sessions.retry_count,
             keep_alive_tolerance_permille: sessions.keep_alive_tolerance_permille,
+            sleep_tolerance_permille: sessions.sleep_tolerance_permille,
+            takeover: sessions.takeover,
+            keep_session_on_wake: sessions.keep_session_on_wake,
+            queue_qos0_messages: sessions.queue_qos0_messages,
+            rules: self.clients.clone(),
             unauthenticated_publish: sessions.unauthenticated_publish,
             max_topics_per_client: sessions.max_topics_per_client,
             max_subscriptions_per_client: sessions.max_subscriptions_per_client,
@@ -234,7 +250,6 @@ impl Config {
             session_expiry: sessions.session_expiry,
             advertise_interval: self.discovery.advertise_interval,
             answer_search: self.discovery.answer_search,
-            ..core::Settings::default()
         }
     }
 
@@ -321,12 +336,16 @@ impl Default for Config {
                 retry_interval: core.retry_interval,
                 retry_count: core.retry_count,
                 keep_alive_tolerance_permille: core.keep_alive_tolerance_permille,
+                sleep_tolerance_permille: core.sleep_tolerance_permille,
+                takeover: core.takeover,
+                keep_session_on_wake: core.keep_session_on_wake,
                 unauthenticated_publish: core.unauthenticated_publish,
                 max_topics_per_client: core.max_topics_per_client,
                 max_subscriptions_per_client: core.max_subscriptions_per_client,
                 max_buffered_messages: core.max_buffered_messages,
                 max_buffered_bytes: core.max_buffered_bytes,
                 max_buffered_bytes_total: core.max_buffered_bytes_total,
+                queue_qos0_messages: core.queue_qos0_messages,
                 session_expiry: core.session_expiry,
             },
             discovery: Discovery {
@@ -335,6 +354,7 @@ impl Default for Config {
             },
             topics: Vec::new(),
             udp: Vec::new(),
+            clients: core.rules,
             status: Status { publish: true },
             log: Log { level: "info".into(), format: LogFormat::Text },
         }

@@ -1,7 +1,7 @@
 //! Every key there is, and those that are known but not there yet.
 
 /// The tables with their keys. The root is the table without a name.
-pub(super) const KEYS: [(&str, &[&str]); 9] = [
+pub(super) const KEYS: [(&str, &[&str]); 10] = [
     (
         "",
         &[
@@ -13,6 +13,7 @@ pub(super) const KEYS: [(&str, &[&str]); 9] = [
             "discovery",
             "topics",
             "udp",
+            "client",
             "status",
             "log",
         ],
@@ -42,17 +43,22 @@ pub(super) const KEYS: [(&str, &[&str]); 9] = [
             "retry_interval",
             "retry_count",
             "keep_alive_tolerance",
+            "sleep_tolerance",
+            "takeover",
+            "keep_session_on_wake",
             "unauthenticated_publish",
             "max_topics_per_client",
             "max_subscriptions_per_client",
             "max_buffered_messages",
             "max_buffered_bytes",
             "max_buffered_bytes_total",
+            "queue_qos0_messages",
             "session_expiry",
         ],
     ),
     ("discovery", &["advertise_interval", "answer_search"]),
     ("udp", &["listen", "advertise_to", "groups", "retry_interval", "receive_buffer"]),
+    ("client", &["id", "profile"]),
     ("status", &["publish"]),
     ("log", &["level", "format"]),
     // Its keys are numbers.
@@ -61,19 +67,26 @@ pub(super) const KEYS: [(&str, &[&str]); 9] = [
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 12] = [
+const LATER: [(&str, &str); 19] = [
     ("", "state_dir"),
     ("", "serial"),
     ("", "ble"),
-    ("", "client"),
     ("", "access"),
     ("", "admin"),
     ("upstream", "tls"),
     ("upstream", "spool"),
-    ("sessions", "sleep_tolerance"),
-    ("sessions", "takeover"),
     ("udp", "dtls"),
     ("udp", "max_packet"),
+    ("client", "allow"),
+    ("client", "mode"),
+    ("client", "username"),
+    ("client", "password"),
+    ("client", "password_file"),
+    ("client", "publish"),
+    ("client", "subscribe"),
+    ("client", "max_qos"),
+    ("client", "topic_prefix"),
+    ("client", "topics"),
 ];
 
 /// The keys of a table.
@@ -107,17 +120,18 @@ fn list(table: &str) -> String {
 pub(super) fn describe(table: &str) -> String {
     match table {
         "" => "at the top level".to_owned(),
-        "udp" => "under [[udp]]".to_owned(),
+        "udp" | "client" => format!("under [[{table}]]"),
         _ => format!("under [{table}]"),
     }
 }
 
 /// The nearest of some words, if it is near enough to be meant.
 pub(super) fn nearest<'a>(word: &str, words: &[&'a str]) -> Option<&'a str> {
-    let word = word.to_lowercase().replace('-', "_");
+    let fold = |word: &str| word.to_lowercase().replace('-', "_");
+    let word = fold(word);
     words
         .iter()
-        .map(|known| (strsim::damerau_levenshtein(&word, known), *known))
+        .map(|known| (strsim::damerau_levenshtein(&word, &fold(known)), *known))
         .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)

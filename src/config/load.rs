@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::checked::{Config, DEFAULT_RECEIVE_BUFFER, Log, LogFormat, Secret, Sessions, UdpLink};
+use super::clients::read_clients;
 use super::endpoint::Endpoint;
 use super::error::{ConfigError, Invalid, Origin, Problem};
 use super::reader::{Complaint, Reader, bad_value};
 use super::tree::{Node, Table, Value, parse_document};
 use super::values::{
-    check_level, check_loopback, check_name, check_prefix, check_topic, check_topic_id,
+    TAKEOVERS, check_level, check_loopback, check_name, check_prefix, check_topic, check_topic_id,
     parse_broker,
 };
 use super::{SAMPLE, env};
@@ -105,6 +106,7 @@ fn read_config(root: Table, directory: &Path, problems: &mut Vec<Problem>) -> Co
     let discovery = root.table("discovery");
     let topics = root.table("topics");
     let udp = root.tables("udp");
+    let clients = root.tables("client");
     let status = root.table("status");
     let log = root.table("log");
     root.finish();
@@ -127,6 +129,8 @@ fn read_config(root: Table, directory: &Path, problems: &mut Vec<Problem>) -> Co
     if let Some(udp) = udp {
         read_links(udp, &mut config.udp, &mut found);
     }
+    let longest = config.sessions.max_client_id_length;
+    read_clients(clients.unwrap_or_default(), longest, &mut config.clients, &mut found);
     let mut status = Reader::new("status", status, &mut found);
     status.boolean("publish", &mut config.status.publish);
     status.finish();
@@ -266,6 +270,11 @@ fn read_sessions(mut reader: Reader<'_>, sessions: &mut Sessions) {
         1_000..=10_000,
         &mut sessions.keep_alive_tolerance_permille,
     );
+    let tolerance = &mut sessions.sleep_tolerance_permille;
+    reader.permille("sleep_tolerance", 1_000..=10_000, tolerance);
+    reader.choice("takeover", &mut sessions.takeover, &TAKEOVERS);
+    reader.boolean("keep_session_on_wake", &mut sessions.keep_session_on_wake);
+    reader.boolean("queue_qos0_messages", &mut sessions.queue_qos0_messages);
     reader.boolean("unauthenticated_publish", &mut sessions.unauthenticated_publish);
     reader.integer("max_topics_per_client", 1..=65_534, &mut sessions.max_topics_per_client);
     let most = &mut sessions.max_subscriptions_per_client;

@@ -5,6 +5,7 @@
 //! its place, so that a person mends a file in one go.
 
 mod checked;
+mod clients;
 mod endpoint;
 mod env;
 mod error;

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::error::{Origin, Problem};
-use super::keys::{allowed, describe, explain_unknown};
+use super::keys::{allowed, describe, explain_unknown, nearest};
 use super::tree::{Entry, Node, Table, Value};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 
@@ -128,12 +128,11 @@ impl<'p> Reader<'p> {
         self.text(key, target, |text| {
             choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(
                 || {
-                    let words: Vec<String> =
-                        choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-                    Complaint::new(
-                        format!("`{key}` cannot be \"{text}\""),
-                        format!("one of {}", words.join(", ")),
-                    )
+                    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+                    let guess = nearest(text, &words)
+                        .map_or(String::new(), |word| format!("did you mean \"{word}\"? "));
+                    let all = words.join("\", \"");
+                    bad_value(key, text, format!("{guess}one of \"{all}\""))
                 },
             )
         })

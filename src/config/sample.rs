@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::checked::{Config, LogFormat};
 use super::endpoint::Endpoint;
 use super::units::{format_duration, format_size};
+use super::values::TAKEOVERS;
+use crate::core::Profile;
 use crate::mqtt::Version;
 
 /// `gateway.toml` as it is in the repository: every key with its default and its meaning.
@@ -39,6 +41,11 @@ impl Config {
                 link.retry_interval.unwrap_or(self.sessions.retry_interval),
             );
             out.size("receive_buffer", link.receive_buffer);
+        }
+        for rule in &self.clients {
+            out.table("[[client]]");
+            out.text("id", &rule.id);
+            out.text("profile", Profile::at(rule.profile).name);
         }
         out.table("[status]");
         out.plain("publish", self.status.publish);
@@ -92,14 +99,17 @@ impl Config {
         out.plain("max_client_id_length", sessions.max_client_id_length);
         out.duration("retry_interval", sessions.retry_interval);
         out.plain("retry_count", sessions.retry_count);
-        let tolerance = f64::from(sessions.keep_alive_tolerance_permille) / 1000.0;
-        out.plain("keep_alive_tolerance", format_args!("{tolerance:?}"));
+        out.permille("keep_alive_tolerance", sessions.keep_alive_tolerance_permille);
+        out.permille("sleep_tolerance", sessions.sleep_tolerance_permille);
+        out.word("takeover", &TAKEOVERS, sessions.takeover);
+        out.plain("keep_session_on_wake", sessions.keep_session_on_wake);
         out.plain("unauthenticated_publish", sessions.unauthenticated_publish);
         out.plain("max_topics_per_client", sessions.max_topics_per_client);
         out.plain("max_subscriptions_per_client", sessions.max_subscriptions_per_client);
         out.plain("max_buffered_messages", sessions.max_buffered_messages);
         out.size("max_buffered_bytes", sessions.max_buffered_bytes);
         out.size("max_buffered_bytes_total", sessions.max_buffered_bytes_total);
+        out.plain("queue_qos0_messages", sessions.queue_qos0_messages);
         out.duration("session_expiry", sessions.session_expiry);
     }
 }
@@ -122,6 +132,17 @@ impl Toml {
 
     fn text(&mut self, key: &str, value: &str) {
         self.plain(key, quote(value));
+    }
+
+    fn permille(&mut self, key: &str, permille: u32) {
+        self.plain(key, format_args!("{:?}", f64::from(permille) / 1000.0));
+    }
+
+    /// The word that stands for a value.
+    fn word<T: PartialEq>(&mut self, key: &str, words: &[(&str, T)], value: T) {
+        if let Some((word, _)) = words.iter().find(|(_, known)| *known == value) {
+            self.text(key, word);
+        }
     }
 
     fn duration(&mut self, key: &str, value: Duration) {

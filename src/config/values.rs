@@ -5,6 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use super::checked::{Broker, OWN_TOPICS};
 use super::keys::nearest;
 use super::reader::{Complaint, bad_value};
+use crate::core::Takeover;
+
+/// The words of `takeover`.
+pub(super) const TAKEOVERS: [(&str, Takeover); 3] = [
+    ("always", Takeover::Always),
+    ("asleep-or-lost", Takeover::AsleepOrLost),
+    ("never", Takeover::Never),
+];
 
 /// Default port of MQTT over TCP.
 const MQTT_PORT: u16 = 1883;

@@ -8,10 +8,15 @@ use core::time::Duration;
 use super::peer::Peer;
 use super::profile::Profile;
 use super::slots::Handle;
+use super::tight;
 use super::topics::{ClientTopics, TopicRef};
 use super::upstream::MqttQos;
 use crate::codec::{PublishTopic, ReturnCode};
 use crate::time::Time;
+
+/// A message id that comes again with the same content within this time of the last sign of it is a
+/// repetition, with or without DUP: some stacks never set the bit.
+pub(crate) const REPETITION: Duration = Duration::from_secs(60);
 
 /// Where a client stands (MQTT-SN 1.2 §6.14, figure 3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,6 +66,8 @@ pub(crate) enum Form {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) filter: Handle,
+    /// Where the client stands among those of the filter.
+    pub(crate) place: u32,
     pub(crate) form: Form,
     /// The topic, when the filter has no wildcard (one user of it is held).
     pub(crate) exact: Option<TopicRef>,
@@ -170,6 +177,8 @@ pub(crate) struct Dialogue {
     pub(crate) topic: Option<(Box<str>, MqttQos, bool)>,
     pub(crate) tries: u8,
     pub(crate) deadline: Time,
+    /// The session goes on.
+    pub(crate) resumed: bool,
 }
 
 /// The CONNECT that made the present connection, to tell its repetition from a new one (§24.7).
@@ -187,7 +196,7 @@ pub(crate) struct Nap {
     pub(crate) since: Time,
     /// For how long it said that it would, last time; seconds.
     pub(crate) duration: u16,
-    /// Messages that waited when it woke and are still to be sent.
+    /// Messages that belong to its window and are still to be sent.
     pub(crate) promised: u32,
     /// Messages sent since it woke.
     pub(crate) collected: u32,
@@ -225,6 +234,10 @@ pub(crate) struct Client {
     /// The same message id was seen with other content, or too often with the same: ids say little
     /// about this device.
     pub(crate) reuses_ids: bool,
+    /// It has sent a PINGREQ since it connected.
+    pub(crate) pinged: bool,
+    /// Connections in a row that ended when their first ping was due.
+    pub(crate) short_lives: u8,
     /// SUBSCRIBEs that wait for the broker.
     pub(crate) waiting: u8,
     pub(crate) next_msg_id: u16,
@@ -237,6 +250,8 @@ pub(crate) struct Client {
     pub(crate) outbound: Option<Box<Outbound>>,
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) queued_bytes: usize,
+    /// Messages, the one in flight included, that the broker's acknowledgement waits for.
+    pub(crate) held: u8,
 }
 
 const _: () = assert!(size_of::<Client>() <= 416);
@@ -273,6 +288,8 @@ impl Client {
             armed: None,
             paused_until: None,
             reuses_ids: false,
+            pinged: false,
+            short_lives: 0,
             waiting: 0,
             next_msg_id: 0,
             will: None,
@@ -284,6 +301,7 @@ impl Client {
             outbound: None,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            held: 0,
         }
     }
 
@@ -335,6 +353,27 @@ impl Client {
             && self.queue.is_empty()
             && self.outbound.is_none()
             && self.publications.is_empty()
+    }
+
+    /// Forgets what no repetition can ask for any more, and gives the memory back: most clients have
+    /// nothing open most of the time. `parting`: the client says that it has all its answers, so that
+    /// those to SUBSCRIBE and UNSUBSCRIBE are not kept; doing these again does no harm.
+    pub(crate) fn forget_old(&mut self, now: Time, parting: bool) {
+        if !self.exchanges.is_empty() {
+            tight::retain(&mut self.exchanges, |exchange| {
+                let waits = matches!(exchange.stage, ExchangeStage::Waiting { .. });
+                waits || (!parting && now.since(exchange.at) < REPETITION)
+            });
+        }
+        if !self.publications.is_empty() {
+            tight::retain(&mut self.publications, |publication| {
+                let done = matches!(publication.stage, Inbound::Done(_));
+                !done || now.since(publication.at) < REPETITION
+            });
+        }
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
     }
 
     /// The next moment at which something may have to be done about this client.

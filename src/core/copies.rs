@@ -22,17 +22,20 @@ use crate::time::Time;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Fingerprints remembered. Beyond this a device may get a second copy; nothing is lost.
 const MAX_REMEMBERED: usize = 4_096;
-/// Messages remembered per fingerprint, and clients per message.
+/// Messages remembered per fingerprint.
 const MAX_EQUAL: usize = 64;
-const MAX_CLIENTS: usize = 100_000;
+/// Clients remembered, of all messages together. Beyond this the same.
+const MAX_CLIENTS: usize = 1_000_000;
+/// How often to look for what can be forgotten.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A message of which further copies may come.
 #[derive(Debug)]
 struct Partial {
-    until: Time,
+    first: Time,
     /// MQTT 5: identifiers of the copies so far.
     seen: Vec<u32>,
-    /// MQTT 5: identifiers of the copies that may still come.
+    /// MQTT 5: identifiers of the copies that may still come, in order.
     missing: Vec<u32>,
     /// MQTT 3.1.1: number of copies that are still to come.
     left: u32,
@@ -52,43 +55,56 @@ pub(crate) struct Copy {
 #[derive(Debug)]
 pub(crate) struct Copies {
     partial: HashMap<u64, Vec<Partial>, Hashing>,
+    /// Length of all lists of clients together.
+    remembered: usize,
+    /// When to look again for what can be forgotten.
+    tidy_at: Time,
     hasher: Hashing,
 }
 
 impl Copies {
     pub(crate) fn new(hasher: Hashing) -> Self {
-        Self { partial: HashMap::with_hasher(hasher), hasher }
+        let partial = HashMap::with_hasher(hasher);
+        Self { partial, remembered: 0, tidy_at: Time(0), hasher }
     }
 
-    /// Finds out whether a message with these subscription identifiers (none with MQTT 3.1.1) is a
-    /// further copy of one that came before.
+    /// Finds out whether a message with these subscription identifiers (in order; none with MQTT
+    /// 3.1.1) is a further copy of one that came before.
     pub(crate) fn take(&mut self, now: Time, topic: &str, payload: &[u8], ids: &[u32]) -> Copy {
+        self.tidy(now);
         let fingerprint = self.hasher.hash_one((topic, payload));
         let Some(messages) = self.partial.get_mut(&fingerprint) else {
             return Copy { fingerprint, index: None };
         };
-        messages.retain(|message| message.until > now);
+        let remembered = &mut self.remembered;
+        messages.retain(|message| is_awaited(message, now, remembered));
         let index = messages.iter().position(|message| {
             if ids.is_empty() {
                 message.left > 0
             } else {
-                ids.iter().any(|id| message.missing.contains(id))
+                ids.iter().any(|id| message.missing.binary_search(id).is_ok())
                     && !ids.iter().any(|id| message.seen.contains(id))
             }
         });
         Copy { fingerprint, index }
     }
 
+    fn message(&self, copy: Copy) -> Option<&Partial> {
+        self.partial.get(&copy.fingerprint)?.get(copy.index?)
+    }
+
+    /// When the first copy of the message came, if this is not it.
+    pub(crate) fn first(&self, copy: Copy) -> Option<Time> {
+        self.message(copy).map(|message| message.first)
+    }
+
     /// Whether `client` has the message already.
     pub(crate) fn has(&self, copy: Copy, client: Handle) -> bool {
-        let message = copy
-            .index
-            .and_then(|index| self.partial.get(&copy.fingerprint).and_then(|m| m.get(index)));
-        message.is_some_and(|message| message.clients.binary_search(&client).is_ok())
+        self.message(copy).is_some_and(|message| message.clients.binary_search(&client).is_ok())
     }
 
     /// Remembers what this copy was good for. `expected`: identifiers of all subscriptions that
-    /// match at present; or with MQTT 3.1.1 `copies`: how many copies the broker makes of it.
+    /// match at present, in order; or with MQTT 3.1.1 `copies`: how many copies the broker makes of it.
     pub(crate) fn settle(
         &mut self,
         now: Time,
@@ -104,14 +120,14 @@ impl Copies {
                 let single = if ids.is_empty() {
                     copies <= 1
                 } else {
-                    expected.iter().all(|id| ids.contains(id))
+                    expected.iter().all(|id| ids.binary_search(id).is_ok())
                 };
-                if single || !self.make_room(now, copy.fingerprint) {
+                if single || !self.has_room(copy.fingerprint) {
                     return;
                 }
                 let messages = self.partial.entry(copy.fingerprint).or_default();
                 messages.push(Partial {
-                    until: now.after(WINDOW),
+                    first: now,
                     seen: Vec::new(),
                     missing: expected.to_vec(),
                     left: copies,
@@ -123,11 +139,14 @@ impl Copies {
         let Some(messages) = self.partial.get_mut(&copy.fingerprint) else { return };
         let Some(message) = messages.get_mut(index) else { return };
         message.seen.extend_from_slice(ids);
-        message.missing.retain(|id| !ids.contains(id));
+        message.missing.retain(|id| ids.binary_search(id).is_err());
         message.left = message.left.saturating_sub(1);
-        message.clients.extend(clients.take(MAX_CLIENTS));
+        let before = message.clients.len();
+        message.clients.extend(clients.take(MAX_CLIENTS.saturating_sub(self.remembered)));
+        self.remembered += message.clients.len() - before;
         message.clients.sort_unstable();
         if message.missing.is_empty() && (!ids.is_empty() || message.left == 0) {
+            self.remembered -= message.clients.len();
             messages.remove(index);
             if messages.is_empty() {
                 self.partial.remove(&copy.fingerprint);
@@ -135,15 +154,23 @@ impl Copies {
         }
     }
 
-    fn make_room(&mut self, now: Time, fingerprint: u64) -> bool {
-        if self.partial.len() >= MAX_REMEMBERED {
-            self.partial.retain(|_, messages| {
-                messages.retain(|message| message.until > now);
-                !messages.is_empty()
-            });
-        }
+    fn has_room(&self, fingerprint: u64) -> bool {
         self.partial.len() < MAX_REMEMBERED
+            && self.remembered < MAX_CLIENTS
             && self.partial.get(&fingerprint).is_none_or(|messages| messages.len() < MAX_EQUAL)
+    }
+
+    /// Forgets, every now and then, messages whose copies do not come.
+    fn tidy(&mut self, now: Time) {
+        if self.tidy_at > now {
+            return;
+        }
+        self.tidy_at = now.after(PAUSE);
+        let remembered = &mut self.remembered;
+        self.partial.retain(|_, messages| {
+            messages.retain(|message| is_awaited(message, now, remembered));
+            !messages.is_empty()
+        });
     }
 
     /// Whether no copies are expected.
@@ -154,5 +181,15 @@ impl Copies {
     /// A new session at the broker: what was outstanding does not come any more.
     pub(crate) fn clear(&mut self) {
         self.partial.clear();
+        self.remembered = 0;
     }
+}
+
+/// Whether copies may still come; accounts for the clients otherwise.
+fn is_awaited(message: &Partial, now: Time, remembered: &mut usize) -> bool {
+    let awaited = now.since(message.first) < WINDOW;
+    if !awaited {
+        *remembered -= message.clients.len();
+    }
+    awaited
 }

@@ -9,62 +9,29 @@ use core::time::Duration;
 
 use super::hashing::Hashing;
 use super::names;
-use hashbrown::{HashSet, HashTable};
+use hashbrown::HashTable;
 
 use super::filter::FilterTree;
+use super::rounds::{Asks, Further, Seen};
 use super::slots::{Handle, Slots};
+use super::tight;
 use super::upstream::MqttQos;
 use crate::time::Time;
 
-/// How long after the last sign of it retained messages may still belong to a SUBSCRIBE. At QoS 1
-/// and 2 they wait for the broker's window, which a device that is being lost can block.
-const RETAINED_WINDOW: Duration = Duration::from_secs(120);
-
-/// Messages remembered per round, and rounds per filter. Beyond them a client may get a retained
-/// message twice, or miss one that comes very late.
-const MAX_REMEMBERED: usize = 1_000;
-const MAX_ROUNDS: usize = 16;
-
 /// Largest MQTT 5 subscription identifier.
 const MAX_ID: u32 = 268_435_455;
+/// How much later than it could, what is remembered of a SUBSCRIBE is thrown away; so that many go
+/// at once.
+const SWEEP: Duration = Duration::from_secs(30);
 
-/// A client of a filter.
+/// A client of a filter. Its [`Subscription`](super::client::Subscription) knows the place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscriber {
     pub(crate) client: Handle,
     /// What its SUBACK said, or will at most say.
     pub(crate) granted: MqttQos,
-}
-
-/// One SUBSCRIBE to the broker and the clients that it was made for: they, and nobody else, get the
-/// retained messages that it brings.
-#[derive(Debug)]
-pub(crate) struct Round {
-    /// In order.
-    clients: Vec<Handle>,
-    /// Fingerprints of the messages that its clients have had: as retained, or published since the
-    /// SUBACK.
-    seen: HashSet<u64, Hashing>,
-    expires: Time,
-    /// The SUBACK has come.
-    answered: bool,
-}
-
-impl Round {
-    /// Notes a message; false if it has been noted before.
-    fn see(&mut self, message: u64) -> bool {
-        if self.seen.len() >= MAX_REMEMBERED {
-            self.seen.clear();
-        }
-        self.seen.insert(message)
-    }
-}
-
-/// A SUBSCRIBE to the broker that it has not answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asking {
-    /// It has a round, the latest; without one it renews what the broker lost.
-    pub(crate) round: bool,
+    /// The latest round that was made for it.
+    round: u32,
 }
 
 /// A filter with at least one client, or one on its way out.
@@ -73,116 +40,79 @@ pub(crate) struct Filter {
     pub(crate) text: Box<str>,
     /// Subscription identifier, never given twice.
     pub(crate) id: u32,
-    pub(crate) subscribers: Vec<Subscriber>,
     /// What the broker granted; `None` while it does not know the filter.
     pub(crate) granted: Option<MqttQos>,
-    /// The SUBSCRIBE under way.
-    pub(crate) asking: Option<Asking>,
+    /// A SUBSCRIBE is under way.
+    pub(crate) asking: bool,
     /// The broker was asked, in whichever session, and may have it.
     pub(crate) asked: bool,
     /// The broker's subscription bears our identifier: it was made over MQTT 5.
     pub(crate) marked: bool,
-    /// Clients for whom the next SUBSCRIBE is made.
-    pub(crate) next: Vec<Handle>,
     /// It stands in the queue of filters to ask the broker for.
     pub(crate) queued: bool,
-    pub(crate) rounds: VecDeque<Round>,
+    pub(crate) subscribers: Vec<Subscriber>,
+    /// For whom the broker was asked lately, or will be.
+    asks: Option<Box<Asks>>,
 }
 
 impl Filter {
-    /// Whether a message with these subscription identifiers is one for this filter. Where they do
-    /// not tell, it is if the broker has the subscription, or may have: what it refused must not be
-    /// served from somebody else's.
+    /// Whether a message with these subscription identifiers (in ascending order) is one for this
+    /// filter. Where they do not tell, it is if the broker has the subscription, or may have: what it
+    /// refused must not be served from somebody else's.
     pub(crate) fn is_meant(&self, ids: &[u32]) -> bool {
         let granted = self.granted.is_some();
         if ids.is_empty() {
-            granted || self.asking.is_some() || self.queued
+            granted || self.asking || self.queued
         } else {
-            ids.contains(&self.id) || (granted && !self.marked)
+            ids.binary_search(&self.id).is_ok() || (granted && !self.marked)
         }
     }
 
-    /// Has the next SUBSCRIBE made for a subscriber.
-    pub(crate) fn add_to_next(&mut self, client: Handle) {
-        if !self.next.contains(&client) {
-            self.next.push(client);
-        }
+    /// Adds a client; gives its place.
+    pub(crate) fn join(&mut self, client: Handle, granted: MqttQos) -> u32 {
+        tight::push(&mut self.subscribers, Subscriber { client, granted, round: 0 });
+        (self.subscribers.len() - 1) as u32
     }
 
-    /// A SUBSCRIBE is about to be sent; its round starts.
-    fn start_asking(&mut self, now: Time, hasher: Hashing) {
-        self.rounds.retain(|round| round.expires > now);
-        while self.rounds.len() >= MAX_ROUNDS {
-            self.rounds.pop_front();
+    /// Takes a client away; gives the one that has its place now.
+    pub(crate) fn leave(&mut self, client: Handle, place: u32) -> Option<Handle> {
+        let place = place as usize;
+        if self.subscribers.get(place).is_none_or(|me| me.client != client) {
+            debug_assert!(false, "a subscription does not know its place");
+            return None;
         }
-        let mut clients = core::mem::take(&mut self.next);
-        self.asked = true;
-        self.asking = Some(Asking { round: !clients.is_empty() });
-        if !clients.is_empty() {
-            clients.sort_unstable();
-            self.rounds.push_back(Round {
-                clients,
-                seen: HashSet::with_hasher(hasher),
-                expires: now.after(RETAINED_WINDOW),
-                answered: false,
-            });
+        let me = self.subscribers.swap_remove(place);
+        if let Some(asks) = &mut self.asks {
+            asks.leave(client, me.round);
         }
+        self.subscribers.get(place).map(|moved| moved.client)
     }
 
-    /// The SUBACK came: the window of its round starts now. Gives the round's clients.
+    /// Whether the next SUBSCRIBE is for somebody, and not only to renew what the broker lost.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.asks.as_ref().is_some_and(|asks| asks.is_awaited())
+    }
+
+    /// Clients for whom the broker has not been asked yet.
+    pub(crate) fn newcomers(&self) -> usize {
+        self.asks.as_ref().map_or(0, |asks| asks.newcomers())
+    }
+
+    /// Whether retained messages may still come for somebody.
+    pub(crate) fn expects_retained(&self) -> bool {
+        self.asks.is_some()
+    }
+
+    /// The SUBACK came. Gives the clients that it is for.
     pub(crate) fn answered(&mut self, now: Time) -> Vec<Handle> {
-        let asking = self.asking.take();
-        match self.rounds.back_mut().filter(|_| asking.is_some_and(|asking| asking.round)) {
-            Some(round) => {
-                round.answered = true;
-                round.expires = now.after(RETAINED_WINDOW);
-                round.clients.clone()
-            }
-            None => Vec::new(),
-        }
+        self.asking = false;
+        self.asks.as_mut().map_or_else(Vec::new, |asks| asks.answered(now))
     }
 
-    /// The SUBACK will not come. The broker may or may not have taken the SUBSCRIBE; asking again
-    /// for the same clients settles it.
-    pub(crate) fn unanswered(&mut self) {
-        let asking = self.asking.take();
-        if asking.is_some_and(|asking| asking.round)
-            && let Some(round) = self.rounds.pop_back()
-        {
-            let mut here: Vec<Handle> = self.subscribers.iter().map(|s| s.client).collect();
-            here.sort_unstable();
-            let still = |client: &Handle| here.binary_search(client).is_ok();
-            self.next.extend(round.clients.into_iter().filter(still));
-            self.next.sort_unstable();
-            self.next.dedup();
-        }
-    }
-
-    /// Appends the clients that a retained message is for, as far as they still are: those of every
-    /// round that has not had this very message. A broker sends one for each SUBSCRIBE, so whoever
-    /// gets it early is spared his own; and a newer one replaces an older that came late.
-    pub(crate) fn take_retained(
-        &mut self,
-        now: Time,
-        message: u64,
-        recipients: &mut Vec<(Handle, MqttQos)>,
-    ) {
-        for round in self.rounds.iter_mut().filter(|round| round.expires > now) {
-            round.expires = now.after(RETAINED_WINDOW);
-            if !round.see(message) {
-                continue;
-            }
-            let clients = &round.clients;
-            let mine = |s: &&Subscriber| clients.binary_search(&s.client).is_ok();
-            recipients.extend(self.subscribers.iter().filter(mine).map(|s| (s.client, s.granted)));
-        }
-    }
-
-    /// A message was published; it may come again as retained, for those who subscribe later.
-    pub(crate) fn note_published(&mut self, now: Time, message: u64) {
-        self.rounds.retain(|round| round.expires > now);
-        for round in self.rounds.iter_mut().filter(|round| round.answered) {
-            round.see(message);
+    /// The broker has a new session: of what was asked in the last one nothing comes any more.
+    pub(crate) fn forget_answered(&mut self) {
+        if let Some(asks) = &mut self.asks {
+            asks.forget_answered();
         }
     }
 }
@@ -190,13 +120,19 @@ impl Filter {
 /// All filters.
 #[derive(Debug)]
 pub(crate) struct Filters {
-    /// Filters with wildcards.
+    /// Those with wildcards.
     tree: FilterTree,
-    /// The others, by their text: most filters are such, and a tree would cost each a few nodes.
+    wildcards: usize,
+    /// The others.
     exact: HashTable<u32>,
     slots: Slots<Filter>,
     next_id: u32,
-    wildcards: usize,
+    next_round: u32,
+    /// Number of the connection to the broker.
+    connection: u32,
+    seen: Seen,
+    /// Filters with something in `asks`, each once, and when to look whether it can go.
+    open: VecDeque<(Time, Handle)>,
     hasher: Hashing,
     found: Vec<u32>,
 }
@@ -205,10 +141,14 @@ impl Filters {
     pub(crate) fn new(hasher: Hashing) -> Self {
         Self {
             tree: FilterTree::new(hasher),
+            wildcards: 0,
             exact: HashTable::new(),
             slots: Slots::default(),
             next_id: 0,
-            wildcards: 0,
+            next_round: 0,
+            connection: 0,
+            seen: Seen::new(hasher),
+            open: VecDeque::new(),
             hasher,
             found: Vec::new(),
         }
@@ -222,14 +162,18 @@ impl Filters {
         self.slots.get_mut(handle)
     }
 
-    pub(crate) fn find(&self, text: &str) -> Option<Handle> {
-        let slot = if names::has_wildcard(text) { self.tree.get(text) } else { self.exactly(text) };
-        slot.and_then(|slot| self.slots.handle_at(slot))
+    fn find_exact(&self, text: &str) -> Option<Handle> {
+        let same = |slot: &u32| self.slots.at(*slot).is_some_and(|filter| &*filter.text == text);
+        let slot = self.exact.find(self.hasher.hash_one(text), same)?;
+        self.slots.handle_at(*slot)
     }
 
-    fn exactly(&self, text: &str) -> Option<u32> {
-        let same = |slot: &u32| self.slots.at(*slot).is_some_and(|filter| &*filter.text == text);
-        self.exact.find(self.hasher.hash_one(text), same).copied()
+    pub(crate) fn find(&self, text: &str) -> Option<Handle> {
+        if names::has_wildcard(text) {
+            self.tree.get(text).and_then(|slot| self.slots.handle_at(slot))
+        } else {
+            self.find_exact(text)
+        }
     }
 
     /// The filter's entry, made if need be.
@@ -241,20 +185,19 @@ impl Filters {
         let handle = self.slots.insert(Filter {
             text: text.into(),
             id: self.next_id,
-            subscribers: Vec::new(),
             granted: None,
-            asking: None,
+            asking: false,
             asked: false,
             marked: false,
-            next: Vec::new(),
             queued: false,
-            rounds: VecDeque::new(),
+            subscribers: Vec::new(),
+            asks: None,
         });
         if names::has_wildcard(text) {
-            self.wildcards += 1;
             self.tree.insert(text, handle.slot);
+            self.wildcards += 1;
         } else {
-            let (slots, hasher) = (&self.slots, self.hasher);
+            let (slots, hasher) = (&self.slots, &self.hasher);
             self.exact.insert_unique(hasher.hash_one(text), handle.slot, |slot| {
                 slots.at(*slot).map_or(0, |filter| hasher.hash_one(&*filter.text))
             });
@@ -265,44 +208,45 @@ impl Filters {
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<Filter> {
         let filter = self.slots.remove(handle)?;
         if names::has_wildcard(&filter.text) {
-            self.wildcards -= 1;
             self.tree.remove(&filter.text);
+            self.wildcards -= 1;
         } else {
             let hash = self.hasher.hash_one(&*filter.text);
             if let Ok(found) = self.exact.find_entry(hash, |slot| *slot == handle.slot) {
                 found.remove();
             }
         }
-        Some(filter)
-    }
-
-    /// A SUBSCRIBE for `handle` is about to be sent.
-    pub(crate) fn start_asking(&mut self, handle: Handle, now: Time) {
-        let hasher = self.hasher;
-        if let Some(filter) = self.slots.get_mut(handle) {
-            filter.start_asking(now, hasher);
+        if self.slots.len() == 0 {
+            self.open = VecDeque::new();
+            self.seen.clear();
         }
+        Some(filter)
     }
 
     /// Appends the filters that match `topic`.
     pub(crate) fn matches(&mut self, topic: &str, out: &mut Vec<Handle>) {
-        self.found.clear();
-        self.found.extend(self.exactly(topic));
-        if self.wildcards > 0 {
-            self.tree.matches(topic, &mut self.found);
+        out.extend(self.find_exact(topic));
+        if self.wildcards == 0 {
+            return;
         }
+        self.found.clear();
+        self.tree.matches(topic, &mut self.found);
         for slot in &self.found {
             out.extend(self.slots.handle_at(*slot));
         }
     }
 
-    /// A message's fingerprint for [`Filter::take_retained`] and [`Filter::note_published`].
-    pub(crate) fn message_print(&self, topic: &str, payload: &[u8]) -> u64 {
-        self.hasher.hash_one((topic, payload))
-    }
-
     pub(crate) fn handles(&self) -> impl Iterator<Item = Handle> {
         self.slots.iter().map(|(handle, _)| handle)
+    }
+
+    /// Lets go of the memory if there are no filters.
+    pub(crate) fn give_back(&mut self) {
+        if self.slots.len() == 0 {
+            self.slots.give_back();
+            self.tree = FilterTree::new(self.hasher);
+            self.exact = HashTable::new();
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -312,5 +256,106 @@ impl Filters {
     /// Whether any filter can match more than one topic.
     pub(crate) fn any_wildcard(&self) -> bool {
         self.wildcards > 0
+    }
+
+    // Who gets retained messages.
+
+    /// Has the next SUBSCRIBE made for the client at `place` too.
+    pub(crate) fn add_to_next(&mut self, now: Time, handle: Handle, place: u32) {
+        let next_round = &mut self.next_round;
+        let Some(filter) = self.slots.get_mut(handle) else { return };
+        let Some(me) = filter.subscribers.get_mut(place as usize) else { return };
+        let asks = filter.asks.get_or_insert_with(|| {
+            self.open.push_back((now, handle));
+            Box::default()
+        });
+        me.round = asks.add(me.client, me.round, next_round);
+        // Filters may come and go in any number before their time is over.
+        if self.open.len() > 2 * self.slots.len() + 64 {
+            let slots = &self.slots;
+            self.open.retain(|(_, handle)| slots.get(*handle).is_some());
+        }
+    }
+
+    /// A SUBSCRIBE for `handle` is about to be sent.
+    pub(crate) fn start_asking(&mut self, handle: Handle, now: Time) {
+        let Some(filter) = self.slots.get_mut(handle) else { return };
+        filter.asked = true;
+        filter.asking = true;
+        if let Some(asks) = &mut filter.asks {
+            asks.start(now, self.connection);
+        }
+    }
+
+    /// There is a connection to the broker.
+    pub(crate) fn connected(&mut self) {
+        self.connection = self.connection.wrapping_add(1);
+    }
+
+    /// Appends the clients that a retained message for the filter is for, as far as they still are:
+    /// those of every SUBSCRIBE that has not had this very message. A broker sends one for each
+    /// SUBSCRIBE, so whoever gets it early is spared his own; and a newer one replaces an older that
+    /// came late.
+    pub(crate) fn take_retained(
+        &mut self,
+        now: Time,
+        handle: Handle,
+        message: u64,
+        qos: MqttQos,
+        clients: &mut Vec<Handle>,
+    ) {
+        let filter = self.slots.get_mut(handle);
+        if let Some(asks) = filter.and_then(|filter| filter.asks.as_mut()) {
+            asks.take(now, self.connection, message, qos, &mut self.seen, clients);
+        }
+    }
+
+    /// A message was published; it may come again as retained, for those who subscribe later.
+    /// `further`: this is not the first copy.
+    pub(crate) fn note_published(
+        &mut self,
+        now: Time,
+        handle: Handle,
+        message: u64,
+        further: Option<Further<'_>>,
+    ) {
+        let filter = self.slots.get_mut(handle);
+        if let Some(asks) = filter.and_then(|filter| filter.asks.as_mut()) {
+            asks.note(now, message, further, &mut self.seen);
+        }
+    }
+
+    /// A message's fingerprint for [`Self::take_retained`] and [`Self::note_published`].
+    pub(crate) fn message_print(&self, topic: &str, payload: &[u8]) -> u64 {
+        self.hasher.hash_one((topic, payload))
+    }
+
+    /// When [`Self::sweep`] has something to do.
+    pub(crate) fn sweep_deadline(&self) -> Option<Time> {
+        self.open.front().map(|(at, _)| at.after(SWEEP))
+    }
+
+    /// Forgets for whom the broker was asked, where nothing more can come of it.
+    pub(crate) fn sweep(&mut self, now: Time) {
+        if self.sweep_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        // Each once: what is not over yet goes to the end.
+        for _ in 0..self.open.len() {
+            let Some((at, handle)) = self.open.pop_front() else { break };
+            if at > now {
+                self.open.push_front((at, handle));
+                break;
+            }
+            let Some(filter) = self.slots.get_mut(handle) else { continue };
+            let Some(asks) = &mut filter.asks else { continue };
+            match asks.retire(now) {
+                Some(at) => self.open.push_back((at, handle)),
+                None => filter.asks = None,
+            }
+        }
+        if self.open.is_empty() {
+            self.seen.clear();
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::messages::Messages;
 use super::notice::Notice;
 use super::peer::{Address, LinkId, PeerRef};
 use super::settings::Settings;
-use super::slots::{Handle, Slots};
+use super::slots::{Handle, KEPT, Slots};
 use super::stats::{Drop, Limit, Stats};
 use super::strangers::{Newcomers, Strangers};
 use super::topics::{TopicRef, Topics};
@@ -108,6 +108,8 @@ pub struct Gateway {
     pub(crate) recipients: Vec<(Handle, MqttQos)>,
     pub(crate) expected: Vec<u32>,
     pub(crate) candidates: Vec<(Handle, MqttQos, bool)>,
+    pub(crate) just_subscribed: Vec<Handle>,
+    pub(crate) ids: Vec<u32>,
     wheel: Wheel,
     advertise_at: Option<Time>,
 }
@@ -168,6 +170,8 @@ impl Gateway {
             recipients: Vec::new(),
             expected: Vec::new(),
             candidates: Vec::new(),
+            just_subscribed: Vec::new(),
+            ids: Vec::new(),
             wheel: Wheel::new(now),
             advertise_at: advertises.then_some(now),
             settings,
@@ -327,6 +331,7 @@ impl Gateway {
         }
         self.end_probe(cx);
         self.ask_again(cx);
+        self.filters.sweep(now);
         if self.advertise_at.is_some_and(|at| at <= now) {
             self.advertise_at = Some(now.after(self.settings.advertise_interval));
             self.advertise(cx);
@@ -336,7 +341,8 @@ impl Gateway {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        let others = [self.advertise_at, self.probe_deadline(), self.again_deadline()];
+        let (probe, again) = (self.probe_deadline(), self.again_deadline());
+        let others = [self.advertise_at, probe, again, self.filters.sweep_deadline()];
         others.into_iter().flatten().chain(self.wheel.next()).min()
     }
 
@@ -409,6 +415,23 @@ impl Gateway {
         }
         self.wheel.disarm(handle.slot);
         self.clients.remove(handle);
+        if self.clients.len() == 0 {
+            self.give_back();
+        }
+    }
+
+    /// The last client is gone. There may have been a hundred thousand.
+    fn give_back(&mut self) {
+        self.clients.give_back();
+        self.filters.give_back();
+        self.topics.give_back();
+        self.messages.give_back();
+        self.wheel.give_back();
+        for table in [&mut self.by_id, &mut self.by_peer] {
+            if table.is_empty() && table.capacity() > KEPT {
+                *table = HashTable::new();
+            }
+        }
     }
 
     /// Binds a client to an address.

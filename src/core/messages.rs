@@ -34,6 +34,11 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
+    /// Lets go of the memory if nothing waits.
+    pub(crate) fn give_back(&mut self) {
+        self.slots.give_back();
+    }
+
     /// Keeps a message; the caller holds a user of `topic` for it. It starts with one holding user,
     /// the caller itself, so that nothing is acknowledged while recipients are still being found;
     /// the caller releases it in the end.

@@ -82,7 +82,7 @@ pub enum Notice {
         keep_alive: u16,
         /// CleanSession.
         clean: bool,
-        /// It had a session already.
+        /// It had a session already, which goes on.
         resumed: bool,
     },
     /// A known client id came from another address than before.
@@ -113,7 +113,7 @@ pub enum Notice {
         /// For how long, seconds, as it announced.
         duration: u16,
     },
-    /// A sleeping client has collected what waited for it.
+    /// A sleeping client has collected what waited for it, or as much of it as it acknowledged.
     Collected {
         /// Client id.
         client: Span,
@@ -168,6 +168,23 @@ pub enum Notice {
         qos: u8,
         /// Why.
         why: &'static str,
+    },
+    /// A client does not know a predefined topic id that the configuration gives it; the topic is
+    /// registered instead.
+    UnknownPredefined {
+        /// Client id.
+        client: Span,
+        /// The predefined topic id.
+        id: u16,
+        /// Its topic here.
+        topic: Span,
+    },
+    /// A client starts over whenever its first ping would be due.
+    DropsAtPing {
+        /// Client id.
+        client: Span,
+        /// Keep-alive, seconds.
+        keep_alive: u16,
     },
     /// A limit was reached.
     LimitReached {

@@ -15,7 +15,8 @@ pub struct Profile {
     /// It answers REGISTER. Where it does not, it learns topic ids from SUBACK and REGACK only and
     /// keeps them over a reconnection; subscriptions with wildcards are refused.
     pub answers_register: bool,
-    /// It understands predefined topic ids in a PUBLISH from the gateway.
+    /// It understands topic id type "predefined" in a PUBLISH from the gateway. Where it does not, it
+    /// finds the topic by the number alone, and gets it as a normal id.
     pub predefined: bool,
     /// It understands the DUP flag.
     pub dup: bool,
@@ -54,18 +55,19 @@ impl Profile {
         },
         Profile {
             name: "emcute",
-            about: "RIOT emcute: no REGISTER from the gateway, QoS 0 and 1, no flags besides",
+            about: "RIOT emcute: no REGISTER from the gateway, QoS 0 and 1, no flags, 512 octets",
             answers_register: false,
             predefined: false,
             dup: false,
             retain: false,
             max_qos: MqttQos::One,
             longest_topic: Some(196),
-            ..Profile::STANDARD
+            longest_packet: Some(512),
         },
         Profile {
             name: "asymcute",
-            about: "RIOT asymcute: QoS 0 and 1, 32 octets for a topic name, packets of 128",
+            about: "RIOT asymcute: no REGISTER from the gateway, QoS 0 and 1, packets of 128 octets",
+            answers_register: false,
             max_qos: MqttQos::One,
             longest_topic: Some(32),
             longest_packet: Some(128),

@@ -32,11 +32,16 @@ struct Slot<T> {
 pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
+    /// Where generations begin; higher than any that was given away with an emptied table.
+    first: u32,
 }
+
+/// A table that had no more entries than this at once is kept.
+pub(crate) const KEPT: usize = 256;
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { slots: Vec::new(), free: Vec::new(), first: 1 }
     }
 }
 
@@ -51,8 +56,9 @@ impl<T> Slots<T> {
         }
         let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         debug_assert!(index != u32::MAX, "callers bound what they insert");
-        self.slots.push(Slot { generation: 1, value: Some(value) });
-        Handle { slot: index, generation: 1 }
+        let generation = self.first;
+        self.slots.push(Slot { generation, value: Some(value) });
+        Handle { slot: index, generation }
     }
 
     /// Takes an entry out.
@@ -65,6 +71,17 @@ impl<T> Slots<T> {
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(handle.slot);
         Some(value)
+    }
+
+    /// Lets go of the memory of a large table that is empty. Handles from before stay stale.
+    pub(crate) fn give_back(&mut self) {
+        if self.slots.len() <= KEPT || self.free.len() < self.slots.len() {
+            return;
+        }
+        let given = self.slots.iter().map(|slot| slot.generation.wrapping_sub(self.first)).max();
+        self.first = self.first.wrapping_add(given.unwrap_or(0));
+        self.slots = Vec::new();
+        self.free = Vec::new();
     }
 
     #[inline]
@@ -108,6 +125,30 @@ impl<T> Slots<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_emptied_table_gives_its_memory_back_and_handles_stay_stale() {
+        let mut slots = Slots::default();
+        let mut stale = Vec::new();
+        for round in 0..3 {
+            let entries: Vec<Handle> = (0..=KEPT).map(|number| slots.insert(number)).collect();
+            // One place is used more often than the others.
+            for _ in 0..round {
+                let extra = slots.insert(7);
+                slots.remove(extra);
+                stale.push(extra);
+            }
+            for handle in &entries {
+                assert!(slots.remove(*handle).is_some());
+            }
+            slots.give_back();
+            assert_eq!((slots.len(), slots.slots.capacity(), slots.free.capacity()), (0, 0, 0));
+            stale.extend(entries);
+        }
+        let entries: Vec<Handle> = (0..KEPT + 5).map(|number| slots.insert(number)).collect();
+        assert!(stale.iter().all(|handle| slots.get(*handle).is_none()));
+        assert!(entries.iter().all(|handle| slots.get(*handle).is_some()));
+    }
 
     #[test]
     fn a_stale_handle_finds_nothing_even_when_the_slot_is_taken_again() {

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::hashing::Hashing;
+use super::slots::KEPT;
+use super::tight;
 use core::hash::BuildHasher;
 use hashbrown::HashTable;
 
@@ -95,6 +97,13 @@ impl Topics {
         self.free.push(topic.0);
     }
 
+    /// Lets go of the memory if no name is in use.
+    pub(crate) fn give_back(&mut self) {
+        if self.entries.len() > KEPT && self.len() == 0 {
+            *self = Self::new(self.hasher);
+        }
+    }
+
     /// The name itself.
     #[inline]
     pub(crate) fn name(&self, topic: TopicRef) -> &str {
@@ -151,12 +160,8 @@ impl ClientTopics {
 
     /// Adds a topic that has no entry yet; the caller holds a user count of `topic` for it.
     pub(crate) fn push(&mut self, topic: TopicRef) -> usize {
-        self.entries.push(ClientTopic {
-            topic,
-            confirmed: false,
-            refused: false,
-            normal_only: false,
-        });
+        let (confirmed, refused, normal_only) = (false, false, false);
+        tight::push(&mut self.entries, ClientTopic { topic, confirmed, refused, normal_only });
         self.entries.len() - 1
     }
 

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::slots::KEPT;
 use crate::time::Time;
 
 /// Length of a tick: timers fire up to this late.
@@ -71,6 +72,13 @@ impl Wheel {
     pub(crate) fn disarm(&mut self, key: u32) {
         if self.unlink(key) {
             self.armed = self.armed.saturating_sub(1);
+        }
+    }
+
+    /// Lets go of the memory if nothing is armed.
+    pub(crate) fn give_back(&mut self) {
+        if self.armed == 0 && self.nodes.len() > KEPT {
+            self.nodes = Vec::new();
         }
     }
 

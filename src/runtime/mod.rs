@@ -10,6 +10,7 @@ mod machine;
 mod notices;
 mod summary;
 mod timer;
+mod wording;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};

@@ -1,14 +1,12 @@
 //! What the core noticed, as log lines for a person.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use tracing::{Level, debug, enabled, info, warn};
 
-use crate::codec::ReturnCode;
-use crate::core::{Effects, LinkId, Loss, Notice, Place, Span, Subject};
+use super::wording::{About, Client, Count, Hex, Name, Told, Where, Why, advice};
+use crate::core::{Effects, Limit, LinkId, Notice, Place, Span};
 use crate::ops::{Allowed, RateLimit};
-use crate::transport::udp::Shown;
 
 /// Lines of one kind per link within [`INTERVAL`]; more than a person reads.
 const BURST: u32 = 20;
@@ -37,7 +35,10 @@ impl Notices {
         }
         let now = Instant::now();
         for notice in effects.notices() {
-            if is_everyday(notice) && !enabled!(Level::INFO) {
+            if is_said_already(notice)
+                || is_everyday(notice) && !enabled!(Level::INFO)
+                || is_routine(notice) && !enabled!(Level::DEBUG)
+            {
                 continue;
             }
             let Some(allowed) = self.limit.allow(now, key(notice)) else { continue };
@@ -59,38 +60,48 @@ impl Notices {
                 name(client),
                 place(at),
                 match (clean, resumed) {
-                    (true, _) => "clean session",
+                    (true, true) => "clean session, kept because it slept",
+                    (true, false) => "clean session",
                     (false, true) => "session resumed",
                     (false, false) => "new session",
                 }
             ),
             Notice::Moved { client, ref from, ref to, asleep: true } => info!(
-                "client {} fell asleep at {} and woke up at {}{more}",
+                "client {} moved from {} to {} while it slept{more}",
                 name(client),
                 place(from),
                 place(to)
             ),
             Notice::Moved { client, ref from, ref to, asleep: false } => warn!(
-                "client {} moved from {} to {} while its connection was in use; if this repeats, \
-                 two devices have the same client id{more}",
+                "client {} moved from {} to {}; if it goes back and forth, two devices have the \
+                 same client id{more}",
                 name(client),
                 place(from),
                 place(to)
             ),
             Notice::Contested { client, ref holder, ref rival } => warn!(
-                "client {}: its session goes back and forth between {} and {}: two devices have \
-                 the same client id. For a minute it stays with the former; give each device a \
-                 client id of its own{more}",
+                "client {} goes back and forth between {} and {}: two devices have the same client \
+                 id. Its session stays with the former for now, the latter hears congestion; give \
+                 each device a client id of its own{more}",
                 name(client),
                 place(holder),
                 place(rival)
             ),
             Notice::Asleep { client, duration } => {
-                info!("client {} sleeps for {duration} s{more}", name(client));
+                info!("client {} sleeps; it announced {duration} s{more}", name(client));
             }
-            Notice::Collected { client, messages, left } => debug!(
-                "client {} woke and was sent {messages} messages, {left} still wait{more}",
-                name(client)
+            Notice::Collected { client, messages: 0, left: 0 } => {
+                debug!("client {} woke, nothing waited for it{more}", name(client));
+            }
+            Notice::Collected { client, messages, left: 0 } => debug!(
+                "client {} woke and was sent {}{more}",
+                name(client),
+                Count(messages, "message")
+            ),
+            Notice::Collected { client, messages, left } => info!(
+                "client {} woke and was sent {}, {left} still wait for its next PINGREQ{more}",
+                name(client),
+                Count(messages, "message")
             ),
             Notice::Disconnected { client } => info!("client {} disconnected{more}", name(client)),
             Notice::Lost { client, why, will } => info!(
@@ -102,7 +113,7 @@ impl Notices {
             Notice::Refused { client, ref at, operation, subject, code, why } => warn!(
                 "refused {operation}{}{} at {}: {why}; told it: {}{more}",
                 About { subject, effects },
-                Of(effects.bytes(client)),
+                Client("of", effects.bytes(client)),
                 place(at),
                 Told(code)
             ),
@@ -114,11 +125,26 @@ impl Notices {
                 name(client),
                 name(topic)
             ),
-            Notice::LimitReached { client, limit } => warn!(
-                "limit \"{}\" reached by client {}; see [sessions] in the configuration{more}",
-                limit.label(),
+            Notice::UnknownPredefined { client, id, topic } => warn!(
+                "client {} does not know predefined topic id {id} ({} under [topics]): the topic is \
+                 registered with it instead; give gateway and device the same list{more}",
+                name(client),
+                name(topic)
+            ),
+            Notice::DropsAtPing { client, keep_alive } => warn!(
+                "client {} connects anew whenever its first ping is due (keep-alive {keep_alive} s). \
+                 This looks like RIOT asymcute, which does not forget the failed pings of an \
+                 earlier outage: restart the device{more}",
                 name(client)
             ),
+            Notice::LimitReached { client, limit } => {
+                warn!(
+                    "limit \"{}\" reached{}: {}{more}",
+                    limit.label(),
+                    Client("by", effects.bytes(client)),
+                    advice(limit)
+                )
+            }
             Notice::SubscriptionLost { filter } => warn!(
                 "the broker refuses the subscription {}: the clients that depend on it get \
                  nothing{more}",
@@ -126,6 +152,11 @@ impl Notices {
             ),
         }
     }
+}
+
+/// Limits whose refusal has a line of its own that says more.
+fn is_said_already(notice: &Notice) -> bool {
+    matches!(notice, Notice::LimitReached { limit: Limit::Takeovers | Limit::Newcomers, .. })
 }
 
 /// Part of a normal day, so not for those who only want to hear of trouble.
@@ -142,13 +173,19 @@ fn is_everyday(notice: &Notice) -> bool {
     )
 }
 
+/// What a healthy sleeping device does all day, so only for those who look closely.
+fn is_routine(notice: &Notice) -> bool {
+    matches!(notice, Notice::Collected { left: 0, .. })
+}
+
 /// What shares a rate: notices of one kind on one link, and each limit by itself.
 fn key(notice: &Notice) -> (u8, LinkId) {
     const NO_LINK: LinkId = LinkId(u16::MAX);
     match notice {
         Notice::Malformed { from, .. } => (0, from.link),
         Notice::Connected { at, .. } => (1, at.link),
-        Notice::Moved { to, .. } => (2, to.link),
+        Notice::Moved { to, asleep: false, .. } => (2, to.link),
+        Notice::Moved { to, asleep: true, .. } => (14, to.link),
         Notice::Disconnected { .. } => (3, NO_LINK),
         Notice::Lost { .. } => (4, NO_LINK),
         Notice::Refused { at, .. } => (5, at.link),
@@ -158,116 +195,9 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Contested { holder, .. } => (9, holder.link),
         Notice::Asleep { .. } => (10, NO_LINK),
         Notice::Collected { .. } => (11, NO_LINK),
+        Notice::UnknownPredefined { .. } => (12, NO_LINK),
+        Notice::DropsAtPing { .. } => (13, NO_LINK),
         Notice::LimitReached { limit, .. } => (16 + *limit as u8, NO_LINK),
-    }
-}
-
-/// Text that came from outside, quoted and escaped.
-struct Name<'a>(&'a [u8]);
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", String::from_utf8_lossy(self.0))
-    }
-}
-
-/// What a refusal is about, after a blank.
-struct About<'a> {
-    subject: Subject,
-    effects: &'a Effects,
-}
-
-impl fmt::Display for About<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.subject {
-            Subject::None => Ok(()),
-            Subject::Text(text) => write!(f, " {}", Name(self.effects.bytes(text))),
-            Subject::TopicId(id) => write!(f, " to topic id {id}"),
-            Subject::PredefinedId(id) => write!(f, " of predefined topic id {id}"),
-        }
-    }
-}
-
-/// Whose it is; nothing before the client has an id.
-struct Of<'a>(&'a [u8]);
-
-impl fmt::Display for Of<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, " of client {}", Name(self.0)) }
-    }
-}
-
-/// Octets as `0c 04 01`.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("nothing");
-        }
-        for (index, octet) in self.0.iter().enumerate() {
-            let space = if index == 0 { "" } else { " " };
-            write!(f, "{space}{octet:02x}")?;
-        }
-        Ok(())
-    }
-}
-
-/// Address, the forwarder's node and, if there are several links, the link.
-struct Where<'a> {
-    at: Place,
-    links: &'a [String],
-    effects: &'a Effects,
-}
-
-impl fmt::Display for Where<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Shown(&self.at.address).fmt(f)?;
-        let node = self.effects.bytes(self.at.node);
-        if !node.is_empty() {
-            write!(f, " (forwarder node {})", Hex(node))?;
-        }
-        match self.links.get(usize::from(self.at.link.0)) {
-            Some(link) => write!(f, " on {link}"),
-            None => Ok(()),
-        }
-    }
-}
-
-struct Why(Loss);
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Loss::Silent { silent, allowed } => write!(
-                f,
-                "nothing heard for {} s, its keep-alive allows {} s",
-                silent.as_secs(),
-                allowed.as_secs()
-            ),
-            Loss::Overslept { silent, allowed } => write!(
-                f,
-                "nothing heard for {} s, the sleep that it announced allows {} s",
-                silent.as_secs(),
-                allowed.as_secs()
-            ),
-            Loss::NoAnswer { to, tries } => write!(f, "no answer to {to}, sent {tries} times"),
-            Loss::Replaced => f.write_str("another client connected from its address"),
-        }
-    }
-}
-
-struct Told(ReturnCode);
-
-impl fmt::Display for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            ReturnCode::ACCEPTED => f.write_str("accepted"),
-            ReturnCode::CONGESTION => f.write_str("congestion"),
-            ReturnCode::INVALID_TOPIC_ID => f.write_str("invalid topic id"),
-            ReturnCode::NOT_SUPPORTED => f.write_str("not supported"),
-            ReturnCode(code) => write!(f, "return code 0x{code:02x}"),
-        }
     }
 }
 
@@ -277,6 +207,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::codec::ReturnCode;
+    use crate::core::{Loss, Subject};
     use crate::ops::logging::{Style, subscriber};
     use crate::transport::udp::UdpAddress;
 
@@ -349,6 +281,88 @@ mod tests {
             text.lines().next().unwrap(),
             " WARN refused SUBSCRIBE \"a/#/b\" of client \"c\" at 192.0.2.1:5000: the filter is not \
              valid; told it: not supported"
+        );
+    }
+
+    /// The lines of some notices at a level.
+    fn lines(level: &str, build: impl Fn(&mut Effects)) -> String {
+        let mut effects = Effects::new();
+        build(&mut effects);
+        log(level, &mut Notices::new(Vec::new()), &effects)
+    }
+
+    #[test]
+    fn the_day_of_a_sleeping_device() {
+        let day = |effects: &mut Effects| {
+            effects.notice(|fx| Notice::Asleep { client: fx.store(b"m"), duration: 600 });
+            for (messages, left) in [(0, 0), (1, 0), (2, 5)] {
+                let client = |fx: &mut Effects| fx.store(b"m");
+                effects.notice(|fx| Notice::Collected { client: client(fx), messages, left });
+            }
+            effects.notice(|fx| Notice::Lost {
+                client: fx.store(b"m"),
+                why: Loss::Overslept {
+                    silent: Duration::from_secs(900),
+                    allowed: Duration::from_secs(900),
+                },
+                will: true,
+            });
+        };
+        assert_eq!(
+            lines("debug", day).replace(" mqtt_sn_gateway::runtime::notices:", ""),
+            " INFO client \"m\" sleeps; it announced 600 s\n\
+             DEBUG client \"m\" woke, nothing waited for it\n\
+             DEBUG client \"m\" woke and was sent 1 message\n \
+             INFO client \"m\" woke and was sent 2 messages, 5 still wait for its next PINGREQ\n \
+             INFO client \"m\" is lost: it overslept (nothing heard for 900 s, the sleep that it \
+             announced allows 900 s); its will was published\n"
+        );
+        assert_eq!(lines("info", day).lines().count(), 3, "a wake that went well is no news");
+        assert_eq!(lines("warn", day), "");
+    }
+
+    #[test]
+    fn two_devices_with_one_id_are_told_with_both_addresses() {
+        let at = |port: u16| {
+            let address = UdpAddress::new(([192, 0, 2, 1], port).into(), None).encode();
+            Place { link: LinkId(0), address, node: Span::default() }
+        };
+        let text = lines("warn", |effects| {
+            effects.notice(|fx| Notice::Moved {
+                client: fx.store(b"m"),
+                from: at(1),
+                to: at(2),
+                asleep: false,
+            });
+            effects.notice(|fx| Notice::Contested {
+                client: fx.store(b"m"),
+                holder: at(2),
+                rival: at(1),
+            });
+        });
+        assert_eq!(
+            text,
+            " WARN client \"m\" moved from 192.0.2.1:1 to 192.0.2.1:2; if it goes back and forth, \
+             two devices have the same client id\n WARN client \"m\" goes back and forth between \
+             192.0.2.1:2 and 192.0.2.1:1: two devices have the same client id. Its session stays \
+             with the former for now, the latter hears congestion; give each device a client id of \
+             its own\n"
+        );
+    }
+
+    #[test]
+    fn a_limit_comes_with_advice() {
+        let text = lines("warn", |effects| {
+            effects
+                .notice(|fx| Notice::LimitReached { client: fx.store(b"m"), limit: Limit::Topics });
+            effects
+                .notice(|fx| Notice::LimitReached { client: fx.store(b""), limit: Limit::Clients });
+        });
+        assert_eq!(
+            text,
+            " WARN limit \"topics\" reached by client \"m\": it wants another topic id, \
+             sessions.max_topics_per_client allows more\n WARN limit \"clients\" reached: there is \
+             no room for another client, sessions.max_clients makes it\n"
         );
     }
 }

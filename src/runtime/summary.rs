@@ -16,6 +16,9 @@ pub(super) fn summary(engine: &Engine) -> String {
         "{received} packets from devices, {sent} to them; {} clients, {} of them connected",
         core.clients, core.connected
     );
+    if core.asleep > 0 {
+        let _ = write!(text, ", {} asleep", core.asleep);
+    }
     let mut say = |count: u64, what: &str| {
         if count > 0 {
             let _ = write!(text, "; {count} {what}");
@@ -25,6 +28,9 @@ pub(super) fn summary(engine: &Engine) -> String {
     say(session.received, "messages from it");
     say(core.retransmissions, "packets repeated to devices");
     say(core.duplicates, "repetitions from devices");
+    say(core.wakes, "wakes of sleeping clients");
+    say(core.wakes_unfinished, "wakes that ended without an answer");
+    say(core.moved, "sessions moved to another address");
     say(core.lost, "clients lost");
     say(core.abandoned, "messages to clients given up");
     say(core.buffered, "messages waiting for clients");

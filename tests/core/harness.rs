@@ -1,13 +1,16 @@
 //! A gateway, a clock, devices that speak hex or messages, and a broker that does what it is told.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use mqtt_sn_gateway::codec::{Encapsulation, Message, Packet, Qos, SubscribeTopic, decode};
+use mqtt_sn_gateway::codec::{
+    Encapsulation, Message, Packet, PublishTopic, Qos, SubscribeTopic, decode,
+};
 use mqtt_sn_gateway::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
 use mqtt_sn_gateway::core::{
-    Address, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Settings, Span,
-    Stats, Subject,
+    Address, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Place, Settings,
+    Span, Stats, Subject,
 };
 use mqtt_sn_gateway::time::Time;
 
@@ -47,6 +50,12 @@ impl Device {
     /// The node behind the forwarder at this address.
     pub fn node(self, id: &[u8]) -> Self {
         Self { node: Some(id.to_vec()), ..self }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:?}/{:?}", self.link, self.address, self.node.as_deref().unwrap_or(&[]))
     }
 }
 
@@ -294,6 +303,15 @@ impl World {
         self.up().into_iter().map(topic).collect()
     }
 
+    /// Topics of what was published, whatever else was asked for.
+    pub fn published_topics_among_all(&mut self) -> Vec<String> {
+        let topic = |up| match up {
+            Up::Publish { topic, .. } => Some(topic),
+            _ => None,
+        };
+        self.up().into_iter().filter_map(topic).collect()
+    }
+
     /// The one SUBSCRIBE that was asked for: token, filter, QoS, id, retained.
     #[track_caller]
     pub fn subscribed(&mut self) -> (Token, String, MqttQos, u32, bool) {
@@ -322,6 +340,15 @@ impl World {
             other => panic!("expected acknowledgements, got {other:?}"),
         };
         self.up().into_iter().map(delivery).collect()
+    }
+
+    /// Deliveries acknowledged to the broker, whatever else was asked for.
+    pub fn acknowledged_among_all(&mut self) -> Vec<u64> {
+        let delivery = |up| match up {
+            Up::Acknowledge(delivery) => Some(delivery.0),
+            _ => None,
+        };
+        self.up().into_iter().filter_map(delivery).collect()
     }
 
     pub fn received_upstream(&mut self, token: Token) {
@@ -375,6 +402,82 @@ impl World {
     #[track_caller]
     pub fn resume(&mut self, device: &Device, id: &str) {
         self.exchange(device, connect(id, false, 3_600), &[connack(OK)]);
+    }
+
+    /// Goes to sleep for this many seconds.
+    #[track_caller]
+    pub fn sleep(&mut self, device: &Device, duration: u16) {
+        self.exchange(device, doze(duration), &[BYE]);
+    }
+
+    /// The one PUBLISH that a device was sent, and nothing else: topic, QoS, message id, DUP.
+    #[track_caller]
+    pub fn one_publish(&mut self, device: &Device) -> (PublishTopic, Qos, u16, bool) {
+        let received = self.received(device);
+        if let [only] = received.as_slice()
+            && let Message::Publish(publish) = decode(only).expect("a packet").message
+        {
+            return (publish.topic, publish.qos, publish.msg_id, publish.dup);
+        }
+        let received: Vec<String> = received.iter().map(|bytes| explain(bytes)).collect();
+        panic!("expected one PUBLISH, received {received:#?}");
+    }
+
+    /// Answers everything that the gateway asks of a device until it asks no more, and gives all
+    /// that the device was sent.
+    pub fn drain(&mut self, device: &Device) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        loop {
+            let received = self.received(device);
+            if received.is_empty() {
+                return all;
+            }
+            for bytes in received {
+                match decode(&bytes).expect("a packet").message {
+                    Message::Register { topic_id, msg_id, .. } => {
+                        self.send(device, regack(topic_id, msg_id, OK));
+                    }
+                    Message::Publish(publish) => match publish.qos {
+                        Qos::One => self.send(device, puback(0, publish.msg_id, OK)),
+                        Qos::Two => self.send(device, pubrec(publish.msg_id)),
+                        _ => {}
+                    },
+                    Message::PubRel { msg_id } => self.send(device, pubcomp(msg_id)),
+                    _ => {}
+                }
+                all.push(bytes);
+            }
+        }
+    }
+
+    /// Sends a message, answers all that comes of it, and gives the payloads that came. The last
+    /// thing to come is `end`, once.
+    #[track_caller]
+    pub fn collect(
+        &mut self,
+        device: &Device,
+        message: Message<'_>,
+        end: Message<'_>,
+    ) -> Vec<Vec<u8>> {
+        self.silence(device);
+        self.send(device, message);
+        let mut all = self.drain(device);
+        let end = encode(device, end);
+        assert_eq!(all.pop().as_deref().map(explain), Some(explain(&end)));
+        assert!(!all.contains(&end), "more than once: {}", explain(&end));
+        payloads_of(&all)
+    }
+
+    /// Sends CONNECT, answers all that comes of it, and gives the payloads that came after the
+    /// CONNACK.
+    #[track_caller]
+    pub fn collect_by_connect(&mut self, device: &Device, message: Message<'_>) -> Vec<Vec<u8>> {
+        self.silence(device);
+        self.send(device, message);
+        let all = self.drain(device);
+        let connack = encode(device, connack(OK));
+        assert_eq!(all.first().map(|bytes| explain(bytes)), Some(explain(&connack)));
+        payloads_of(&all)
     }
 
     /// Registers a name and gives its id.
@@ -501,6 +604,10 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             format!("connected: {}{}", text(*client), if *resumed { ", resumed" } else { "" })
         }
         Notice::Moved { client, .. } => format!("moved: {}", text(*client)),
+        Notice::Contested { client, holder, rival } => {
+            let (holder, rival) = (place(fx, holder), place(fx, rival));
+            format!("contested: {}, held by {holder}, wanted by {rival}", text(*client))
+        }
         Notice::Disconnected { client } => format!("disconnected: {}", text(*client)),
         Notice::Lost { client, why, will } => {
             format!("lost: {}, {why:?}, will {will}", text(*client))
@@ -522,12 +629,26 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             format!("limit: {} {}", text(*client), limit.label())
         }
         Notice::SubscriptionLost { filter } => format!("subscription lost: {}", text(*filter)),
-        Notice::Contested { client, .. } => format!("contested: {}", text(*client)),
+        Notice::UnknownPredefined { client, id, topic } => {
+            format!("unknown predefined: {} {id} {}", text(*client), text(*topic))
+        }
+        Notice::DropsAtPing { client, .. } => format!("drops at ping: {}", text(*client)),
         Notice::Asleep { client, duration } => format!("asleep: {} {duration}", text(*client)),
         Notice::Collected { client, messages, left } => {
             format!("collected: {} {messages}, {left} left", text(*client))
         }
     }
+}
+
+/// A place as [`Device`] displays itself.
+fn place(fx: &Effects, place: &Place) -> String {
+    let node = fx.bytes(place.node).to_vec();
+    Device {
+        link: place.link.0,
+        address: place.address.octets().to_vec(),
+        node: (!node.is_empty()).then_some(node),
+    }
+    .to_string()
 }
 
 fn encode(device: &Device, message: Message<'_>) -> Vec<u8> {
@@ -536,6 +657,15 @@ fn encode(device: &Device, message: Message<'_>) -> Vec<u8> {
     let mut bytes = vec![0; packet.encoded_len()];
     packet.encode(&mut bytes).expect("it fits");
     bytes
+}
+
+/// Payloads of the PUBLISHes among these frames.
+pub fn payloads_of(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let payload = |bytes: &Vec<u8>| match decode(bytes).expect("a packet").message {
+        Message::Publish(publish) => Some(publish.data.to_vec()),
+        _ => None,
+    };
+    frames.iter().filter_map(payload).collect()
 }
 
 fn explain(bytes: &[u8]) -> String {

@@ -113,3 +113,13 @@ pub fn unsuback(msg_id: u16) -> Message<'static> {
 pub const PING: Message<'static> = Message::PingReq { client_id: &[] };
 pub const PONG: Message<'static> = Message::PingResp;
 pub const BYE: Message<'static> = Message::Disconnect { duration: None };
+
+/// DISCONNECT with a sleep time in seconds.
+pub fn doze(seconds: u16) -> Message<'static> {
+    Message::Disconnect { duration: Some(seconds) }
+}
+
+/// PINGREQ with a client id: a sleeping client wakes to collect its messages.
+pub fn wake(id: &str) -> Message<'_> {
+    Message::PingReq { client_id: id.as_bytes() }
+}

@@ -27,7 +27,7 @@ pub fn run(rig: &mut Rig, scale: &Scale) -> Result<Sample, Failure> {
     let interval = loop {
         // The next is published when there is room for all of its deliveries.
         while due - lost <= come + (OUTSTANDING - 1) * DEVICES as u64 {
-            rig.broker_publish(TOPIC, &payload(due))?;
+            rig.broker_publish(TOPIC, &payload(due), 0)?;
             due += DEVICES as u64;
         }
         let before = come;

@@ -1,10 +1,13 @@
 //! What is measured, one file per kind of load.
 
 mod acked;
+mod collect;
 mod fanout;
+mod inside;
 mod many;
 mod open_loop;
 mod qos0;
+mod sleepers;
 
 use std::time::Duration;
 
@@ -24,11 +27,16 @@ pub struct Scale {
     pub steady: Duration,
     /// Measured interval of the idle case.
     pub idle: Duration,
+    /// The same with very many clients.
+    pub long_idle: Duration,
     /// Devices of the cases with many.
     pub many: usize,
+    /// Sleepers of the cases with very many.
+    pub sleepers: usize,
 }
 
 /// A figure that a case yields.
+#[derive(Clone, Copy)]
 pub struct Metric {
     /// Name in `baseline.toml`.
     pub key: &'static str,
@@ -62,7 +70,31 @@ pub struct Case {
     /// The relay can do it too.
     pub relay: bool,
     pub metrics: &'static [Metric],
-    pub run: fn(&mut Rig, &Scale) -> Result<Sample, Failure>,
+    /// Tables added to the gateway's configuration.
+    pub settings: &'static str,
+    /// It takes long and says much the same every time: one run, in which it may take a minute and
+    /// a half.
+    pub once: bool,
+    pub run: Run,
+}
+
+/// A short case with the defaults.
+const PLAIN: Case = Case {
+    name: "",
+    about: "",
+    relay: false,
+    metrics: &[],
+    settings: "",
+    once: false,
+    run: Run::Inside(|_| Ok(Sample { values: Vec::new(), remarks: Vec::new() })),
+};
+
+/// How a case is run.
+pub enum Run {
+    /// With the real program (or the relay) between load and sink.
+    Process(fn(&mut Rig, &Scale) -> Result<Sample, Failure>),
+    /// With the core alone, in this process.
+    Inside(fn(&Scale) -> Result<Sample, Failure>),
 }
 
 const fn metric(key: &'static str, label: &'static str, decimals: usize, ratio: Ratio) -> Metric {
@@ -77,6 +109,20 @@ const LOST: Metric = metric("lost", "lost", 0, Ratio::None);
 const REPEATED: Metric = metric("repeated", "repeated by devices", 0, Ratio::None);
 const ACKED: &[Metric] = &[CPU, RATE, BUSY, LOAD_BUSY, REPEATED];
 
+const PRESENT: [Metric; 4] = [
+    metric("empty", "without clients, MiB", 2, Ratio::None),
+    metric("full", "with all clients, MiB", 2, Ratio::None),
+    metric("cpu", "CPU per second of silence, µs", 0, Ratio::None),
+    metric("wakes", "wake-ups/s", 1, Ratio::None),
+];
+const COLLECTED: &[Metric] = &[
+    metric("wall", "until the last PINGRESP, ms", 1, Ratio::None),
+    metric("cpu", "CPU per message, µs", 2, Ratio::None),
+    metric("rate", "messages/s", 0, Ratio::None),
+    BUSY,
+    metric("repeated", "repeated by either side", 0, Ratio::None),
+];
+
 /// All cases, in the order of the report.
 pub const CASES: &[Case] = &[
     Case {
@@ -84,21 +130,24 @@ pub const CASES: &[Case] = &[
         about: "QoS 0 up, 100 devices, 200 outstanding in total",
         relay: true,
         metrics: &[CPU, RATE, BUSY, LOAD_BUSY, LOST],
-        run: qos0::run,
+        run: Run::Process(qos0::run),
+        ..PLAIN
     },
     Case {
         name: "qos1",
         about: "QoS 1 up, 100 devices, 1 outstanding each",
         relay: true,
         metrics: ACKED,
-        run: acked::qos1,
+        run: Run::Process(acked::qos1),
+        ..PLAIN
     },
     Case {
         name: "qos2",
         about: "QoS 2 up, 50 devices, 1 outstanding each",
         relay: true,
         metrics: ACKED,
-        run: acked::qos2,
+        run: Run::Process(acked::qos2),
+        ..PLAIN
     },
     Case {
         name: "fanout",
@@ -111,7 +160,8 @@ pub const CASES: &[Case] = &[
             LOAD_BUSY,
             LOST,
         ],
-        run: fanout::run,
+        run: Run::Process(fanout::run),
+        ..PLAIN
     },
     Case {
         name: "latency",
@@ -124,7 +174,8 @@ pub const CASES: &[Case] = &[
             CPU,
             metric("overrun", "not sent: still unacknowledged", 0, Ratio::None),
         ],
-        run: open_loop::latency,
+        run: Run::Process(open_loop::latency),
+        ..PLAIN
     },
     Case {
         name: "open-loop",
@@ -138,7 +189,8 @@ pub const CASES: &[Case] = &[
             LOAD_BUSY,
             LOST,
         ],
-        run: open_loop::flood,
+        run: Run::Process(open_loop::flood),
+        ..PLAIN
     },
     Case {
         name: "connect",
@@ -150,28 +202,131 @@ pub const CASES: &[Case] = &[
             BUSY,
             REPEATED,
         ],
-        run: many::connect,
+        run: Run::Process(many::connect),
+        ..PLAIN
     },
     Case {
         name: "memory",
         about: "resident memory, each device with one registered topic",
-        relay: false,
         metrics: &[
             metric("idle", "without devices, MiB", 2, Ratio::None),
             metric("full", "with all devices, MiB", 2, Ratio::None),
             metric("each", "per device, KiB", 3, Ratio::None),
         ],
-        run: many::memory,
+        run: Run::Process(many::memory),
+        ..PLAIN
     },
     Case {
         name: "idle",
         about: "100 devices connected, nothing happens",
-        relay: false,
         metrics: &[
             metric("cpu", "CPU per second, µs", 0, Ratio::None),
             metric("wakes", "wake-ups/s", 1, Ratio::None),
         ],
-        run: many::idle,
+        run: Run::Process(many::idle),
+        ..PLAIN
+    },
+    Case {
+        name: "storm",
+        about: "devices connect at the same moment, then are lost; twice",
+        metrics: &[
+            metric("slowest", "slowest CONNACK, ms", 0, Ratio::None),
+            REPEATED,
+            metric("idle", "resident before, MiB", 2, Ratio::None),
+            metric("full", "with all devices, MiB", 2, Ratio::None),
+            metric("left", "when all are lost, MiB", 2, Ratio::None),
+            metric("again", "with all devices again, MiB", 2, Ratio::None),
+            metric("left-again", "when all are lost again, MiB", 2, Ratio::None),
+        ],
+        once: true,
+        run: Run::Process(many::storm),
+        ..PLAIN
+    },
+    Case {
+        name: "sleepers",
+        about: "100,000 asleep, with 4 topics and 2 subscriptions each",
+        metrics: &[
+            PRESENT[0],
+            PRESENT[1],
+            metric("each", "per sleeper, octets", 0, Ratio::None),
+            metric("later", "the same after the silence", 0, Ratio::None),
+            PRESENT[2],
+            PRESENT[3],
+            metric("wake", "CPU per PINGREQ from a new port, µs", 2, Ratio::None),
+        ],
+        settings: sleepers::SETTINGS,
+        once: true,
+        run: Run::Process(sleepers::asleep),
+        ..PLAIN
+    },
+    Case {
+        name: "active",
+        about: "100,000 connected, with 4 topics and 2 subscriptions each, silent",
+        metrics: &[
+            PRESENT[0],
+            PRESENT[1],
+            metric("each", "per client, octets", 0, Ratio::None),
+            PRESENT[2],
+            PRESENT[3],
+        ],
+        settings: sleepers::SETTINGS,
+        once: true,
+        run: Run::Process(sleepers::active),
+        ..PLAIN
+    },
+    Case {
+        name: "collect",
+        about: "1,000 sleepers collect 10 messages each, QoS 1, all at the same moment",
+        metrics: COLLECTED,
+        run: Run::Process(collect::qos1),
+        ..PLAIN
+    },
+    Case {
+        name: "collect-mixed",
+        about: "the same with QoS 1, 2 and 0 by turns",
+        metrics: COLLECTED,
+        run: Run::Process(collect::mixed),
+        ..PLAIN
+    },
+    Case {
+        name: "core-memory",
+        about: "the core alone: heap per sleeper with 4 topics and 2 subscriptions",
+        metrics: &[
+            metric("each", "octets per sleeper", 0, Ratio::None),
+            metric("count", "allocations per sleeper", 1, Ratio::None),
+            metric("estimate", "with the allocator's share, about", 0, Ratio::None),
+            metric("before", "octets right after DISCONNECT", 0, Ratio::None),
+            metric("connect", "of these: CONNECT", 0, Ratio::None),
+            metric("topics", "4 × REGISTER", 0, Ratio::None),
+            metric("own", "SUBSCRIBE to a name of its own", 0, Ratio::None),
+            metric("shared", "SUBSCRIBE to a shared filter", 0, Ratio::None),
+            metric("asleep", "DISCONNECT", 0, Ratio::None),
+        ],
+        once: true,
+        run: Run::Inside(inside::memory),
+        ..PLAIN
+    },
+    Case {
+        name: "core-wake",
+        about: "the core alone: PINGREQ to PINGRESP of a sleeper for whom nothing waits",
+        metrics: &[
+            metric("few", "1,000 sleepers, ns", 0, Ratio::None),
+            metric("many", "1,000 of very many, ns", 0, Ratio::None),
+            metric("all", "very many in turn, ns", 0, Ratio::None),
+        ],
+        run: Run::Inside(inside::wake),
+        ..PLAIN
+    },
+    Case {
+        name: "core-storm",
+        about: "the core alone: devices come, subscribe and expire, twice",
+        metrics: &[
+            metric("full", "heap with all, KiB", 1, Ratio::None),
+            metric("first", "left of them, KiB", 1, Ratio::None),
+            metric("second", "left after the second time, KiB", 1, Ratio::None),
+        ],
+        run: Run::Inside(inside::storm),
+        ..PLAIN
     },
 ];
 

@@ -23,7 +23,7 @@ impl Gateway {
     /// Has the broker asked for a filter, now or when its turn comes.
     pub(crate) fn ask(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(filter) = self.filters.get_mut(handle) else { return };
-        if filter.asking.is_none() && !core::mem::replace(&mut filter.queued, true) {
+        if !filter.asking && !core::mem::replace(&mut filter.queued, true) {
             self.broker.asks.push_back(handle);
         }
         // Filters may come and go in any number before the broker is asked.
@@ -42,7 +42,7 @@ impl Gateway {
             let Some(handle) = self.broker.asks.pop_front() else { return };
             let Some(filter) = self.filters.get_mut(handle) else { continue };
             filter.queued = false;
-            if filter.asking.is_some() || filter.subscribers.is_empty() {
+            if filter.asking || filter.subscribers.is_empty() {
                 continue;
             }
             // At the highest QoS, whatever the clients asked for: where filters overlap, brokers send
@@ -50,7 +50,7 @@ impl Gateway {
             // granted. The gateway brings it down to each client's own.
             let qos = self.broker.maximum_qos;
             let request = self.requests.insert(Request::Subscribe { filter: handle });
-            let retained = !filter.next.is_empty();
+            let retained = filter.is_awaited();
             let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter.text);
             let (token, id) = (Token(request.to_bits()), filter.id);
             cx.fx.push(Effect::Subscribe { token, filter: text, qos, id, retained });
@@ -88,7 +88,7 @@ impl Gateway {
             if let Err(refusal) = outcome {
                 self.subscription_lost(cx, handle, refusal);
             }
-            if self.filters.get(handle).is_some_and(|filter| !filter.next.is_empty()) {
+            if self.filters.get(handle).is_some_and(|filter| filter.is_awaited()) {
                 self.ask(cx, handle);
             }
         }
@@ -100,7 +100,7 @@ impl Gateway {
     fn subscription_lost(&mut self, cx: &mut Cx<'_>, handle: Handle, refusal: Refusal) {
         let Some(filter) = self.filters.get(handle) else { return };
         // Whoever waits for the next SUBSCRIBE will be told.
-        if filter.subscribers.len() <= filter.next.len() {
+        if filter.subscribers.len() <= filter.newcomers() {
             return;
         }
         let text = &filter.text;
@@ -132,22 +132,30 @@ impl Gateway {
         let handles: alloc::vec::Vec<Handle> = self.filters.handles().collect();
         for handle in handles {
             let Some(filter) = self.filters.get_mut(handle) else { continue };
-            let missing =
-                filter.granted.is_none() || !filter.next.is_empty() || ids && !filter.marked;
-            if missing && filter.asking.is_none() && !core::mem::replace(&mut filter.queued, true) {
+            let missing = filter.granted.is_none() || filter.is_awaited() || ids && !filter.marked;
+            if missing && !filter.asking && !core::mem::replace(&mut filter.queued, true) {
                 self.broker.asks.push_back(handle);
             }
         }
     }
 
-    /// A client needs a filter no longer; the last one takes it away at the broker too.
-    pub(crate) fn leave_filter(&mut self, cx: &mut Cx<'_>, client: Handle, handle: Handle) {
+    /// A client needs a filter, where it stood at `place`, no longer; the last one takes it away at
+    /// the broker too.
+    pub(crate) fn leave_filter(
+        &mut self,
+        cx: &mut Cx<'_>,
+        client: Handle,
+        handle: Handle,
+        place: u32,
+    ) {
         let Some(filter) = self.filters.get_mut(handle) else { return };
-        if let Some(position) = filter.subscribers.iter().position(|s| s.client == client) {
-            filter.subscribers.swap_remove(position);
-        }
-        filter.next.retain(|other| *other != client);
+        let moved = filter.leave(client, place);
         if !filter.subscribers.is_empty() {
+            let moved = moved.and_then(|moved| self.clients.get_mut(moved));
+            let subscriptions = moved.map(|client| client.subscriptions.iter_mut());
+            if let Some(its) = subscriptions.and_then(|mut its| its.find(|s| s.filter == handle)) {
+                its.place = place;
+            }
             return;
         }
         let Some(filter) = self.filters.remove(handle) else { return };
@@ -168,6 +176,7 @@ impl Gateway {
     }
 
     pub(crate) fn on_broker_connected(&mut self, cx: &mut Cx<'_>, session_present: bool) {
+        self.filters.connected();
         if !session_present || !self.broker.ids {
             // Without identifiers a copy that got lost would make the next message look like it.
             self.copies.clear();
@@ -182,8 +191,8 @@ impl Gateway {
             for handle in handles {
                 let Some(filter) = self.filters.get_mut(handle) else { continue };
                 filter.granted = None;
-                // What asking again brings is for nobody.
-                filter.rounds.clear();
+                // What asking again brings is for nobody but those who still wait.
+                filter.forget_answered();
             }
         }
         self.queue_missing();
@@ -215,7 +224,8 @@ impl Gateway {
             match self.requests.remove(request) {
                 Some(Request::Subscribe { filter }) => {
                     let Some(filter) = self.filters.get_mut(filter) else { continue };
-                    filter.unanswered();
+                    // The broker may or may not have taken it; asking again settles that.
+                    filter.asking = false;
                 }
                 Some(Request::Unsubscribe { filter }) if self.broker.stale.len() < MAX_STALE => {
                     self.broker.stale.push(filter);

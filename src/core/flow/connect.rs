@@ -84,24 +84,27 @@ impl Gateway {
             let why = "too many new client ids from this address";
             return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
         }
+        let former = bound.filter(|former| Some(*former) != known);
+        let full = self.clients.len() as u64 >= u64::from(self.settings.max_clients);
+        if known.is_none() && full && !former.is_some_and(|former| self.makes_way(former)) {
+            self.limit_reached(cx, None, Limit::Clients);
+            let why = "sessions.max_clients is reached";
+            return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
+        }
         let waking = known.and_then(|handle| self.clients.get(handle)).filter(|c| c.state.sleeps());
         let keep = !connect.clean_session
             || waking.is_some_and(|c| c.print.clean && self.settings.keep_session_on_wake);
         // Another device took over this address without a goodbye of the former one.
-        if let Some(former) = bound.filter(|former| Some(*former) != known) {
+        if let Some(former) = former {
             self.lose_address(cx, former);
         }
         let handle = match known {
             Some(handle) => {
+                self.note_short_life(cx, handle);
                 self.leave_address(cx, handle, peer);
                 handle
             }
             None => {
-                if self.clients.len() as u64 >= u64::from(self.settings.max_clients) {
-                    self.limit_reached(cx, None, Limit::Clients);
-                    let why = "sessions.max_clients is reached";
-                    return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
-                }
                 let mut client = Client::new(id, print, cx.now);
                 client.topics.begin_at(self.next_offset);
                 self.next_offset = self.wrapped(self.next_offset.saturating_add(ID_STEP));
@@ -112,6 +115,7 @@ impl Gateway {
         if !keep {
             self.clear_session(cx, handle);
         }
+        let resumed = known.is_some() && keep;
         let profile = self.profile_of(connect.client_id);
         if let Some(client) = self.clients.get_mut(handle) {
             client.profile = profile;
@@ -128,12 +132,13 @@ impl Gateway {
             self.set_state(handle, State::Connecting);
             let deadline = self.retry_at(cx.now, handle);
             if let Some(client) = self.clients.get_mut(handle) {
-                client.dialogue = Some(Box::new(Dialogue { topic: None, tries: 1, deadline }));
+                client.dialogue =
+                    Some(Box::new(Dialogue { topic: None, tries: 1, deadline, resumed }));
             }
             self.prompt(cx, handle);
             self.rearm(handle);
         } else {
-            self.accept(cx, handle, known.is_some());
+            self.accept(cx, handle, resumed);
         }
     }
 
@@ -220,6 +225,7 @@ impl Gateway {
         client.connected_at = cx.now;
         client.last_heard = cx.now;
         client.fresh = true;
+        client.pinged = false;
         let (clean, keep_alive) = (client.print.clean, client.print.duration);
         self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
         if let Some(client) = self.clients.get(handle)

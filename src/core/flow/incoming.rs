@@ -8,10 +8,12 @@ use core::cmp::Reverse;
 use crate::core::effects::Effect;
 use crate::core::flow::CopyMode;
 use crate::core::gateway::{Cx, Gateway};
+use crate::core::rounds::Further;
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
 use crate::core::topics::TopicRef;
 use crate::core::upstream::{DeliveryId, MqttQos};
+use crate::time::Time;
 
 /// [`UpstreamEvent::Message`](crate::core::upstream::UpstreamEvent::Message), as a value.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +41,13 @@ impl Gateway {
         recipients.clear();
         let name = message.topic.strip_prefix(&*self.settings.topic_prefix);
         if let Some(name) = name {
-            self.find_recipients(cx, name, message, &mut recipients);
+            let mut ids = core::mem::take(&mut self.ids);
+            ids.clear();
+            ids.extend_from_slice(message.subscription_ids);
+            ids.sort_unstable();
+            let marked = Incoming { subscription_ids: &ids, ..*message };
+            self.find_recipients(cx, name, &marked, &mut recipients);
+            self.ids = ids;
         }
         if self.is_probe(cx, message) {
             self.recipients = recipients;
@@ -80,14 +88,16 @@ impl Gateway {
         if message.retain {
             self.retained_recipients(cx, name, message, &matched, recipients);
         } else {
-            self.note_published(cx, name, message, &matched);
-            match matched.as_slice() {
-                [] => {}
+            let first = match matched.as_slice() {
+                [] => None,
                 [only] if self.copies.none_outstanding() => {
                     self.only_recipients(message, *only, recipients);
+                    None
                 }
                 _ => self.overlapping_recipients(cx, name, message, &matched, recipients),
-            }
+            };
+            let further = first.map(|first| Further { first, to: recipients });
+            self.note_published(cx, name, message, &matched, further);
         }
         self.matched = matched;
     }
@@ -107,7 +117,8 @@ impl Gateway {
 
     /// Several filters match, or did a moment ago, so there may be several copies. Each client gets
     /// the message with the first copy that is for one of its filters, at the highest QoS of all its
-    /// filters that match, and with no other copy.
+    /// filters that match, and with no other copy. Gives when the first copy came, if
+    /// this is not it.
     fn overlapping_recipients(
         &mut self,
         cx: &Cx<'_>,
@@ -115,9 +126,10 @@ impl Gateway {
         message: &Incoming<'_>,
         matched: &[Handle],
         recipients: &mut Vec<(Handle, MqttQos)>,
-    ) {
+    ) -> Option<Time> {
         let ids = message.subscription_ids;
         let copy = self.copies.take(cx.now, name, message.payload, ids);
+        let first = self.copies.first(copy);
         let mut expected = core::mem::take(&mut self.expected);
         let mut candidates = core::mem::take(&mut self.candidates);
         expected.clear();
@@ -132,6 +144,7 @@ impl Gateway {
             let meant = filter.is_meant(ids);
             candidates.extend(filter.subscribers.iter().map(|s| (s.client, s.granted, meant)));
         }
+        expected.sort_unstable();
         candidates.sort_unstable();
         for group in candidates.chunk_by(|(one, ..), (other, ..)| one == other) {
             let meant = group.iter().any(|(_, _, meant)| *meant);
@@ -151,6 +164,7 @@ impl Gateway {
         self.copies.settle(cx.now, copy, ids, &expected, copies, clients);
         self.expected = expected;
         self.candidates = candidates;
+        first
     }
 
     /// A message that was retained when somebody subscribed is for those who did, and nobody else.
@@ -163,12 +177,25 @@ impl Gateway {
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
         let print = self.filters.message_print(name, message.payload);
+        let mut clients = core::mem::take(&mut self.just_subscribed);
         for handle in matched {
-            let Some(filter) = self.filters.get_mut(*handle) else { continue };
-            if filter.is_meant(message.subscription_ids) {
-                filter.take_retained(cx.now, print, recipients);
+            let filter = self.filters.get(*handle);
+            if !filter.is_some_and(|filter| filter.is_meant(message.subscription_ids)) {
+                continue;
+            }
+            clients.clear();
+            self.filters.take_retained(cx.now, *handle, print, message.qos, &mut clients);
+            for client in &clients {
+                let place = self.place_in(*handle, *client);
+                let filter = self.filters.get(*handle);
+                if let (Some(place), Some(filter)) = (place, filter)
+                    && let Some(me) = filter.subscribers.get(place as usize)
+                {
+                    recipients.push((*client, me.granted));
+                }
             }
         }
+        self.just_subscribed = clients;
         recipients.sort_unstable_by_key(|(client, qos)| (*client, Reverse(*qos)));
         recipients.dedup_by_key(|(client, _)| *client);
     }
@@ -180,19 +207,18 @@ impl Gateway {
         name: &str,
         message: &Incoming<'_>,
         matched: &[Handle],
+        further: Option<Further<'_>>,
     ) {
         let mut print = None;
         for handle in matched {
             let filter = self.filters.get(*handle);
-            if !filter.is_some_and(|f| !f.rounds.is_empty() && f.is_meant(message.subscription_ids))
-            {
+            let ids = message.subscription_ids;
+            if !filter.is_some_and(|f| f.expects_retained() && f.is_meant(ids)) {
                 continue;
             }
             let filters = &self.filters;
             let print = *print.get_or_insert_with(|| filters.message_print(name, message.payload));
-            if let Some(filter) = self.filters.get_mut(*handle) {
-                filter.note_published(cx.now, print);
-            }
+            self.filters.note_published(cx.now, *handle, print, further);
         }
     }
 }

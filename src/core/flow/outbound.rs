@@ -4,10 +4,10 @@ use alloc::string::String;
 use core::time::Duration;
 
 use crate::codec::{Message, ReturnCode};
-use crate::core::client::{Outbound, OutboundStage, Queued, State};
+use crate::core::client::{OutboundStage, Queued, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
-use crate::core::notice::Loss;
+use crate::core::notice::{Loss, Notice};
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
 use crate::core::upstream::MqttQos;
@@ -173,10 +173,9 @@ impl Gateway {
             return;
         }
         if let Some(outbound) = client.outbound.take() {
-            let queued = outbound.queued;
-            // At QoS 0 only REGISTER needed the id.
-            let msg_id = if queued.qos == MqttQos::Zero { 0 } else { outbound.msg_id };
-            self.start(cx, handle, Outbound { msg_id, ..*outbound });
+            // With the same message id, whatever is sent: a REGISTER under a new one would make a
+            // second entry in the tables of some devices.
+            self.start(cx, handle, *outbound);
         }
         self.pump(cx, handle);
     }
@@ -224,6 +223,8 @@ impl Gateway {
             outbound.tries += 1;
             outbound.deadline = deadline;
             self.stats.retransmissions += 1;
+            // It may be gone: the broker's window is not for those.
+            self.stop_holding(cx, handle, true);
             return self.transmit(cx, handle);
         }
         if awake {
@@ -282,6 +283,15 @@ impl Gateway {
     }
 
     fn unconfirm_topic(&mut self, cx: &mut Cx<'_>, handle: Handle, name: &str) {
+        if let Some(id) = self.predefined_in_use(handle, name)
+            && let Some(client) = self.clients.get(handle)
+        {
+            let client = client.id.as_bytes();
+            cx.fx.notice(|fx| {
+                let topic = fx.store(name.as_bytes());
+                Notice::UnknownPredefined { client: fx.store(client), id, topic }
+            });
+        }
         let Some((_, position)) = self.topic_id(cx, handle, name) else { return };
         if let Some(client) = self.clients.get_mut(handle)
             && let Some(entry) = client.topics.get_mut(position)

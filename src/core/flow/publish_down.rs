@@ -87,8 +87,12 @@ impl Gateway {
         if let Some(topic) = topic.filter(|_| !normal_only) {
             let exact = client.subscriptions.iter().find(|s| s.exact == Some(topic));
             match (exact.map(|subscription| subscription.form), short) {
-                (Some(Form::Predefined(id)), _) if profile.predefined => {
-                    return Naming::Known(PublishTopic::Predefined(id));
+                (Some(Form::Predefined(id)), _) => {
+                    return Naming::Known(if profile.predefined {
+                        PublishTopic::Predefined(id)
+                    } else {
+                        PublishTopic::Normal(id)
+                    });
                 }
                 (Some(Form::Short), Some(short)) => {
                     return Naming::Known(PublishTopic::Short(short));
@@ -121,6 +125,15 @@ impl Gateway {
         if profile.answers_register { Naming::Register } else { Naming::None }
     }
 
+    /// The predefined id that this topic is sent to the client by, if it is.
+    pub(crate) fn predefined_in_use(&self, handle: Handle, name: &str) -> Option<u16> {
+        let client = self.clients.get(handle)?;
+        match self.naming(client, self.topics.find(name), name) {
+            Naming::Known(PublishTopic::Predefined(id)) => Some(id),
+            _ => None,
+        }
+    }
+
     /// Starts the next message for a client, as far as one may be started.
     pub(crate) fn pump(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         loop {
@@ -128,7 +141,7 @@ impl Gateway {
             let Some(client) = self.clients.get_mut(handle) else { return };
             let awake = client.state == State::Awake;
             let ready = match client.state {
-                State::Awake => client.nap.window_is_open(cx.now),
+                State::Awake => client.nap.promised > 0,
                 // SUBACK comes before what the subscription brings; a device may read one packet
                 // at a time. It cannot come while the broker is away.
                 State::Active => client.waiting == 0 || !broker_connected,

@@ -14,19 +14,17 @@ use core::hash::BuildHasher;
 use core::time::Duration;
 
 use crate::codec::{Message, Publish, PublishTopic, Qos, ReturnCode};
-use crate::core::client::{Inbound, Publication};
+use crate::core::client::{Inbound, Publication, REPETITION};
 use crate::core::effects::Effect;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway, Request};
 use crate::core::names;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
+use crate::core::tight;
 use crate::core::upstream::{MqttQos, Refusal, Token};
 use crate::time::Time;
 
-/// A message id that comes again with the same content within this time of the last sign of it is a
-/// repetition, with or without DUP: some stacks never set the bit.
-const REPETITION: Duration = Duration::from_secs(60);
 /// The same for a finished QoS 1 publication without DUP: twice T_retry (§7.2). At QoS 1 it is better
 /// to forward a repetition than to lose a message.
 const UNMARKED_REPETITION: Duration = Duration::from_secs(30);
@@ -129,7 +127,7 @@ impl Gateway {
             return self.refuse_publish(cx, handle, publish, code);
         }
         let Some(client) = self.clients.get_mut(handle) else { return };
-        client.publications.push(Publication {
+        let publication = Publication {
             msg_id,
             topic: publish.topic,
             qos,
@@ -139,7 +137,8 @@ impl Gateway {
             unmarked: 0,
             muted: false,
             at: cx.now,
-        });
+        };
+        tight::push(&mut client.publications, publication);
     }
 
     /// Whether the client may have one more open publication. A handshake that it let go of long ago

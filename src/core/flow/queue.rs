@@ -9,6 +9,10 @@ use crate::core::slots::Handle;
 use crate::core::stats::Limit;
 use crate::core::upstream::MqttQos;
 
+/// Messages waiting for one client that the broker's acknowledgement waits for. MQTT 3.1.1 brokers
+/// have some twenty under way at once, for all clients together.
+const MAX_HELD: u8 = 5;
+
 impl Gateway {
     /// Queues a message for a client. `stored` is where the message is kept for all its recipients,
     /// made when the first of them needs it.
@@ -33,10 +37,17 @@ impl Gateway {
             }
         };
         let Some(client) = self.clients.get_mut(handle) else { return };
-        // For a device that is there the broker waits. For one that is away it cannot: a few such
-        // would use up its window and stop everybody.
-        let held = qos > MqttQos::Zero && matches!(client.state, State::Active | State::Connecting);
+        // For a device that is there the broker waits. For one that is away, or does not keep up, it
+        // cannot: a few such would use up its window and stop everybody.
+        let held = qos > MqttQos::Zero
+            && matches!(client.state, State::Active | State::Connecting)
+            && client.outbound.as_ref().is_none_or(|outbound| outbound.tries <= 1)
+            && client.held < MAX_HELD;
+        client.held += u8::from(held);
         self.messages.share(kept, held);
+        if client.state == State::Awake {
+            client.nap.admit(cx.now);
+        }
         client.queue.push_back(Queued { message: kept, qos, retain: message.retain, held });
         client.queued_bytes = client.queued_bytes.saturating_add(size);
         self.buffered += 1;
@@ -79,6 +90,7 @@ impl Gateway {
         });
         if let Some(client) = self.clients.get_mut(handle) {
             client.queued_bytes = client.queued_bytes.saturating_sub(size);
+            client.held = client.held.saturating_sub(u8::from(queued.held));
         }
         self.buffered = self.buffered.saturating_sub(1);
         self.buffered_bytes = self.buffered_bytes.saturating_sub(size);
@@ -113,6 +125,9 @@ impl Gateway {
     /// and the broker waits for it no longer.
     pub(crate) fn stop_holding(&mut self, cx: &mut Cx<'_>, handle: Handle, keep_qos0: bool) {
         let Some(client) = self.clients.get_mut(handle) else { return };
+        if client.held == 0 && keep_qos0 {
+            return;
+        }
         let queue = core::mem::take(&mut client.queue);
         let mut kept = alloc::collections::VecDeque::with_capacity(queue.len());
         let mut outbound = client.outbound.take();
@@ -137,6 +152,7 @@ impl Gateway {
         if let Some(client) = self.clients.get_mut(handle) {
             client.queue = kept;
             client.outbound = outbound;
+            client.held = 0;
         }
     }
 

@@ -31,9 +31,11 @@ const GENEROSITY: Duration = Duration::from_secs(60);
 const REGISTER_WINDOWS: u8 = 3;
 
 impl Nap {
-    /// Whether the next message may still be sent in this window.
-    pub(crate) fn window_is_open(&self, now: Time) -> bool {
-        self.promised > 0 || now.since(self.since) < GENEROSITY
+    /// A message came in while the client is awake: whether it belongs to this window.
+    pub(crate) fn admit(&mut self, now: Time) {
+        if now.since(self.since) < GENEROSITY {
+            self.promised = self.promised.saturating_add(1);
+        }
     }
 }
 
@@ -41,7 +43,11 @@ impl Gateway {
     /// DISCONNECT with a duration. Repeated, it is answered again, and the time begins anew.
     pub(crate) fn fall_asleep(&mut self, cx: &mut Cx<'_>, handle: Handle, duration: u16) {
         self.send(cx, handle, &Message::Disconnect { duration: None });
+        let awake = self.clients.get(handle).is_some_and(|client| client.state == State::Awake);
         self.set_state(handle, State::Asleep);
+        if awake {
+            self.count_unanswered(cx, handle);
+        }
         let Some(client) = self.clients.get_mut(handle) else { return };
         client.nap.duration = duration;
         client.nap.since = cx.now;
@@ -52,6 +58,7 @@ impl Gateway {
         for exchange in &mut client.exchanges {
             exchange.muted = true;
         }
+        client.forget_old(cx.now, true);
         cx.fx.notice(|fx| Notice::Asleep { client: fx.store(client.id.as_bytes()), duration });
         self.stop_holding(cx, handle, true);
         self.rearm(handle);
@@ -63,7 +70,7 @@ impl Gateway {
         self.stats.wakes += 1;
         client.nap.since = cx.now;
         client.nap.promised = u32::try_from(client.queue.len()).unwrap_or(u32::MAX);
-        client.nap.collected = 0;
+        client.nap.collected = u32::from(client.outbound.is_some());
         if client.paused_until.is_some_and(|until| until <= cx.now) {
             client.paused_until = None;
         }
@@ -105,6 +112,14 @@ impl Gateway {
         self.set_state(handle, State::Asleep);
         let Some(client) = self.clients.get_mut(handle) else { return };
         client.nap.since = cx.now;
+        client.forget_old(cx.now, false);
+        self.tell_collected(cx, handle);
+        self.rearm(handle);
+    }
+
+    /// Says how a window went, unless nothing waited.
+    fn tell_collected(&self, cx: &mut Cx<'_>, handle: Handle) {
+        let Some(client) = self.clients.get(handle) else { return };
         let messages = client.nap.collected;
         let waiting = client.queue.len() + usize::from(client.outbound.is_some());
         let left = u32::try_from(waiting).unwrap_or(u32::MAX);
@@ -115,7 +130,6 @@ impl Gateway {
                 Notice::Collected { client, messages, left }
             });
         }
-        self.rearm(handle);
     }
 
     /// The client went back to sleep without acknowledging. What it was sent is kept for the next
@@ -123,9 +137,19 @@ impl Gateway {
     pub(crate) fn break_window(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         self.stats.wakes_unfinished += 1;
         self.set_state(handle, State::Asleep);
+        self.count_unanswered(cx, handle);
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.nap.since = cx.now;
+        }
+        self.tell_collected(cx, handle);
+        self.rearm(handle);
+    }
+
+    /// A window was broken off. If that left a REGISTER without an answer, and not for the first
+    /// time, its message is given up.
+    fn count_unanswered(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let enough = self.enough_registers();
         let Some(client) = self.clients.get_mut(handle) else { return };
-        client.nap.since = cx.now;
         if let Some(outbound) = client.outbound.as_deref_mut()
             && matches!(outbound.stage, OutboundStage::Register { .. })
         {
@@ -135,7 +159,6 @@ impl Gateway {
                 self.give_up(cx, handle, queued, "the client does not answer REGISTER");
             }
         }
-        self.rearm(handle);
     }
 
     /// REGISTERs without an answer after which a message for a sleeping client is given up.

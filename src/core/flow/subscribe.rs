@@ -11,24 +11,22 @@
 
 use alloc::string::String;
 use core::hash::BuildHasher;
-use core::time::Duration;
 
 use crate::codec::{Message, PublishTopic, Qos, ReturnCode, Subscribe, SubscribeTopic};
-use crate::core::client::{AckId, Exchange, ExchangeStage, Form, State, Subscription};
+use crate::core::client::{AckId, Exchange, ExchangeStage, Form, REPETITION, State, Subscription};
 use crate::core::filter::MAX_LEVELS;
-use crate::core::filters::Subscriber;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::profile::Profile;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
+use crate::core::tight;
 use crate::core::upstream::MqttQos;
 
-/// A message id that comes again with the same content within this time is a repetition.
-const REPETITION: Duration = Duration::from_secs(60);
-/// Answered exchanges remembered per client.
-const MAX_REMEMBERED: usize = 4;
+/// Answered exchanges remembered per client: those who subscribe to much at once must not have it all
+/// done again by datagrams that the network doubled.
+const MAX_REMEMBERED: usize = 16;
 /// SUBSCRIBEs of one client that wait for the broker; some stacks send all of theirs at once.
 const MAX_WAITING: u8 = 32;
 
@@ -71,14 +69,14 @@ impl Gateway {
                 let Some(client) = self.clients.get_mut(handle) else { return };
                 client.waiting = client.waiting.saturating_add(u8::from(!at_once));
                 let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
-                client.exchanges.push(exchange);
+                tight::push(&mut client.exchanges, exchange);
                 if at_once {
                     self.grant(filter, handle, requested);
                     self.acknowledge_subscription(cx, handle, msg_id);
                 }
                 // Also when the broker knows the filter: the retained messages are for this client.
-                if let Some(filter) = self.filters.get_mut(filter) {
-                    filter.add_to_next(handle);
+                if let Some(place) = self.place_in(filter, handle) {
+                    self.filters.add_to_next(cx.now, filter, place);
                 }
                 self.ask(cx, filter);
             }
@@ -160,8 +158,9 @@ impl Gateway {
             .and_then(|filter| client.subscriptions.iter_mut().find(|mine| mine.filter == filter));
         if let (Some(mine), Some(filter)) = (mine, known) {
             mine.form = wanted.form;
+            let place = mine.place as usize;
             if let Some(filter) = self.filters.get_mut(filter)
-                && let Some(me) = filter.subscribers.iter_mut().find(|s| s.client == handle)
+                && let Some(me) = filter.subscribers.get_mut(place)
             {
                 me.granted = me.granted.min(requested);
             }
@@ -175,10 +174,9 @@ impl Gateway {
         let exact =
             (!names::has_wildcard(&wanted.filter)).then(|| self.topics.take(&wanted.filter));
         let filter = self.filters.find_or_add(&wanted.filter);
-        client.subscriptions.push(Subscription { filter, form: wanted.form, exact });
-        if let Some(filter) = self.filters.get_mut(filter) {
-            filter.subscribers.push(Subscriber { client: handle, granted: requested });
-        }
+        let place = self.filters.get_mut(filter).map_or(0, |filter| filter.join(handle, requested));
+        let subscription = Subscription { filter, place, form: wanted.form, exact };
+        tight::push(&mut client.subscriptions, subscription);
         Ok((filter, wanted.id))
     }
 
@@ -306,11 +304,18 @@ impl Gateway {
 
     /// From now on the client gets what matches the filter at this QoS.
     fn grant(&mut self, filter: Handle, client: Handle, qos: MqttQos) {
+        let Some(place) = self.place_in(filter, client) else { return };
         if let Some(filter) = self.filters.get_mut(filter)
-            && let Some(me) = filter.subscribers.iter_mut().find(|s| s.client == client)
+            && let Some(me) = filter.subscribers.get_mut(place as usize)
         {
             me.granted = qos;
         }
+    }
+
+    /// Where a client stands among those of a filter, if it is one of them.
+    pub(crate) fn place_in(&self, filter: Handle, client: Handle) -> Option<u32> {
+        let mine = &self.clients.get(client)?.subscriptions;
+        mine.iter().find(|subscription| subscription.filter == filter).map(|s| s.place)
     }
 
     /// Keeps the last few answered exchanges.
@@ -355,7 +360,7 @@ impl Gateway {
         if let Some(client) = self.clients.get_mut(handle) {
             let stage = ExchangeStage::Unsubscribed;
             let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
-            client.exchanges.push(exchange);
+            tight::push(&mut client.exchanges, exchange);
         }
         self.send(cx, handle, &Message::UnsubAck { msg_id });
         self.forget_answered(handle);
@@ -386,7 +391,7 @@ impl Gateway {
         if let Some(topic) = subscription.exact {
             self.topics.release(topic);
         }
-        self.leave_filter(cx, handle, filter);
+        self.leave_filter(cx, handle, filter, subscription.place);
     }
 
     /// Takes all subscriptions of a client away.

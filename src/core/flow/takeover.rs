@@ -102,6 +102,14 @@ impl Gateway {
         });
     }
 
+    /// Whether [`Self::lose_address`] would leave nothing of this client.
+    pub(crate) fn makes_way(&self, handle: Handle) -> bool {
+        let client = self.clients.get(handle);
+        client.is_some_and(|client| {
+            !client.state.sleeps() && (client.print.clean || client.is_blank())
+        })
+    }
+
     /// Another client id came from this client's address without a goodbye of its own. If it sleeps,
     /// the address was given to another device meanwhile, as NATs do; it is found by its client id.
     /// Otherwise it is lost.

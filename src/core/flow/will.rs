@@ -37,15 +37,15 @@ impl Gateway {
         handle: Handle,
         will: Option<WillTopic<'_>>,
     ) {
-        if self.clients.get(handle).is_none_or(|client| client.dialogue.is_none()) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(dialogue) = &client.dialogue else {
             return self.drop_packet(Drop::OutOfOrder);
-        }
+        };
         let Some(will) = will else {
             // The empty form deletes the stored will and ends the dialogue.
-            if let Some(client) = self.clients.get_mut(handle) {
-                client.will = None;
-            }
-            return self.accept(cx, handle, true);
+            let resumed = dialogue.resumed;
+            client.will = None;
+            return self.accept(cx, handle, resumed);
         };
         let Some((topic, qos, retain)) = self.checked_will(&will) else {
             return self.refuse_dialogue(cx, handle, "the will's topic or QoS is not valid");
@@ -71,8 +71,9 @@ impl Gateway {
         let Some((topic, qos, retain)) = dialogue.topic.take() else {
             return self.drop_packet(Drop::OutOfOrder);
         };
+        let resumed = dialogue.resumed;
         client.will = Some(Box::new(Will { topic, message: message.into(), qos, retain }));
-        self.accept(cx, handle, false);
+        self.accept(cx, handle, resumed);
     }
 
     fn checked_will(&self, will: &WillTopic<'_>) -> Option<(Box<str>, MqttQos, bool)> {

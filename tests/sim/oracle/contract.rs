@@ -62,6 +62,8 @@ pub struct SubRequest {
     /// Something crossed it: its answer proves nothing.
     pub disturbed: bool,
     pub connects: u32,
+    /// When it arrived last.
+    pub at: Time,
 }
 
 /// A QoS 1 or 2 PUBLISH of the gateway.
@@ -74,6 +76,8 @@ pub struct Exchange {
     pub acked: bool,
     /// The exchange is not over.
     pub open: bool,
+    /// PUBREL was sent.
+    pub released: bool,
     /// PUBCOMP has come; a late PUBREC gets its PUBREL all the same.
     pub done: bool,
 }
@@ -125,6 +129,8 @@ pub struct Contract {
     /// Publications of the sensor by message id, with the epoch.
     pub up: BTreeMap<u16, (MsgNo, u32)>,
     pub down: BTreeMap<u16, Exchange>,
+    /// When the gateway last repeated something to it.
+    pub hesitated: Time,
     /// It is known which exchanges are open; a CONNECT that may be a repetition blurs that.
     pub counts_exchanges: bool,
     pub will: Option<MsgNo>,
@@ -164,6 +170,7 @@ impl Contract {
             offered: None,
             up: BTreeMap::new(),
             down: BTreeMap::new(),
+            hesitated: Time(0),
             counts_exchanges: true,
             will: None,
             new_will: None,
@@ -191,11 +198,20 @@ impl Contract {
     }
 
     /// Highest QoS of the subscriptions that certainly cover a message that the broker distributed
-    /// at `distributed`.
-    pub fn must_qos(&self, topic: &str, distributed: Time) -> Option<u8> {
+    /// at `distributed`. With `copy_for`, only if the copy is for at least one of them.
+    pub fn must_qos(
+        &self,
+        topic: &str,
+        distributed: Time,
+        copy_for: Option<&[String]>,
+    ) -> Option<u8> {
         let subs = self.subs.iter().filter(|(_, sub)| sub.must && sub.since < distributed);
         let hits = subs.filter(|(filter, _)| matches(filter, topic));
-        hits.map(|(_, sub)| sub.sure).max()
+        let meant = |filter: &String| copy_for.is_none_or(|names| names.contains(filter));
+        let (meant, qos) = hits.fold((false, None), |(any, best), (filter, sub)| {
+            (any || meant(filter), best.max(Some(sub.sure)))
+        });
+        qos.filter(|_| meant)
     }
 
     /// The subscriptions that may cover `topic`, for reports.
@@ -289,7 +305,7 @@ impl Contract {
                 }
             }
         }
-        self.tire();
+        self.tire(now);
         Ok(())
     }
 
@@ -312,8 +328,20 @@ impl Contract {
         if code == ReturnCode::ACCEPTED { self.announce(id, &name, true) } else { Ok(()) }
     }
 
+    /// Nothing is under way that a message would have to wait for.
+    pub fn is_at_leisure(&self) -> bool {
+        let asking = self.requests.values().any(|r| r.qos.is_some() && !r.answered);
+        !asking && self.offered.is_none() && self.down.values().all(|exchange| !exchange.open)
+    }
+
     /// After its last retransmission the gateway may take the sensor for lost.
-    pub fn tire(&mut self) {
+    pub fn tire(&mut self, now: Time) {
+        let repeated = |sends: u32| sends > 1;
+        if self.offered.is_some_and(|(_, _, sends)| repeated(sends))
+            || self.down.values().any(|exchange| exchange.open && repeated(exchange.sends))
+        {
+            self.hesitated = now;
+        }
         let tired = |sends: u32| sends > GATEWAY_RETRIES;
         if self.offered.is_some_and(|(_, _, sends)| tired(sends))
             || self.down.values().any(|exchange| exchange.open && tired(exchange.sends))

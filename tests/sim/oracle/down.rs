@@ -57,6 +57,9 @@ pub struct Descent {
 /// Copies of one message for several subscriptions may be told apart only within some time.
 const COPIES_APART: Duration = Duration::from_secs(9);
 
+/// A sensor that has not answered for so long may have been given up as a holder.
+const PROMPT: Duration = Duration::from_secs(9);
+
 impl Descent {
     /// How often a subscriber may get it.
     fn allowed_copies(&self, blurred: bool) -> u32 {
@@ -72,6 +75,11 @@ pub struct Expected {
     /// CONNECTs of the sensor when the message came. For one that went away since, the gateway
     /// keeps the message but need not make the broker wait.
     connects: u32,
+    /// Nothing else stood in its way when it came: of what has to wait the gateway holds back a few
+    /// acknowledgements only.
+    first: bool,
+    /// When it came.
+    since: Time,
 }
 
 impl Oracle {
@@ -103,14 +111,20 @@ impl Oracle {
 
     /// `sensor` subscribes to `filter` while the broker retains `message`.
     pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
+        // What it is being sent as published is not sent once more.
+        let mut exchanges = self.contracts[sensor].down.values();
+        if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
+            return;
+        }
         let descent = self.descents.entry(message).or_default();
         let before = descent.sent.get(&sensor).map_or(0, |(live, kept)| live + kept);
         descent.retained_due.insert(sensor, (filter.to_owned(), before));
     }
 
-    pub(super) fn cancel_retained(&mut self, sensor: usize, filter: &str) {
+    /// `sensor` is not owed what it would have got for these filters.
+    pub(super) fn cancel_retained(&mut self, sensor: usize, of: impl Fn(&str) -> bool) {
         for descent in self.descents.values_mut() {
-            if descent.retained_due.get(&sensor).is_some_and(|(due, _)| due == filter) {
+            if descent.retained_due.get(&sensor).is_some_and(|(filter, _)| of(filter)) {
                 descent.retained_due.remove(&sensor);
             }
         }
@@ -133,12 +147,17 @@ impl Oracle {
             Some(_) => self.ledger.identify(&publish.payload),
             None => None,
         };
+        let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
+        let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
+        let filters: Vec<String> = names.map(str::to_owned).collect();
         if publish.qos > 0 {
-            let known = publish.sub_ids.iter().filter_map(|id| self.upstream.filters.get(id));
-            let names = known.filter_map(|filter| filter.strip_prefix(self.prefix));
-            let filters = names.map(str::to_owned).collect();
-            self.upstream.down.insert(publish.id, Fed { message, filters, retain: publish.retain });
+            let (filters, retain) = (filters.clone(), publish.retain);
+            self.upstream.down.insert(publish.id, Fed { message, filters, retain });
         }
+        // A copy that says what it is for obliges to nothing else: the others may still come, or be
+        // lost with the broker's session.
+        let marked = self.copies && !publish.sub_ids.is_empty();
+        let copy_for = marked.then_some(filters.as_slice());
         let Some(message) = message else { return };
         let topic = self.ledger.get(message).topic.name.clone();
         self.upstream.feeds += 1;
@@ -154,7 +173,7 @@ impl Oracle {
         // What the broker repeats, the gateway may have settled before the connection broke.
         // Nor does a further copy that nothing marks as one: the first was for everybody, also for
         // whom the gateway had just lost.
-        let settled = (publish.dup || self.blurred_copies) && descent.feeds > 0;
+        let settled = (publish.dup || self.blurred_copies && !marked) && descent.feeds > 0;
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
         descent.qos = descent.qos.max(publish.qos);
@@ -166,7 +185,7 @@ impl Oracle {
                 *due = (*due).max(qos.min(publish.qos));
             }
             let (false, Some(qos)) =
-                (publish.retain, contract.must_qos(&topic, descent.distributed_at))
+                (publish.retain, contract.must_qos(&topic, descent.distributed_at, copy_for))
             else {
                 continue;
             };
@@ -175,7 +194,8 @@ impl Oracle {
             }
             if qos.min(publish.qos) > 0 {
                 let acked = descent.acked_by.contains(&sensor);
-                let expected = Expected { acked, connects: contract.connects };
+                let first = contract.counts_exchanges && contract.is_at_leisure();
+                let expected = Expected { acked, connects: contract.connects, first, since: now };
                 descent.expected.entry(sensor).or_insert(expected);
             } else {
                 descent.expected_unacknowledged.insert(sensor);
@@ -197,7 +217,13 @@ impl Oracle {
         for (sensor, expected) in waiting {
             let contract = &self.contracts[*sensor];
             let stayed = contract.connects == expected.connects;
-            if stayed && contract.living(now) && contract.waits_for(&fed.filters, topic) {
+            if stayed
+                && contract.living(now)
+                && expected.first
+                && expected.since > contract.hesitated
+                && now.since(expected.since) < PROMPT
+                && contract.waits_for(&fed.filters, topic)
+            {
                 return Err(format!(
                     "message {message} is acknowledged to the broker before sensor {sensor} did, \
                      subscribed by {:?}",
@@ -251,12 +277,12 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
             let same = exchange.message == message && exchange.qos == qos;
-            // A PUBACK may cross an "invalid topic id" for an earlier copy; at QoS 1 once more does
-            // no harm.
-            if same && publish.dup && (!exchange.acked || qos == 1) {
+            // An acknowledgement may cross an "invalid topic id" for an earlier copy; before PUBREL
+            // once more does no harm.
+            if same && publish.dup && (!exchange.acked || !exchange.released) {
                 exchange.sends += 1;
                 exchange.open = true;
-                contract.tire();
+                contract.tire(now);
                 return Ok(false);
             }
             if exchange.open && contract.counts_exchanges {
@@ -264,8 +290,8 @@ impl Oracle {
             }
         }
         let living = contract.living(now);
-        let (acked, open, done, sends) = (false, true, false, 1);
-        let exchange = Exchange { message, qos, sends, acked, open, done };
+        let (acked, open, released, done, sends) = (false, true, false, false, 1);
+        let exchange = Exchange { message, qos, sends, acked, open, released, done };
         contract.down.insert(publish.msg_id, exchange);
         if living && contract.counts_exchanges && contract.open_exchanges() > 1 {
             return Err("a second exchange at once".into());
@@ -340,14 +366,15 @@ impl Oracle {
         Ok(())
     }
 
-    pub(super) fn pubrel_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
+    pub(super) fn pubrel_sent(&mut self, now: Time, sensor: usize, msg_id: u16) -> Verdict {
         let contract = &mut self.contracts[sensor];
         match contract.down.get_mut(&msg_id) {
             Some(exchange) if exchange.qos == 2 && exchange.acked => {
                 // Also one that was begun before the sensor went away and came back.
                 exchange.open |= contract.link == Link::Up && !exchange.done;
+                exchange.released = true;
                 exchange.sends += 1;
-                contract.tire();
+                contract.tire(now);
                 Ok(())
             }
             _ => Err("PUBREL without PUBREC".into()),

@@ -64,14 +64,6 @@ pub struct Oracle {
     pub new_subscriptions: Vec<(usize, String)>,
 }
 
-/// What is not judged unless `SIM_SKIP` says otherwise (`SIM_SKIP=nothing` judges everything). Whose a
-/// retained message is, is judged on calm days only: in bad weather copies wait for the broker's
-/// window for tens of seconds, devices come and go meanwhile, and nothing marks what belongs to which
-/// SUBSCRIBE. There the gateway rather sends a retained message to a recent subscriber too many.
-fn unjudged(calm: bool) -> &'static str {
-    if calm { "" } else { "retained" }
-}
-
 impl Oracle {
     /// A judge for `plan`.
     pub fn new(plan: &Plan) -> Self {
@@ -79,7 +71,7 @@ impl Oracle {
         Self {
             ledger: Ledger::default(),
             weather: plan.weather,
-            skip: std::env::var("SIM_SKIP").unwrap_or_else(|_| unjudged(calm).to_owned()),
+            skip: std::env::var("SIM_SKIP").unwrap_or_default(),
             strict: calm && !plan.comings_and_goings,
             copies: plan.broker.copies,
             blurred_copies: plan.broker.copies && plan.version != Version::V5,
@@ -124,9 +116,9 @@ impl Oracle {
             Message::RegAck { topic_id, msg_id, code } => {
                 self.contracts[sensor].register_answered(topic_id, msg_id, code);
             }
-            Message::Subscribe(subscribe) => self.subscribe_arrives(sensor, &subscribe),
+            Message::Subscribe(subscribe) => self.subscribe_arrives(now, sensor, &subscribe),
             Message::Unsubscribe { msg_id, topic } => {
-                self.unsubscribe_arrives(sensor, msg_id, &topic);
+                self.unsubscribe_arrives(now, sensor, msg_id, &topic);
             }
             // Not after a DISCONNECT: the connection that these belong to is over.
             _ if self.contracts[sensor].link == Link::Down => {}
@@ -167,7 +159,7 @@ impl Oracle {
             Message::PubAck { msg_id, code, .. } => self.puback_sent(sensor, msg_id, code),
             Message::PubRec { msg_id } => self.pubrec_sent(sensor, msg_id),
             Message::PubComp { msg_id } => self.pubcomp_sent(sensor, msg_id),
-            Message::PubRel { msg_id } => self.pubrel_sent(sensor, msg_id),
+            Message::PubRel { msg_id } => self.pubrel_sent(now, sensor, msg_id),
             Message::SubAck { qos, topic_id, msg_id, code } => {
                 self.suback_sent(now, sensor, qos, topic_id, msg_id, code)
             }

@@ -14,6 +14,9 @@ use crate::wire::matches;
 /// here give up a CONNECT after at most 6 × 15 s).
 const REPETITION: Duration = Duration::from_secs(100);
 
+/// A SUBSCRIBE that is repeated after this may count as a new one (the gateway says 60 s).
+const ECHO: Duration = Duration::from_secs(50);
+
 impl Oracle {
     /// Any message from the sensor's address.
     pub(super) fn heard(&mut self, now: Time, sensor: usize) {
@@ -156,6 +159,9 @@ impl Oracle {
         contract.link = Link::Down;
         contract.abandon_exchanges();
         let clean = contract.clean;
+        // What it just subscribed to may come while it is away, and at QoS 0 is not kept.
+        self.cancel_retained(sensor, |_| true);
+        let contract = &mut self.contracts[sensor];
         for sub in contract.subs.values_mut() {
             sub.kept |= sub.must && !clean;
             sub.must = false;
@@ -180,26 +186,33 @@ impl Oracle {
         }
     }
 
-    pub(super) fn subscribe_arrives(&mut self, sensor: usize, subscribe: &Subscribe<'_>) {
+    pub(super) fn subscribe_arrives(
+        &mut self,
+        now: Time,
+        sensor: usize,
+        subscribe: &Subscribe<'_>,
+    ) {
         let Some((filter, form)) = named(&subscribe.topic) else { return };
         let qos = level(subscribe.qos);
-        self.request_arrives(sensor, subscribe.msg_id, filter, form, Some(qos));
+        self.request_arrives(now, sensor, subscribe.msg_id, filter, form, Some(qos));
     }
 
     pub(super) fn unsubscribe_arrives(
         &mut self,
+        now: Time,
         sensor: usize,
         msg_id: u16,
         topic: &SubscribeTopic<'_>,
     ) {
         let Some((filter, form)) = named(topic) else { return };
-        self.request_arrives(sensor, msg_id, filter.clone(), form, None);
+        self.request_arrives(now, sensor, msg_id, filter.clone(), form, None);
         self.cancel_expectations(sensor, |topic| matches(&filter, topic));
-        self.cancel_retained(sensor, &filter);
+        self.cancel_retained(sensor, |due| due == filter);
     }
 
     fn request_arrives(
         &mut self,
+        now: Time,
         sensor: usize,
         msg_id: u16,
         filter: String,
@@ -232,9 +245,14 @@ impl Oracle {
                 sub.may = true;
                 sub.qos = sub.qos.max(qos);
                 sub.sure = sub.sure.min(qos);
-                if !known {
+                // After a while a repetition may count as a new request.
+                let old = contract.requests.get_mut(&msg_id).filter(|_| known);
+                let last = old.map(|old| std::mem::replace(&mut old.at, now));
+                if last.is_none_or(|last| now.since(last) >= ECHO) {
                     let right = Right { filter: filter.clone(), asked: false, settled: None };
                     contract.retained_rights.push(right);
+                }
+                if !known {
                     self.new_subscriptions.push((sensor, filter.clone()));
                 }
             }
@@ -242,7 +260,8 @@ impl Oracle {
         }
         if !known {
             let (answered, disturbed) = (false, false);
-            let request = SubRequest { filter, qos, form, answered, disturbed, connects };
+            let at = now;
+            let request = SubRequest { filter, qos, form, answered, disturbed, connects, at };
             contract.requests.insert(msg_id, request);
         }
     }
