@@ -286,7 +286,8 @@ impl Ledger {
                 let age = now.saturating_sub(record.sent);
                 let known = record.closed && (record.received > 0 || !record.expected);
                 let lost = index % 3 == 0 && !known && age > patience.max(REMEMBERED);
-                if !lost && !(known && age > REMEMBERED) {
+                let forget = lost || known && age > REMEMBERED;
+                if !forget {
                     break;
                 }
                 if lost {

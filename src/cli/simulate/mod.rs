@@ -83,7 +83,7 @@ pub struct Arguments {
     #[arg(short, long, value_name = "QOS", default_value = "1", value_delimiter = ',', value_parser = qos)]
     qos: Vec<Qos>,
 
-    /// Bytes of each message, at least 44
+    /// Bytes of each message, at least 45
     #[arg(short, long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u32).range(payload::SHORTEST as i64..=MAX_PAYLOAD as i64))]
     size: u32,
 

@@ -10,7 +10,7 @@ use std::io::Write;
 use crate::codec::Qos;
 
 /// Shortest message, octets: everything but the filling.
-pub(super) const SHORTEST: usize = 44;
+pub(super) const SHORTEST: usize = 45;
 
 /// Most devices that have room in it.
 pub(super) const MOST_DEVICES: usize = 999_999;
@@ -111,7 +111,7 @@ mod tests {
         }
         assert_eq!(
             String::from_utf8(LABEL.write(50)).unwrap(),
-            "00001f2e 000017 001 2 00000042 0000001234567 qrstuv"
+            "00001f2e 000017 001 2 00000042 0000001234567 qrstu"
         );
     }
 

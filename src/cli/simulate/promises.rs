@@ -77,7 +77,9 @@ impl Promise {
             Self::RightDevice => "arrived at a device that did not subscribe to it",
             Self::RightTopic => "arrived under another topic",
             Self::RightPayload => "arrived with another payload",
-            Self::RightQos => "arrived at another QoS than the lower of message and grant",
+            Self::RightQos => {
+                "arrived at a lower QoS than it should, or at a higher one than was granted"
+            }
             Self::Asleep => "sent to a device that is asleep",
             Self::PingrespLast => "PINGRESP, although messages for the device waited",
             Self::TopicIds => "a topic id changed within a session",

@@ -82,7 +82,11 @@ impl<'a> Report<'a> {
         let mut row = |name: &str, value: String| writeln!(out, "{name:<26} {value}");
         row("devices", format!("{} connected, {} failed", counts.connected, counts.failed))?;
         row("time to connect", spread(&times.connect))?;
-        row("sessions lost", counts.lost_sessions.to_string())?;
+        let lost = format!(
+            "{} ended by the gateway, {} for want of an answer",
+            counts.lost_ended, counts.lost_unanswered
+        );
+        row("sessions lost", lost)?;
         let refusals = format!("{} congestion, {} other", counts.congestion, counts.refused);
         row("refusals", refusals)?;
         if plan.sleepers > 0.0 {
@@ -117,6 +121,7 @@ impl<'a> Report<'a> {
             ("held back", counts.held_back),
             ("of other runs", counts.other_runs),
             ("not sent by the system", counts.unsent),
+            ("at a higher QoS than sent", counts.raised),
         ] {
             if count > 0 {
                 row(name, count.to_string())?;
@@ -212,7 +217,8 @@ impl<'a> Report<'a> {
         for (name, count) in [
             ("connected", counts.connected),
             ("failed", counts.failed),
-            ("sessions_lost", counts.lost_sessions),
+            ("sessions_ended_by_gateway", counts.lost_ended),
+            ("sessions_unanswered", counts.lost_unanswered),
             ("congestion", counts.congestion),
             ("refused", counts.refused),
             ("subscriptions_refused", counts.deaf),
@@ -231,6 +237,7 @@ impl<'a> Report<'a> {
             ("datagrams_received", counts.datagrams_in),
             ("datagrams_unsent", counts.unsent),
             ("malformed", counts.malformed),
+            ("qos_raised", counts.raised),
             ("faults_lost", counts.dropped),
             ("faults_doubled", counts.doubled),
             ("other_runs", counts.other_runs),

@@ -14,8 +14,10 @@ pub(super) struct Counts {
     pub(super) refused: u64,
     /// Subscriptions that were refused for whatever reason.
     pub(super) deaf: u64,
-    /// Sessions that ended before their time.
-    pub(super) lost_sessions: u64,
+    /// Sessions that the gateway ended before their time.
+    pub(super) lost_ended: u64,
+    /// Sessions that devices gave up because they got no answer.
+    pub(super) lost_unanswered: u64,
     /// Publications that were due while the one before was still open.
     pub(super) held_back: u64,
     /// Wake-ups to collect, and how they ended.
@@ -43,6 +45,8 @@ pub(super) struct Counts {
     /// Datagrams that the system did not take.
     pub(super) unsent: u64,
     pub(super) malformed: u64,
+    /// Messages that arrived at a higher QoS than they were sent at.
+    pub(super) raised: u64,
 }
 
 /// How long things took, in microseconds.

@@ -86,6 +86,8 @@ pub(super) struct World<'a> {
     answered: bool,
     /// The system said that nobody listens there.
     refused: bool,
+    /// A device has given up waiting for the answer to CONNECT.
+    unanswered: bool,
     settled: usize,
     wills_seen: Vec<bool>,
     next_look: u64,
@@ -124,6 +126,7 @@ impl<'a> World<'a> {
             rng: Rng::new(plan.seed),
             answered: false,
             refused: false,
+            unanswered: false,
             settled: 0,
             wills_seen: vec![false; plan.devices],
             next_look: 0,

@@ -6,9 +6,11 @@ use crate::cli::simulate::faults::{Delayed, Fate};
 use crate::cli::simulate::ledger::Entry;
 use crate::cli::simulate::net::Trouble;
 use crate::cli::simulate::payload::Label;
+use crate::cli::simulate::plan::Plan;
 use crate::cli::simulate::promises::Promise;
 use crate::cli::{Failure, explain};
 use crate::codec::{Message, Publish, Qos, decode};
+use crate::config::format_duration;
 
 impl World<'_> {
     /// A device sends something.
@@ -149,16 +151,25 @@ impl World<'_> {
         self.pump(index, copy);
     }
 
-    /// Nobody listens there, and nobody ever has.
+    /// Nobody is there, and nobody ever was.
     pub(super) fn check_reached(&self) -> Result<(), Failure> {
-        if !self.refused || self.answered {
+        if self.answered || !(self.refused || self.unanswered) {
             return Ok(());
         }
         self.clear_line();
-        Err(Failure::run(format!(
-            "nothing listens on UDP {}: is the gateway running, and is this its address?",
-            self.plan.gateway
-        )))
+        let Plan { gateway, retries, retry, .. } = self.plan;
+        Err(Failure::run(if self.refused {
+            format!(
+                "nothing listens on UDP {gateway}: is the gateway running, and is this its address?"
+            )
+        } else {
+            format!(
+                "no answer from {gateway} after {} tries, {} apart (CONNECT): is the gateway \
+                 running, and does UDP get through?",
+                u64::from(*retries) + 1,
+                format_duration(*retry)
+            )
+        }))
     }
 }
 

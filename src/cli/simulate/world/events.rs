@@ -188,9 +188,12 @@ impl World<'_> {
         if !matches!(&message.topic, Topic::Name(name) if *name == topic) {
             return self.broken.add(Promise::RightTopic, words);
         }
-        if message.qos != label.qos.min(device.granted) {
+        // Some brokers raise the QoS to what was granted, which does no harm.
+        let right = label.qos.min(device.granted)..=device.granted;
+        if !right.contains(&message.qos) {
             self.broken.add(Promise::RightQos, || format!("{}: {:?}", words(), message.qos));
         }
+        self.counts.raised += u64::from(message.qos > label.qos);
         let (collecting, sleeper) = (device.collecting.is_some(), device.sleeper);
         // At QoS 0 a datagram that we have doubled arrives twice.
         if copy && message.qos == Qos::Zero {
@@ -336,12 +339,18 @@ impl World<'_> {
             }
             _ => {}
         }
+        self.unanswered |= matches!(loss, Loss::NoAnswer(_));
         self.excuse(index);
         let pause = PAUSE + self.rng.up_to(PAUSE);
         let now = self.now;
         let Some(device) = self.devices.get_mut(index) else { return };
         let was_in = stage == Stage::Ready || stage == Stage::Subscribing;
-        self.counts.lost_sessions += u64::from(was_in);
+        if was_in {
+            match loss {
+                Loss::NoAnswer(_) => self.counts.lost_unanswered += 1,
+                Loss::Ended | Loss::Refused(_) => self.counts.lost_ended += 1,
+            }
+        }
         device.lost_session |= was_in;
         device.attempts += 1;
         let hopeless = match loss {

@@ -30,10 +30,12 @@ impl World<'_> {
                     self.wait_for_wills();
                 }
             }
-            Phase::Wills { until } => {
-                if now >= until || self.counts.wills >= self.counts.wills_due || self.interrupted {
-                    self.close();
-                }
+            Phase::Wills { until }
+                if now >= until
+                    || self.counts.wills >= self.counts.wills_due
+                    || self.interrupted =>
+            {
+                self.close();
             }
             Phase::Closing { until } => {
                 let gone = self
@@ -231,7 +233,7 @@ impl World<'_> {
             total(|tally| tally.sent),
             total(|tally| tally.acknowledged),
             total(|tally| tally.received),
-            self.counts.lost_sessions
+            self.counts.lost_ended + self.counts.lost_unanswered
         )
     }
 }
