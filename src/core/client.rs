@@ -179,6 +179,8 @@ pub(crate) struct Dialogue {
     pub(crate) deadline: Time,
     /// The session goes on.
     pub(crate) resumed: bool,
+    /// The client was asleep when it began.
+    pub(crate) slept: bool,
 }
 
 /// The CONNECT that made the present connection, to tell its repetition from a new one (§24.7).

@@ -1,13 +1,16 @@
 //! How a world ends: the faults stop, everything must come to rest, and then it must work.
 
 use crate::oracle::Verdict;
-use crate::sensor::Phase;
+use crate::sensor::{Doing, Phase};
 use crate::topics;
 use crate::world::World;
 use mqtt_sn_gateway::time::Time;
+use std::time::Duration;
 
 /// Everything must have come to rest this long after the faults stopped, milliseconds.
 const PATIENCE: u64 = 20 * 60 * 1_000;
+/// The same with devices that leave REGISTER unanswered: each such message takes minutes.
+const PATIENCE_WITH_STACKS: u64 = 6 * 3_600 * 1_000;
 
 impl World {
     /// A whole life: trouble, healing, convergence, probes, farewell.
@@ -44,12 +47,14 @@ impl World {
 
     /// Waits until nobody waits for anything.
     fn converge(&mut self) -> Verdict {
-        let end = self.clock.now().0 + PATIENCE;
+        let stacks = self.plan.people.stacks > 0;
+        let patience = if stacks { PATIENCE_WITH_STACKS } else { PATIENCE };
+        let end = self.clock.now().0 + patience;
         loop {
             self.run_for(10_000)?;
             let Err(reason) = self.at_rest() else { return Ok(()) };
             if self.clock.now().0 >= end {
-                return Err(format!("no rest {} s after the healing: {reason}", PATIENCE / 1_000));
+                return Err(format!("no rest {} s after the healing: {reason}", patience / 1_000));
             }
         }
     }
@@ -81,6 +86,13 @@ impl World {
             self.with_sensor(sensor, |one, io| one.refresh(io))?;
         }
         self.converge()?;
+        // Half of the sleepers get the probes in their sleep.
+        for sensor in 0..self.sensors.len() {
+            if self.sensors[sensor].habits.sleeps && self.rng.chance(500) {
+                self.do_it(sensor, Doing::Sleep)?;
+            }
+        }
+        self.run_for(5_000)?;
         self.trace.line(self.clock.now(), || "probes".into());
         let perfect = self.oracle.ledger.len();
         for topic in topics::all(self.sensors.len()) {
@@ -111,11 +123,34 @@ impl World {
             let vanish = self.oracle.has_will(sensor);
             self.with_sensor(sensor, |one, io| one.retire(io, vanish))?;
         }
-        self.run_for(250_000)?;
+        let longest = self.oracle.longest_patience().max(Duration::from_secs(250));
+        self.run_for(longest.as_millis() as u64)?;
         self.oracle.wills_done(self.clock.now())?;
         if self.sensors.iter().any(|sensor| sensor.phase != Phase::Off { until: Time(u64::MAX) }) {
             return Err("a sensor came back from its retirement".into());
         }
-        self.subscriptions_match()
+        self.subscriptions_match()?;
+        self.nothing_left()
+    }
+
+    /// Whoever left a persistent session never comes back: it expires, and with it the last octet.
+    fn nothing_left(&mut self) -> Verdict {
+        self.trace.line(self.clock.now(), || "the last sessions expire".into());
+        self.run_for(self.plan.rules.expiry.as_millis() as u64 + 60_000)?;
+        let gateway = self.engine.gateway();
+        let (residue, stats) = (gateway.residue(), gateway.stats());
+        if residue != [0; 5] {
+            return Err(format!(
+                "left behind: {residue:?} (clients, filters, requests, messages, topic names)"
+            ));
+        }
+        let gauges =
+            [stats.clients, stats.connected, stats.asleep, stats.buffered, stats.buffered_bytes];
+        if gauges != [0; 5] {
+            return Err(format!(
+                "gauges at the end: {gauges:?} (clients, connected, asleep, buffered, octets)"
+            ));
+        }
+        Ok(())
     }
 }

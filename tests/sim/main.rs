@@ -14,13 +14,16 @@ mod broker;
 mod clock;
 mod ending;
 mod ledger;
+mod liars;
 mod network;
 mod oracle;
+mod places;
 mod plan;
 mod rng;
 mod runner;
 mod sabotage;
 mod sensor;
+mod stacks;
 mod tamper;
 mod tcp;
 mod topics;
@@ -44,6 +47,36 @@ fn seeds_lossy() {
 #[test]
 fn seeds_broker_trouble() {
     runner::seeds(Weather::BrokerTrouble, 400);
+}
+
+#[test]
+fn seeds_naps() {
+    runner::seeds(Weather::Naps, 200);
+}
+
+#[test]
+fn seeds_naps_lossy() {
+    runner::seeds(Weather::NapsLossy, 200);
+}
+
+#[test]
+fn seeds_days() {
+    runner::seeds(Weather::Days, 200);
+}
+
+#[test]
+fn seeds_roaming() {
+    runner::seeds(Weather::Roaming, 200);
+}
+
+#[test]
+fn seeds_stacks() {
+    runner::seeds(Weather::Stacks, 200);
+}
+
+#[test]
+fn seeds_everything() {
+    runner::seeds(Weather::Everything, 200);
 }
 
 /// The seed that `SIM_SEED` names, alone; nothing without it.

@@ -10,11 +10,8 @@ use crate::tamper::{Honest, Tamper};
 use crate::world::World;
 
 fn name(weather: Weather) -> &'static str {
-    match weather {
-        Weather::Calm => "calm",
-        Weather::Lossy => "lossy",
-        Weather::BrokerTrouble => "broker",
-    }
+    let row = Weather::ALL.iter().find(|(known, _)| *known == weather);
+    row.map_or("lossy", |(_, name)| name)
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -77,11 +74,9 @@ fn again(seed: u64, weather: Weather) -> String {
 /// `SIM_SEED` in `SIM_WEATHER`.
 pub fn one() {
     let Some(seed) = variable("SIM_SEED") else { return };
-    let weather = match std::env::var("SIM_WEATHER").as_deref() {
-        Ok("calm") => Weather::Calm,
-        Ok("broker") => Weather::BrokerTrouble,
-        _ => Weather::Lossy,
-    };
+    let named = std::env::var("SIM_WEATHER").unwrap_or_default();
+    let row = Weather::ALL.iter().find(|(_, known)| *known == named);
+    let weather = row.map_or(Weather::Lossy, |(known, _)| *known);
     if let Err(error) = live(seed, weather, Box::new(Honest)) {
         panic!("{error}\n  {}", again(seed, weather));
     }

@@ -4,11 +4,16 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use mqtt_sn_gateway::codec::{Message, decode};
+use mqtt_sn_gateway::codec::{Message, SubscribeTopic, decode};
 use mqtt_sn_gateway::time::Time;
+
+use crate::wire::Packet;
 
 /// Lines kept for the report of a failure.
 const KEPT: usize = 60;
+
+/// Characters of a line.
+const WIDTH: usize = 1_000;
 
 /// The trace of one world.
 pub struct Trace {
@@ -33,7 +38,8 @@ impl Trace {
         if !self.on() {
             return;
         }
-        let line = format!("{:>9.3}  {}", now.0 as f64 / 1_000.0, text());
+        let text: String = text().chars().take(WIDTH).collect();
+        let line = format!("{:>9.3}  {text}", now.0 as f64 / 1_000.0);
         if self.print {
             println!("{line}");
             return;
@@ -62,7 +68,7 @@ pub fn show(bytes: &[u8]) -> String {
 }
 
 fn text(bytes: &[u8]) -> String {
-    let shown: String = String::from_utf8_lossy(bytes).chars().take(40).collect();
+    let shown: String = String::from_utf8_lossy(bytes).chars().take(24).collect();
     format!("{shown:?}")
 }
 
@@ -87,6 +93,35 @@ fn message(message: &Message<'_>) -> String {
             p.msg_id,
             text(p.data)
         ),
+        Message::Subscribe(s) => {
+            format!("SUBSCRIBE {:?} {} #{}", s.qos, filter(&s.topic), s.msg_id)
+        }
+        Message::Unsubscribe { msg_id, topic } => {
+            format!("UNSUBSCRIBE {} #{msg_id}", filter(topic))
+        }
+        Message::PingReq { client_id } => format!("PINGREQ {}", text(client_id)),
         other => format!("{other:?}"),
     }
+}
+
+fn filter(topic: &SubscribeTopic<'_>) -> String {
+    match topic {
+        SubscribeTopic::Name(name) => text(name),
+        other => format!("{other:?}"),
+    }
+}
+
+/// An MQTT packet as a person reads it.
+pub fn show_packet(packet: &Packet) -> String {
+    let Packet::Publish(publish) = packet else { return format!("{packet:?}") };
+    format!(
+        "PUBLISH q{}{}{} {:?} #{} {} for {:?}",
+        publish.qos,
+        if publish.dup { " dup" } else { "" },
+        if publish.retain { " retain" } else { "" },
+        publish.topic,
+        publish.id,
+        text(&publish.payload),
+        publish.sub_ids
+    )
 }

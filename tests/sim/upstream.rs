@@ -4,6 +4,7 @@ use mqtt_sn_gateway::time::Time;
 
 use crate::oracle::Verdict;
 use crate::tcp::Item;
+use crate::trace::show_packet;
 use crate::wire::{Level, decode};
 use crate::world::{Event, World};
 
@@ -99,7 +100,7 @@ impl World {
         // A broker that refuses MQTT 5 answers in the words of 3.1.1.
         let level = if self.plan.broker.level == Level::V4 { Level::V4 } else { self.tcp.level };
         while let Some(packet) = decode(&mut self.tcp.heard, level)? {
-            self.trace.line(now, || format!("broker ▸ gateway {packet:?}"));
+            self.trace.line(now, || format!("broker ▸ gateway {}", show_packet(&packet)));
             self.oracle.packet_down(now, &packet);
         }
         self.tcp.input.extend_from_slice(bytes);

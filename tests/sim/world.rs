@@ -2,7 +2,8 @@
 //! time. Something happens, the gateway is stepped, the judge looks.
 
 use bytes::BytesMut;
-use mqtt_sn_gateway::core::{Address, Effect, LinkId, LinkSettings, Settings};
+use mqtt_sn_gateway::codec::{Message, ReturnCode, decode as decode_datagram};
+use mqtt_sn_gateway::core::{ClientRule, Effect, LinkSettings, Profile, Settings};
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::mqtt;
 use mqtt_sn_gateway::time::Time;
@@ -10,26 +11,43 @@ use mqtt_sn_gateway::time::Time;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, Origin};
+use crate::liars::Liar;
 use crate::network::Network;
 use crate::oracle::{Oracle, Verdict};
+use crate::places::{self, Place};
 use crate::plan::{Plan, Weather};
 use crate::rng::Rng;
 use crate::sensor::{Doing, Io, Report, Sensor};
+use crate::stacks::FIELD;
 use crate::tamper::{Datagram, Tamper};
 use crate::tcp::{Item, Pipe};
 use crate::topics;
-use crate::trace::{Trace, show};
+use crate::trace::{Trace, show, show_packet};
 use crate::wire::{Level, Packet, decode};
 
 /// Steps on one millisecond after which the gateway counts as spinning.
 const SPIN: u32 = 2_000;
 
+/// An address that somebody left is free again after this many milliseconds: nothing of its former
+/// owner is still on the air.
+const QUARANTINE: u64 = 10_000;
+
 /// What can happen.
 pub(crate) enum Event {
-    ToGateway { sensor: usize, from: [u8; 2], bytes: Vec<u8> },
-    ToSensor { sensor: usize, to: [u8; 2], sent_at: Time, bytes: Vec<u8> },
+    /// From a sensor, or from a liar.
+    ToGateway {
+        origin: Option<usize>,
+        from: Place,
+        bytes: Vec<u8>,
+    },
+    ToSensor {
+        to: Place,
+        sent_at: Time,
+        bytes: Vec<u8>,
+    },
     Wake(usize),
     Act(usize),
+    Lie(usize),
     Outside,
     Pipes,
     Open,
@@ -64,6 +82,9 @@ pub struct World {
     pub(crate) broker: Broker,
     pub(crate) tcp: Tcp,
     pub(crate) sensors: Vec<Sensor>,
+    liars: Vec<Liar>,
+    /// Places that were left, and since when.
+    vacant: Vec<(Time, Place)>,
     pub(crate) oracle: Oracle,
     /// Faults and doings go on.
     pub(crate) lively: bool,
@@ -72,18 +93,40 @@ pub struct World {
     pub steps: u64,
 }
 
+/// The gateway's settings in this world.
+fn settings(plan: &Plan) -> Settings {
+    let rules = &plan.rules;
+    let profiles = FIELD.iter().filter_map(|stack| {
+        let profile = Profile::named(stack.profile)?;
+        Some(ClientRule { id: format!("{}-*", stack.prefix).into(), profile })
+    });
+    Settings {
+        topic_prefix: plan.topic_prefix.into(),
+        predefined: topics::PREDEFINED.iter().map(|(id, name)| (*id, (*name).into())).collect(),
+        links: vec![LinkSettings::default(); places::LINKS],
+        retry_interval: rules.retry,
+        retry_count: rules.retries,
+        keep_alive_tolerance_permille: rules.keep_alive_permille,
+        sleep_tolerance_permille: rules.sleep_permille,
+        takeover: rules.takeover,
+        keep_session_on_wake: rules.keep_on_wake,
+        queue_qos0_messages: rules.queue_qos0,
+        rules: profiles.collect(),
+        max_buffered_messages: rules.most_messages,
+        max_buffered_bytes: rules.most_bytes,
+        max_buffered_bytes_total: rules.most_bytes_total,
+        session_expiry: rules.expiry,
+        ..Settings::default()
+    }
+}
+
 impl World {
     /// The world of `seed`.
     pub fn new(seed: u64, weather: Weather, tamper: Box<dyn Tamper>) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng, weather);
         let clock = Clock::new(rng.fork());
-        let core = Settings {
-            topic_prefix: plan.topic_prefix.into(),
-            predefined: topics::PREDEFINED.iter().map(|(id, name)| (*id, (*name).into())).collect(),
-            links: vec![LinkSettings::default()],
-            ..Settings::default()
-        };
+        let core = settings(&plan);
         let mqtt = mqtt::Settings { version: plan.version, ..mqtt::Settings::default() };
         let engine = Engine::new(core, mqtt, rng.next(), clock.now());
         let mut world = Self {
@@ -103,6 +146,8 @@ impl World {
                 input: BytesMut::new(),
             },
             sensors: Vec::new(),
+            liars: Vec::new(),
+            vacant: Vec::new(),
             oracle: Oracle::new(&plan),
             trace: Trace::new(std::env::var_os("SIM_SEED").is_some()),
             tamper,
@@ -120,7 +165,8 @@ impl World {
     fn populate(&mut self) {
         for number in 0..self.plan.sensors {
             let start = Time(self.clock.now().0 + self.rng.between(2_000, 8_000));
-            let sensor = Sensor::new(number, start, &mut self.rng);
+            let sensor = Sensor::new(number, start, &self.plan, &mut self.rng);
+            self.oracle.introduce(number, &sensor.client_id());
             self.clock.at(start, Event::Wake(number));
             let first = start.0 + self.rng.below(self.plan.pace);
             self.clock.at(Time(first), Event::Act(number));
@@ -130,6 +176,10 @@ impl World {
         self.clock.after(5_000, Event::Outside);
         if self.plan.broker.trouble_every > 0 {
             self.clock.after(self.plan.broker.trouble_every, Event::Trouble);
+        }
+        for number in 0..self.plan.people.liars {
+            self.liars.push(Liar::new(number, self.rng.fork()));
+            self.clock.after(3_000, Event::Lie(number));
         }
         let plan = &self.plan;
         self.trace.line(self.clock.now(), || format!("{plan:?}"));
@@ -190,11 +240,11 @@ impl World {
     fn happens(&mut self, event: Event) -> Verdict {
         let now = self.clock.now();
         match event {
-            Event::ToGateway { sensor, from, bytes } => self.datagram_arrives(sensor, from, &bytes),
-            Event::ToSensor { sensor, to, sent_at, bytes } => {
-                if self.sensors[sensor].address() != to {
+            Event::ToGateway { origin, from, bytes } => self.datagram_arrives(origin, from, &bytes),
+            Event::ToSensor { to, sent_at, bytes } => {
+                let Some(sensor) = self.sensors.iter().position(|one| one.address() == to) else {
                     return Ok(());
-                }
+                };
                 self.trace.line(now, || format!("      ▸ s{sensor} {}", show(&bytes)));
                 self.with_sensor(sensor, |one, io| one.receive(io, sent_at, &bytes))
             }
@@ -219,13 +269,14 @@ impl World {
             Event::Pipes => self.pipes(),
             Event::Open => self.open(),
             Event::Trouble if self.lively => self.trouble(),
-            Event::Act(_) | Event::Outside | Event::Trouble => Ok(()),
+            Event::Lie(liar) if self.lively => self.lie(liar),
+            Event::Act(_) | Event::Outside | Event::Trouble | Event::Lie(_) => Ok(()),
         }
     }
 
-    fn do_it(&mut self, sensor: usize, doing: Doing) -> Verdict {
+    pub(crate) fn do_it(&mut self, sensor: usize, doing: Doing) -> Verdict {
         let sensors = self.plan.sensors;
-        if matches!(doing, Doing::Goodbye | Doing::Reboot | Doing::Outage) {
+        if matches!(doing, Doing::Goodbye | Doing::Reboot | Doing::Outage | Doing::Sleep) {
             self.trace.line(self.clock.now(), || format!("s{sensor} {doing:?}"));
         }
         self.with_sensor(sensor, |one, io| one.act(io, doing, sensors))
@@ -246,22 +297,56 @@ impl World {
         Ok(())
     }
 
+    /// A hostile peer says something.
+    fn lie(&mut self, liar: usize) -> Verdict {
+        self.clock.after(self.rng.between(100, self.plan.pace), Event::Lie(liar));
+        let ids: Vec<String> = self.sensors.iter().map(Sensor::client_id).collect();
+        let active: Vec<String> = self
+            .sensors
+            .iter()
+            .filter(|one| self.oracle.is_active(one.number))
+            .map(Sensor::client_id)
+            .collect();
+        let never = self.plan.rules.takeover == mqtt_sn_gateway::core::Takeover::Never;
+        let one = &mut self.liars[liar];
+        let (from, bytes) = (one.place(), one.says(&ids, &active, never));
+        self.datagram_arrives(None, from, &bytes)
+    }
+
     /// A datagram reaches the gateway.
-    fn datagram_arrives(&mut self, sensor: usize, from: [u8; 2], bytes: &[u8]) -> Verdict {
+    fn datagram_arrives(&mut self, origin: Option<usize>, from: Place, bytes: &[u8]) -> Verdict {
         let now = self.clock.now();
-        self.trace.line(now, || format!("s{sensor} ▸ gateway {}", show(bytes)));
-        self.oracle.arrives(now, sensor, from, bytes)?;
+        self.trace.line(now, || match origin {
+            Some(sensor) => format!("s{sensor} {from:?} ▸ gateway {}", show(bytes)),
+            None => format!("liar {from:?} ▸ gateway {}", show(bytes)),
+        });
+        let mut forged = Vec::new();
+        if self.tamper.incoming(from, bytes, &mut forged) {
+            let (link, address, wrapped) = places::to_gateway(from, bytes);
+            self.engine.datagram(now, link, &address, &wrapped);
+        }
+        let refused = self.refuses(from);
+        self.oracle.arrives(now, origin, from, bytes, refused)?;
         for (sensor, filter) in std::mem::take(&mut self.oracle.new_subscriptions) {
             self.owe_retained(sensor, &filter);
         }
-        let mut forged = Vec::new();
-        if self.tamper.incoming(from, bytes, &mut forged)
-            && let Some(address) = Address::new(&from)
-        {
-            self.engine.datagram(now, LinkId(0), &address, bytes);
-        }
-        self.drain(Some(sensor))?;
-        self.emit(forged, None)
+        self.drain(origin)?;
+        self.emit(forged, None)?;
+        self.oracle.step_ends()
+    }
+
+    /// Whether the gateway is about to refuse somebody's CONNECT.
+    fn refuses(&self, place: Place) -> bool {
+        let effects = self.engine.outgoing();
+        effects.items().iter().any(|effect| {
+            let Effect::Send { link, to, bytes } = effect else { return false };
+            let Ok((to, bytes)) = places::from_gateway(*link, to, effects.bytes(*bytes)) else {
+                return false;
+            };
+            let message = decode_datagram(&bytes).map(|packet| packet.message);
+            let refusal = |code: ReturnCode| code != ReturnCode::ACCEPTED;
+            to == place && matches!(message, Ok(Message::ConnAck { code }) if refusal(code))
+        })
     }
 
     /// On good days a new subscriber is owed what the broker retains.
@@ -286,10 +371,20 @@ impl World {
     ) -> Verdict {
         let now = self.clock.now();
         let ledger: &mut Ledger = &mut self.oracle.ledger;
-        let mut io = Io { now, ledger, frames: Vec::new(), reports: Vec::new() };
+        let free = |(left, _): &&(Time, Place)| left.0 + QUARANTINE < now.0;
+        let offer = self.vacant.iter().find(free).map(|(_, place)| *place);
+        let offer = offer.filter(|_| self.plan.people.reuse);
+        let (frames, reports) = (Vec::new(), Vec::new());
+        let mut io = Io { now, ledger, frames, reports, offer, left: None };
         let one = &mut self.sensors[sensor];
         call(one, &mut io);
         let (frames, reports): (Vec<Vec<u8>>, Vec<Report>) = (io.frames, io.reports);
+        if let Some(left) = io.left {
+            self.vacant.retain(|(_, place)| Some(*place) != offer || io.offer.is_some());
+            self.vacant.push((now, left));
+            let place = one.address();
+            self.trace.line(now, || format!("s{sensor} moves from {left:?} to {place:?}"));
+        }
         let from = one.address();
         let wake = one.next_wake();
         if wake < Time(u64::MAX) {
@@ -298,7 +393,8 @@ impl World {
         for frame in frames {
             for arrival in self.network.carry(&frame) {
                 let bytes = arrival.bytes;
-                self.clock.after(arrival.delay, Event::ToGateway { sensor, from, bytes });
+                let origin = Some(sensor);
+                self.clock.after(arrival.delay, Event::ToGateway { origin, from, bytes });
             }
         }
         for report in reports {
@@ -313,13 +409,12 @@ impl World {
         let mut datagrams: Vec<Datagram> = Vec::new();
         let effects = self.engine.outgoing();
         for effect in effects.items() {
-            if let Effect::Send { to, bytes, .. } = effect {
-                let octets = to.octets();
-                let known = usize::from(octets[0]) < self.sensors.len();
-                if octets.len() != 2 || !known {
+            if let Effect::Send { link, to, bytes } = effect {
+                let (place, bytes) = places::from_gateway(*link, to, effects.bytes(*bytes))?;
+                if usize::from(place[0]) >= self.sensors.len() && !places::is_liar(place) {
                     return Err(format!("a datagram for {to:?}, which nobody has"));
                 }
-                datagrams.push(([octets[0], octets[1]], effects.bytes(*bytes).to_vec()));
+                datagrams.push((place, bytes));
             }
         }
         self.engine.clear();
@@ -332,9 +427,12 @@ impl World {
         let now = self.clock.now();
         let mut replies = 0;
         for (to, bytes) in datagrams {
-            let sensor = usize::from(to[0]);
-            self.trace.line(now, || format!("gateway ▸ s{sensor} {}", show(&bytes)));
-            self.oracle.sends(now, sensor, to, &bytes)?;
+            let sensor = self.sensors.iter().position(|one| one.address() == to);
+            self.trace.line(now, || match sensor {
+                Some(sensor) => format!("gateway ▸ s{sensor} {to:?} {}", show(&bytes)),
+                None => format!("gateway ▸ {to:?} {}", show(&bytes)),
+            });
+            self.oracle.sends(now, to, &bytes)?;
             let publish = bytes.get(if bytes[0] == 1 { 3 } else { 1 }) == Some(&0x0C);
             if let (Some(cause), false) = (cause, publish) {
                 replies += 1;
@@ -344,7 +442,7 @@ impl World {
             }
             for arrival in self.network.carry(&bytes) {
                 let (bytes, sent_at) = (arrival.bytes, now);
-                self.clock.after(arrival.delay, Event::ToSensor { sensor, to, sent_at, bytes });
+                self.clock.after(arrival.delay, Event::ToSensor { to, sent_at, bytes });
             }
         }
         Ok(())
@@ -363,7 +461,7 @@ impl World {
         }
         self.tcp.said.extend_from_slice(&bytes);
         while let Some(packet) = decode(&mut self.tcp.said, self.tcp.level)? {
-            self.trace.line(now, || format!("gateway ▸ broker {packet:?}"));
+            self.trace.line(now, || format!("gateway ▸ broker {}", show_packet(&packet)));
             if let Packet::Connect(connect) = &packet {
                 self.tcp.level = connect.level;
                 self.tcp.clean = connect.clean;

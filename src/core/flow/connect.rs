@@ -94,6 +94,7 @@ impl Gateway {
         let waking = known.and_then(|handle| self.clients.get(handle)).filter(|c| c.state.sleeps());
         let keep = !connect.clean_session
             || waking.is_some_and(|c| c.print.clean && self.settings.keep_session_on_wake);
+        let slept = waking.is_some();
         // Another device took over this address without a goodbye of the former one.
         if let Some(former) = former {
             self.lose_address(cx, former);
@@ -133,7 +134,7 @@ impl Gateway {
             let deadline = self.retry_at(cx.now, handle);
             if let Some(client) = self.clients.get_mut(handle) {
                 client.dialogue =
-                    Some(Box::new(Dialogue { topic: None, tries: 1, deadline, resumed }));
+                    Some(Box::new(Dialogue { topic: None, tries: 1, deadline, resumed, slept }));
             }
             self.prompt(cx, handle);
             self.rearm(handle);
@@ -160,6 +161,9 @@ impl Gateway {
         match client.state {
             State::Connecting => {
                 client.last_heard = cx.now;
+                if let Some(dialogue) = &mut client.dialogue {
+                    dialogue.tries = 1;
+                }
                 self.stats.duplicates += 1;
                 self.prompt(cx, handle);
                 true

@@ -227,9 +227,9 @@ impl Gateway {
         // A device that uses one id for everything repeats itself only where it says so.
         let unmarked = !client.reuses_ids && known.unmarked < MAX_UNMARKED;
         let again = match known.stage {
-            Inbound::Pending => same,
-            // Unreleased at QoS 2: the message id alone counts, unless it clearly is another one.
-            Inbound::Received { .. } => same || publish.dup,
+            // Unreleased at QoS 2, or not answered: other content is another message, of a device
+            // that has begun anew.
+            Inbound::Pending | Inbound::Received { .. } => same,
             Inbound::Done(_) if publish.dup || known.qos == MqttQos::Two => {
                 same && age < REPETITION && (publish.dup || unmarked)
             }

@@ -99,6 +99,13 @@ impl Gateway {
             return;
         };
         if dialogue.tries > retry_count {
+            if dialogue.slept {
+                // It tried to wake up. It has not said goodbye, and may be heard of yet.
+                client.dialogue = None;
+                client.nap.since = cx.now;
+                self.set_state(handle, State::Asleep);
+                return self.stop_holding(cx, handle, true);
+            }
             // Never connected, so nothing is lost: the old connection ended with the CONNECT.
             return self.leave(cx, handle);
         }

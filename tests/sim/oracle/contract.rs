@@ -6,8 +6,10 @@ use std::time::Duration;
 use mqtt_sn_gateway::codec::ReturnCode;
 use mqtt_sn_gateway::time::Time;
 
-use super::{GATEWAY_RETRIES, SLACK, Verdict};
+use super::{SLACK, Verdict};
 use crate::ledger::MsgNo;
+use crate::plan::Rules;
+use crate::stacks::{STANDARD, Stack};
 use crate::wire::matches;
 
 /// State of the connection.
@@ -19,6 +21,10 @@ pub enum Link {
     Connecting { was_up: bool },
     /// CONNACK has left.
     Up,
+    /// It said DISCONNECT with a duration, or its PINGRESP has left.
+    Asleep,
+    /// Between PINGREQ and PINGRESP.
+    Awake,
 }
 
 /// A subscription.
@@ -96,6 +102,25 @@ pub struct ConnectSeen {
 /// One sensor as the gateway must see it.
 pub struct Contract {
     pub number: usize,
+    pub client_id: String,
+    pub stack: &'static Stack,
+    pub rules: Rules,
+    /// As announced last.
+    pub sleep: Duration,
+    /// When it said so.
+    pub asleep_since: Time,
+    /// When the present window was opened, and when PINGREQ came last.
+    pub window: (Time, Time),
+    /// The connection that is being made began as a sleeper's.
+    pub slept: bool,
+    /// It finds its session as it was.
+    pub kept_on_wake: bool,
+    /// When it began to wake up by CONNECT.
+    pub wake_began: Time,
+    /// When a request with this message id came last.
+    pub asked: BTreeMap<u16, Time>,
+    /// What may wait for it at the gateway, with octets.
+    pub backlog: Vec<(MsgNo, usize)>,
     pub link: Link,
     pub address: Option<[u8; 2]>,
     pub previous_address: Option<[u8; 2]>,
@@ -145,9 +170,20 @@ pub struct Contract {
 
 impl Contract {
     /// Nothing promised yet.
-    pub fn new(number: usize) -> Self {
+    pub fn new(number: usize, rules: &Rules) -> Self {
         Self {
             number,
+            client_id: String::new(),
+            stack: &STANDARD,
+            rules: rules.clone(),
+            sleep: Duration::ZERO,
+            asleep_since: Time(0),
+            window: (Time(0), Time(0)),
+            slept: false,
+            kept_on_wake: false,
+            wake_began: Time(0),
+            asked: BTreeMap::new(),
+            backlog: Vec::new(),
             link: Link::Down,
             address: None,
             previous_address: None,
@@ -185,10 +221,45 @@ impl Contract {
         self.link == Link::Up && !self.doubtful && now.since(self.last_heard) < self.keep_alive
     }
 
+    /// Asleep or awake to collect its messages.
+    pub fn sleeps(&self) -> bool {
+        matches!(self.link, Link::Asleep | Link::Awake)
+    }
+
+    /// Certainly asleep or awake, and not overdue.
+    pub fn dozing(&self, now: Time) -> bool {
+        self.sleeps() && !self.doubtful && now.since(self.last_heard) < self.least_silence()
+    }
+
+    /// Silence after which the gateway may take it for lost.
+    pub fn least_silence(&self) -> Duration {
+        if self.sleeps() {
+            let tolerated = self.sleep * self.rules.sleep_permille / 1_000;
+            return tolerated.max(self.sleep + Duration::from_secs(1));
+        }
+        self.keep_alive
+    }
+
+    /// Silence after which the gateway must have taken it for lost. While it is awake the gateway
+    /// tries for a while before it counts its sleep.
+    pub fn most_silence(&self) -> Duration {
+        if self.sleeps() {
+            let tries = self.rules.retry * (u32::from(self.rules.retries) + 1);
+            return self.least_silence() + tries + SLACK;
+        }
+        self.keep_alive * self.rules.keep_alive_permille / 1_000 + SLACK
+    }
+
     /// Not connected, or silent for so long that the gateway must know.
     pub fn surely_gone(&self, now: Time) -> bool {
-        let patience = self.keep_alive * 3 / 2 + SLACK;
-        self.link == Link::Down || now.since(self.last_heard) >= patience
+        self.link == Link::Down || now.since(self.last_heard) >= self.most_silence()
+    }
+
+    /// Certainly not here, but with a session that is kept.
+    pub fn kept(&self, now: Time) -> bool {
+        let persistent =
+            !self.clean && !self.wiped && self.connect.as_ref().is_some_and(|c| !c.clean);
+        persistent && now.since(self.last_heard) < self.rules.expiry
     }
 
     /// Highest QoS of the subscriptions that may cover `topic`.
@@ -205,7 +276,9 @@ impl Contract {
         distributed: Time,
         copy_for: Option<&[String]>,
     ) -> Option<u8> {
-        let subs = self.subs.iter().filter(|(_, sub)| sub.must && sub.since < distributed);
+        let away = self.link == Link::Down;
+        let subs = self.subs.iter().filter(|(_, sub)| sub.must || (away && sub.kept));
+        let subs = subs.filter(|(_, sub)| sub.since < distributed);
         let hits = subs.filter(|(filter, _)| matches(filter, topic));
         let meant = |filter: &String| copy_for.is_none_or(|names| names.contains(filter));
         let (meant, qos) = hits.fold((false, None), |(any, best), (filter, sub)| {
@@ -309,6 +382,25 @@ impl Contract {
         Ok(())
     }
 
+    /// After a CONNECT the gateway must tell every id again (§6.10); who does not understand that
+    /// keeps them.
+    pub fn unconfirm_ids(&mut self) {
+        if self.stack.answers_register {
+            self.ids.values_mut().for_each(|(_, known)| *known = false);
+        }
+    }
+
+    /// Whether the sensor surely knows an id for `name`.
+    pub fn knows(&self, name: &str) -> bool {
+        let id = self.names.get(name).and_then(|id| self.ids.get(id));
+        id.is_some_and(|(_, known)| *known)
+    }
+
+    /// Topic ids that it may have.
+    pub fn topics(&self) -> usize {
+        self.ids.len() + self.old_ids.len()
+    }
+
     /// REGACK arrives.
     pub fn register_answered(&mut self, id: u16, msg_id: u16, code: ReturnCode) {
         if self.offered.is_some_and(|(offered, of, _)| offered == msg_id && of == id) {
@@ -342,7 +434,12 @@ impl Contract {
         {
             self.hesitated = now;
         }
-        let tired = |sends: u32| sends > GATEWAY_RETRIES;
+        if self.sleeps() {
+            // Only its window ends.
+            return;
+        }
+        let retries = u32::from(self.rules.retries);
+        let tired = |sends: u32| sends > retries;
         if self.offered.is_some_and(|(_, _, sends)| tired(sends))
             || self.down.values().any(|exchange| exchange.open && tired(exchange.sends))
         {

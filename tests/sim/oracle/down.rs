@@ -7,7 +7,7 @@ use std::time::Duration;
 use mqtt_sn_gateway::codec::{Publish, PublishTopic, ReturnCode};
 use mqtt_sn_gateway::time::Time;
 
-use super::contract::{Exchange, Link};
+use super::contract::{Exchange, Link, NEVER};
 use super::upstream::Fed;
 use super::{Oracle, Verdict, level};
 use crate::ledger::MsgNo;
@@ -43,6 +43,8 @@ pub struct Descent {
     acked_by: BTreeSet<usize>,
     /// Sensors that must get it at QoS 0; counted on calm days.
     pub expected_unacknowledged: BTreeSet<usize>,
+    /// Sleepers that must get it at QoS 0 in their next window, and since when.
+    pub owed_asleep: BTreeMap<usize, Time>,
     /// Times it was sent, repetitions not counted: live and retained.
     pub sent: BTreeMap<usize, (u32, u32)>,
     /// CONNECTs of the sensor when it was sent first.
@@ -80,6 +82,8 @@ pub struct Expected {
     first: bool,
     /// When it came.
     since: Time,
+    /// When a copy came that is for this sensor.
+    pub at: Time,
 }
 
 impl Oracle {
@@ -137,7 +141,16 @@ impl Oracle {
                     descent.expected.remove(&sensor);
                 }
                 descent.expected_unacknowledged.remove(&sensor);
+                descent.owed_asleep.remove(&sensor);
             }
+        }
+    }
+
+    /// At QoS 0 nothing is kept for those that are away.
+    pub(super) fn forgive_unacknowledged(&mut self, sensor: usize) {
+        for descent in self.descents.values_mut() {
+            descent.owed_asleep.remove(&sensor);
+            descent.expected_unacknowledged.remove(&sensor);
         }
     }
 
@@ -156,11 +169,13 @@ impl Oracle {
         }
         // A copy that says what it is for obliges to nothing else: the others may still come, or be
         // lost with the broker's session.
-        let marked = self.copies && !publish.sub_ids.is_empty();
-        let copy_for = marked.then_some(filters.as_slice());
+        let marked = !publish.sub_ids.is_empty();
+        let copy_for = (self.copies && marked).then_some(filters.as_slice());
         let Some(message) = message else { return };
         let topic = self.ledger.get(message).topic.name.clone();
         self.upstream.feeds += 1;
+        let size = topic.len() + publish.payload.len();
+        let crowded = self.backlogs() + size > self.rules.most_bytes_total;
         let descent = self.descents.entry(message).or_default();
         if descent.first_feed == 0 && !publish.retain {
             descent.first_feed = self.upstream.feeds;
@@ -177,8 +192,12 @@ impl Oracle {
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
         descent.qos = descent.qos.max(publish.qos);
-        for contract in &self.contracts {
+        let mut evicted = Vec::new();
+        for contract in &mut self.contracts {
             let sensor = contract.number;
+            if contract.may_qos(&topic).is_some() && !contract.makes_room(message, size, crowded) {
+                evicted.push(sensor);
+            }
             if let Some(qos) = contract.may_qos(&topic) {
                 let seen = if publish.retain { &mut descent.retained } else { &mut descent.live };
                 let due = seen.entry(sensor).or_default();
@@ -189,17 +208,36 @@ impl Oracle {
             else {
                 continue;
             };
-            if settled || !contract.living(now) {
+            // Marked copies are for those whose filters they name.
+            let meant = !marked || filters.iter().any(|name| contract.subs.contains_key(name));
+            if let (true, Some(expected)) = (meant, descent.expected.get_mut(&sensor)) {
+                expected.at = expected.at.min(now);
+            }
+            let at = if meant { now } else { NEVER };
+            let here = contract.living(now) || contract.dozing(now);
+            if settled || !(here || contract.kept(now)) || evicted.contains(&sensor) {
                 continue;
             }
-            if qos.min(publish.qos) > 0 {
+            let qos = qos.min(publish.qos).min(contract.stack.max_qos);
+            if !contract.has_use_for(&topic, publish.payload.len()) {
+                continue;
+            }
+            if qos > 0 {
                 let acked = descent.acked_by.contains(&sensor);
                 let first = contract.counts_exchanges && contract.is_at_leisure();
-                let expected = Expected { acked, connects: contract.connects, first, since: now };
+                let (connects, since) = (contract.connects, now);
+                let expected = Expected { acked, connects, first, since, at };
                 descent.expected.entry(sensor).or_insert(expected);
-            } else {
+            } else if here {
                 descent.expected_unacknowledged.insert(sensor);
+                if contract.dozing(now) {
+                    let owed = descent.owed_asleep.entry(sensor).or_insert(at);
+                    *owed = at.min(*owed);
+                }
             }
+        }
+        for sensor in evicted {
+            self.forgive_unacknowledged(sensor);
         }
     }
 
@@ -245,7 +283,13 @@ impl Oracle {
             return Err("message id and QoS do not go together".into());
         }
         let topic = match publish.topic {
-            PublishTopic::Normal(id) => self.contracts[sensor].resolve(id)?,
+            PublishTopic::Normal(id) => {
+                let typeless = self.contracts[sensor].stack.refuses_flags;
+                match predefined(id).filter(|_| typeless) {
+                    Some(name) => name.to_owned(),
+                    None => self.contracts[sensor].resolve(id)?,
+                }
+            }
             PublishTopic::Predefined(id) => {
                 predefined(id).ok_or("an unknown predefined id")?.to_owned()
             }
@@ -258,6 +302,9 @@ impl Oracle {
         }
         if qos > 0 && !self.new_exchange(now, sensor, publish, message)? {
             return Ok(());
+        }
+        if let Some(at) = message.and_then(|message| self.descents.get(&message)) {
+            self.in_window(sensor, at.first_feed_at)?;
         }
         match message {
             Some(message) => self.delivery(sensor, message, qos, publish.retain, &topic),
@@ -277,9 +324,10 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
             let same = exchange.message == message && exchange.qos == qos;
+            let dup = publish.dup || contract.stack.refuses_flags;
             // An acknowledgement may cross an "invalid topic id" for an earlier copy; before PUBREL
             // once more does no harm.
-            if same && publish.dup && (!exchange.acked || !exchange.released) {
+            if same && dup && (!exchange.acked || !exchange.released) {
                 exchange.sends += 1;
                 exchange.open = true;
                 contract.tire(now);
@@ -312,6 +360,12 @@ impl Oracle {
         let Some(descent) = self.descents.get_mut(&message) else {
             return Err(format!("message {message} did not come from the broker"));
         };
+        // Who does not understand the flag gets retained messages without it.
+        let unmarked = contract.stack.refuses_flags && descent.retained.contains_key(&sensor);
+        let copies = descent.allowed_copies(self.blurred_copies);
+        let had = descent.sent.get(&sensor).map_or(0, |(live, _)| *live);
+        let live = descent.live.get(&sensor).filter(|due| qos <= **due && had < copies);
+        let retain = retain || (unmarked && live.is_none());
         let covered = if retain { &descent.retained } else { &descent.live };
         let Some(due) = covered.get(&sensor) else {
             let kind = if retain { "retained " } else { "" };
@@ -324,7 +378,9 @@ impl Oracle {
             expected.acked = true;
         }
         let connects = *descent.connects.entry(sensor).or_insert(contract.connects);
-        let copies = descent.allowed_copies(self.blurred_copies);
+        if qos == 0 {
+            contract.leaves(message);
+        }
         let (live, kept) = descent.sent.entry(sensor).or_default();
         if retain {
             *kept += 1;
@@ -384,6 +440,11 @@ impl Oracle {
     pub(super) fn puback_arrives(&mut self, sensor: usize, msg_id: u16, code: ReturnCode) {
         if let Some(exchange) = self.contracts[sensor].down.get_mut(&msg_id) {
             exchange.open = false;
+            if code == ReturnCode::NOT_SUPPORTED {
+                let message = exchange.message;
+                self.rejected(sensor, message);
+                return;
+            }
             if code == ReturnCode::ACCEPTED && exchange.qos == 1 {
                 exchange.acked = true;
                 self.acknowledged(sensor, msg_id);
@@ -414,6 +475,9 @@ impl Oracle {
 
     fn acknowledged(&mut self, sensor: usize, msg_id: u16) {
         let message = self.contracts[sensor].down.get(&msg_id).and_then(|e| e.message);
+        if let Some(message) = message {
+            self.contracts[sensor].leaves(message);
+        }
         if let Some(descent) = message.and_then(|message| self.descents.get_mut(&message)) {
             descent.acked_by.insert(sensor);
             if let Some(expected) = descent.expected.get_mut(&sensor) {
@@ -446,8 +510,17 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether the connection is up, as the gateway must see it.
+    /// The sensor does not want this message.
+    fn rejected(&mut self, sensor: usize, message: Option<MsgNo>) {
+        let Some(message) = message else { return };
+        self.contracts[sensor].leaves(message);
+        if let Some(descent) = self.descents.get_mut(&message) {
+            descent.expected.remove(&sensor);
+        }
+    }
+
+    /// Whether there is a connection or a sleep, as the gateway must see it.
     pub fn is_up(&self, sensor: usize) -> bool {
-        self.contracts[sensor].link == Link::Up
+        self.contracts[sensor].link == Link::Up || self.contracts[sensor].sleeps()
     }
 }

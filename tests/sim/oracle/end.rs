@@ -2,6 +2,9 @@
 
 use mqtt_sn_gateway::time::Time;
 
+use std::time::Duration;
+
+use super::contract::Contract;
 use super::{Oracle, Verdict};
 use crate::broker::Subscription;
 use crate::ledger::{MsgNo, Origin};
@@ -110,6 +113,11 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// The longest silence that the gateway may bear from anybody.
+    pub fn longest_patience(&self) -> Duration {
+        self.contracts.iter().map(Contract::most_silence).max().unwrap_or_default()
     }
 
     /// Every will of a lost sensor was published.

@@ -8,7 +8,10 @@
 mod contract;
 mod down;
 mod end;
+mod moves;
+mod room;
 mod session;
+mod sleep;
 mod up;
 mod upstream;
 mod wills;
@@ -21,7 +24,8 @@ use mqtt_sn_gateway::mqtt::Version;
 use mqtt_sn_gateway::time::Time;
 
 use crate::ledger::{Ledger, MsgNo};
-use crate::plan::{Plan, Weather};
+use crate::places::{Place, is_liar};
+use crate::plan::{Plan, Rules, Weather};
 use crate::sensor::Report;
 
 use contract::{Contract, Link};
@@ -34,10 +38,7 @@ pub use down::Descent;
 /// A broken promise, in words.
 pub type Verdict = Result<(), String>;
 
-/// Retransmissions of the gateway towards a sensor before the sensor is lost (its default).
-pub const GATEWAY_RETRIES: u32 = 3;
-
-/// Silence beyond 1.5 × keep-alive plus this must have made the gateway act.
+/// Silence beyond what is tolerated plus this must have made the gateway act.
 pub const SLACK: Duration = Duration::from_secs(10);
 
 /// The judge of one world.
@@ -53,7 +54,12 @@ pub struct Oracle {
     /// It does, and nothing tells the copies apart.
     blurred_copies: bool,
     prefix: &'static str,
+    rules: Rules,
     contracts: Vec<Contract>,
+    /// Whose datagrams from a place are, as the gateway must see it.
+    bound: BTreeMap<Place, usize>,
+    /// What the datagram was that the gateway got last, until it has been answered.
+    step: Option<sleep::Step>,
     ascents: BTreeMap<MsgNo, Ascent>,
     descents: BTreeMap<MsgNo, Descent>,
     upstream: Upstream,
@@ -76,7 +82,10 @@ impl Oracle {
             copies: plan.broker.copies,
             blurred_copies: plan.broker.copies && plan.version != Version::V5,
             prefix: plan.topic_prefix,
-            contracts: (0..plan.sensors).map(Contract::new).collect(),
+            rules: plan.rules.clone(),
+            contracts: (0..plan.sensors).map(|number| Contract::new(number, &plan.rules)).collect(),
+            bound: BTreeMap::new(),
+            step: None,
             ascents: BTreeMap::new(),
             descents: BTreeMap::new(),
             upstream: Upstream::default(),
@@ -86,29 +95,54 @@ impl Oracle {
         }
     }
 
-    /// A datagram reaches the gateway.
+    /// A datagram reaches the gateway; `origin` is the sensor that sent it, if a sensor did.
+    /// `refused`: it was a CONNECT, and the gateway refuses it.
     ///
     /// # Errors
-    /// Never so far: sensors are correct.
-    pub fn arrives(&mut self, now: Time, sensor: usize, from: [u8; 2], bytes: &[u8]) -> Verdict {
+    /// When the gateway must not refuse.
+    pub fn arrives(
+        &mut self,
+        now: Time,
+        origin: Option<usize>,
+        from: Place,
+        bytes: &[u8],
+        refused: bool,
+    ) -> Verdict {
+        self.step = None;
         let Ok(packet) = decode(bytes) else { return Ok(()) };
         let message = packet.message;
         if let Message::Connect(connect) = &message {
+            let Some(sensor) = self.named(connect.client_id) else {
+                return self.strange_connect(now, from, refused);
+            };
+            if refused {
+                return self.refusal(now, sensor, from);
+            }
+            self.displaces(now, sensor, from);
             self.heard(now, sensor);
             self.connect_arrives(now, sensor, from, connect, bytes);
             return Ok(());
         }
-        if let Message::Publish(publish) = &message {
+        if let Message::PingReq { client_id } = message {
+            self.ping_arrives(now, from, client_id);
+            return Ok(());
+        }
+        let bound = self.bound.get(&from).copied();
+        if let (Message::Publish(publish), Some(sensor)) = (&message, bound.or(origin)) {
             self.publish_arrives(now, sensor, publish);
         }
         // What comes from an address that the client left is a stranger's.
-        if self.contracts[sensor].address != Some(from) {
+        let Some(sensor) = bound.filter(|sensor| self.contracts[*sensor].address == Some(from))
+        else {
             return Ok(());
-        }
+        };
         self.heard(now, sensor);
+        self.request_is_due(now, sensor, &message);
         match message {
             Message::WillMsg { message } => self.will_arrives(sensor, message),
-            Message::Disconnect { .. } => self.disconnect_arrives(sensor),
+            Message::Disconnect { duration } => {
+                self.disconnect_arrives(now, sensor, from, duration.unwrap_or(0));
+            }
             Message::Register { msg_id, topic, .. } => {
                 let name = String::from_utf8_lossy(topic).into_owned();
                 self.contracts[sensor].registers.insert(msg_id, name);
@@ -130,13 +164,22 @@ impl Oracle {
         Ok(())
     }
 
-    /// The gateway sends a datagram to an address of `sensor`.
+    /// The gateway sends a datagram to a place.
     ///
     /// # Errors
     /// When it must not.
-    pub fn sends(&mut self, now: Time, sensor: usize, to: [u8; 2], bytes: &[u8]) -> Verdict {
+    pub fn sends(&mut self, now: Time, to: Place, bytes: &[u8]) -> Verdict {
         let packet = decode(bytes)
             .map_err(|error| format!("it sent octets that are no message ({error:?})"))?;
+        if self.to_foreigner(to, &packet.message) {
+            return Ok(());
+        }
+        let Some(sensor) = self.bound.get(&to).copied() else {
+            return self.to_stranger(to, &packet.message);
+        };
+        self.suits(sensor, bytes.len(), &packet.message)
+            .and_then(|()| self.is_awaited(now, sensor, &packet.message))
+            .map_err(|error| format!("to sensor {sensor}: {error}: {:?}", packet.message))?;
         let verdict = self.judge(now, sensor, to, &packet.message);
         verdict.map_err(|error| format!("to sensor {sensor}: {error}: {:?}", packet.message))
     }
@@ -146,14 +189,14 @@ impl Oracle {
             Message::ConnAck { code } => self.connack_sent(now, sensor, code),
             Message::WillTopicReq | Message::WillMsgReq => self.prompt_sent(sensor),
             Message::Register { topic_id, msg_id, topic } => {
-                self.deliverable(sensor, to)?;
+                self.deliverable(now, sensor, to)?;
                 self.contracts[sensor].register_sent(now, topic_id, msg_id, topic)
             }
             Message::RegAck { topic_id, msg_id, code } => {
                 self.contracts[sensor].regack_sent(topic_id, msg_id, code)
             }
             Message::Publish(publish) => {
-                self.deliverable(sensor, to)?;
+                self.deliverable(now, sensor, to)?;
                 self.publish_sent(now, sensor, &publish)
             }
             Message::PubAck { msg_id, code, .. } => self.puback_sent(sensor, msg_id, code),
@@ -164,16 +207,9 @@ impl Oracle {
                 self.suback_sent(now, sensor, qos, topic_id, msg_id, code)
             }
             Message::UnsubAck { msg_id } => self.unsuback_sent(sensor, msg_id),
-            Message::PingResp => {
-                // Only the connected get one: whatever doubt there was, it is gone.
-                self.contracts[sensor].doubtful = false;
-                Ok(())
-            }
-            Message::PingReq { .. } => self.deliverable(sensor, to),
-            Message::Disconnect { duration: None } => {
-                self.disconnect_sent(sensor);
-                Ok(())
-            }
+            Message::PingResp => self.pingresp_sent(now, sensor),
+            Message::PingReq { .. } => self.deliverable(now, sensor, to),
+            Message::Disconnect { duration: None } => self.disconnect_sent(now, sensor, to),
             Message::GwInfo { .. } | Message::Advertise { .. } => Ok(()),
             _ => Err("a gateway does not send this".into()),
         }
@@ -199,13 +235,21 @@ impl Oracle {
 
     /// Which message has this payload; the gateway's own status topics have none of ours.
     fn identify(&self, topic: &str, payload: &[u8]) -> Result<Option<MsgNo>, String> {
-        if topic.starts_with("mqtt-sn-gateway/") {
+        let liars = topic.strip_prefix(self.prefix).is_some_and(|name| name.starts_with("liar/"));
+        if topic.starts_with("mqtt-sn-gateway/") || liars {
             return Ok(None);
         }
         match self.ledger.identify(payload) {
             Some(message) => Ok(Some(message)),
             None => Err(format!("a message on {topic:?} that nobody made: {payload:02x?}")),
         }
+    }
+}
+
+impl Oracle {
+    /// A sensor that is certainly connected and awake, for who wants to speak in its name.
+    pub fn is_active(&self, sensor: usize) -> bool {
+        self.contracts[sensor].link == Link::Up && !self.contracts[sensor].doubtful
     }
 }
 

@@ -7,6 +7,7 @@ use mqtt_sn_gateway::time::Time;
 
 use super::contract::{ConnectSeen, Link, NEVER, Right, Sub, SubRequest};
 use super::{Oracle, Verdict, level};
+use crate::places::Place;
 use crate::topics::{Form, predefined};
 use crate::wire::matches;
 
@@ -21,8 +22,14 @@ impl Oracle {
     /// Any message from the sensor's address.
     pub(super) fn heard(&mut self, now: Time, sensor: usize) {
         let contract = &mut self.contracts[sensor];
-        if contract.link != Link::Down && now.since(contract.last_heard) >= contract.keep_alive {
+        let silence = now.since(contract.last_heard);
+        if contract.link != Link::Down && silence >= contract.least_silence() {
             contract.doubtful = true;
+        }
+        let away =
+            if contract.link == Link::Down { Duration::ZERO } else { contract.least_silence() };
+        if silence >= contract.rules.expiry + away {
+            self.session_expires(sensor);
         }
         self.note_silence(now, sensor);
         let contract = &mut self.contracts[sensor];
@@ -55,8 +62,22 @@ impl Oracle {
             contract.previous_address = contract.address.replace(from);
         }
         contract.connects += 1;
+        let connecting = matches!(contract.link, Link::Connecting { .. });
+        let asleep = contract.sleeps();
+        contract.slept = asleep || (connecting && contract.slept);
+        let again = !connect.clean_session || (contract.clean && contract.rules.keep_on_wake);
+        contract.kept_on_wake = if asleep {
+            contract.wake_began = now;
+            again && !contract.doubtful
+        } else {
+            // A dialogue that takes too long ends, and with it perhaps the session.
+            let patience = contract.rules.retry * contract.rules.retries.into();
+            let prompt = now.since(contract.wake_began) < patience;
+            connecting && contract.kept_on_wake && again && prompt
+        };
+        let kept_on_wake = contract.kept_on_wake;
         contract.keep_alive = Duration::from_secs(connect.duration.into());
-        contract.link = Link::Connecting { was_up: contract.link != Link::Down };
+        contract.link = Link::Connecting { was_up: contract.link != Link::Down && !asleep };
         contract.abandon_exchanges();
         contract.new_will = None;
         for request in contract.requests.values_mut() {
@@ -64,6 +85,10 @@ impl Oracle {
         }
         // The order of what was sent but not acknowledged begins anew.
         contract.order.clear();
+        let doubtful_wake = contract.slept && !kept_on_wake;
+        if kept_on_wake {
+            return;
+        }
         if connect.clean_session {
             contract.epoch += 1;
             contract.sure_epoch += u32::from(!repetition);
@@ -73,6 +98,10 @@ impl Oracle {
                 contract.down.values_mut().for_each(|exchange| exchange.done = true);
             }
         }
+        if doubtful_wake {
+            self.forgive_unacknowledged(sensor);
+        }
+        let contract = &mut self.contracts[sensor];
         // A clean session may have ended in silence before this CONNECT.
         if connect.clean_session || contract.clean {
             for sub in contract.subs.values_mut() {
@@ -94,18 +123,16 @@ impl Oracle {
 
     pub(super) fn connack_sent(&mut self, now: Time, sensor: usize, code: ReturnCode) -> Verdict {
         let contract = &mut self.contracts[sensor];
+        if code != ReturnCode::ACCEPTED {
+            // Whether it was allowed was judged when the CONNECT came.
+            return Ok(());
+        }
         let Some(connect) = contract.connect.clone() else {
             return Err("CONNACK without CONNECT".into());
         };
-        if code != ReturnCode::ACCEPTED {
-            if self.strict {
-                return Err("a refusal on a calm day".into());
-            }
-            contract.link = Link::Down;
-            return Ok(());
-        }
         let was_up = match contract.link {
             Link::Up => return Ok(()),
+            Link::Asleep | Link::Awake => return Err("CONNACK to a sleeper".into()),
             Link::Down => return Err("CONNACK after the connection ended".into()),
             Link::Connecting { was_up } => was_up,
         };
@@ -116,8 +143,13 @@ impl Oracle {
         contract.doubtful = false;
         let wiped = std::mem::take(&mut contract.wiped);
         contract.counts_exchanges = connect.surely_new || !was_up;
-        if connect.clean {
-            let sure = connect.surely_new || !was_up;
+        let doubtful_wake = std::mem::take(&mut contract.slept) && !contract.kept_on_wake;
+        let kept_on_wake = std::mem::take(&mut contract.kept_on_wake);
+        let blurred = doubtful_wake && contract.rules.keep_on_wake && contract.clean;
+        if kept_on_wake {
+            contract.unconfirm_ids();
+        } else if connect.clean {
+            let sure = (connect.surely_new || !was_up) && !blurred;
             contract.forget_ids(sure);
             if sure {
                 contract.subs.clear();
@@ -129,6 +161,8 @@ impl Oracle {
                 // Whether a clean session outlives its connection is not said; and a CONNECT that
                 // came to nothing may have ended the one before.
                 contract.forget_ids(false);
+            } else if connect.surely_new || !was_up {
+                contract.unconfirm_ids();
             }
             for sub in contract.subs.values_mut().filter(|sub| sub.kept) {
                 sub.must = true;
@@ -137,21 +171,26 @@ impl Oracle {
         }
         contract.clean = connect.clean;
         contract.heard_since_connack = false;
-        self.will_established(now, sensor, connect.clean);
+        if blurred {
+            self.will_in_doubt(sensor);
+        }
+        self.will_established(now, sensor, connect.clean && !kept_on_wake);
         Ok(())
     }
 
-    pub(super) fn disconnect_arrives(&mut self, sensor: usize) {
-        self.will_dismissed(sensor);
-        self.ends(sensor);
+    /// A persistent session may have been forgotten.
+    fn session_expires(&mut self, sensor: usize) {
+        let contract = &mut self.contracts[sensor];
+        contract.forget_ids(false);
+        for sub in contract.subs.values_mut() {
+            sub.must = false;
+            sub.kept = false;
+        }
+        self.cancel_expectations(sensor, |_| true);
+        self.will_in_doubt(sensor);
     }
 
-    /// DISCONNECT from the gateway ends the connection too.
-    pub(super) fn disconnect_sent(&mut self, sensor: usize) {
-        self.ends(sensor);
-    }
-
-    fn ends(&mut self, sensor: usize) {
+    pub(super) fn ends(&mut self, sensor: usize) {
         let contract = &mut self.contracts[sensor];
         if contract.link == Link::Down {
             return;
@@ -169,19 +208,25 @@ impl Oracle {
         for request in contract.requests.values_mut() {
             request.disturbed = true;
         }
+        contract.slept = false;
+        contract.kept_on_wake = false;
         if clean {
+            contract.backlog.clear();
             self.cancel_expectations(sensor, |_| true);
         }
+        self.forgive_unacknowledged(sensor);
     }
 
     /// PUBLISH, REGISTER and PINGREQ go to the connected, at the address of their last CONNECT.
-    pub(super) fn deliverable(&self, sensor: usize, to: [u8; 2]) -> Verdict {
+    pub(super) fn deliverable(&self, now: Time, sensor: usize, to: Place) -> Verdict {
         let contract = &self.contracts[sensor];
         let here = contract.address == Some(to);
         let there = contract.previous_address == Some(to);
         match contract.link {
             Link::Up if here => Ok(()),
             Link::Connecting { was_up: true } if here || there => Ok(()),
+            Link::Awake if here => contract.window_is_open(now),
+            Link::Asleep if here => Err("sent to a sleeper outside its window".into()),
             _ => Err(format!("sent to an address without a connection ({:?})", contract.link)),
         }
     }
@@ -315,11 +360,11 @@ impl Oracle {
         // While the broker is away it counts from the broker's own answer on.
         let since = if self.upstream.connected { now } else { NEVER };
         let contract = &mut self.contracts[sensor];
+        let must = contract.link == Link::Up || contract.sleeps();
         let sub = contract.subs.entry(filter.clone()).or_default();
         if request.disturbed {
             sub.qos = sub.qos.max(qos);
         } else {
-            let must = contract.link == Link::Up;
             *sub = Sub { may: true, must, qos, sure: qos, kept: false, since };
         }
         Ok(())

@@ -59,7 +59,8 @@ impl Oracle {
         ascent.late += u32::from(ascent.copies > 0 && now.since(ascent.last_copy) >= patience);
         ascent.last_copy = now;
         ascent.copies += 1;
-        ascent.due += u32::from(self.upstream.connected && contract.link == Link::Up);
+        let there = contract.link == Link::Up || contract.sleeps();
+        ascent.due += u32::from(self.upstream.connected && there);
         ascent.attempts.insert((epoch, publish.msg_id));
         if level(publish.qos) > 0 {
             contract.up.insert(publish.msg_id, (message, contract.sure_epoch));
@@ -112,7 +113,7 @@ impl Oracle {
         self.ascents.get(&message).is_some_and(|ascent| ascent.owned)
     }
 
-    fn acknowledgeable(&self, sensor: usize, msg_id: u16, qos: i8) -> Verdict {
+    fn acknowledgeable(&self, sensor: usize, msg_id: u16, qos: i8, any_session: bool) -> Verdict {
         let contract = &self.contracts[sensor];
         let Some((message, epoch)) = contract.up.get(&msg_id) else {
             return Err("acknowledges a message id that the sensor never used".into());
@@ -120,7 +121,7 @@ impl Oracle {
         if self.ledger.get(*message).qos != qos {
             return Err(format!("message {message} does not have QoS {qos}"));
         }
-        if *epoch != contract.sure_epoch {
+        if *epoch != contract.sure_epoch && !any_session {
             return Err(format!("acknowledges message {message} of the session before"));
         }
         if !self.is_owned(*message) {
@@ -131,7 +132,7 @@ impl Oracle {
 
     pub(super) fn puback_sent(&mut self, sensor: usize, msg_id: u16, code: ReturnCode) -> Verdict {
         if code == ReturnCode::ACCEPTED {
-            return self.acknowledgeable(sensor, msg_id, 1);
+            return self.acknowledgeable(sensor, msg_id, 1, false);
         }
         let message = self.contracts[sensor].up.get(&msg_id).map(|(message, _)| *message);
         let forbidden = message
@@ -143,11 +144,13 @@ impl Oracle {
     }
 
     pub(super) fn pubrec_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
-        self.acknowledgeable(sensor, msg_id, 2)
+        self.acknowledgeable(sensor, msg_id, 2, false)
     }
 
     pub(super) fn pubcomp_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
-        self.acknowledgeable(sensor, msg_id, 2)
+        // A PUBREL for nothing is answered too, so that the sensor gets to its end (§24.16 of
+        // common practice).
+        self.acknowledgeable(sensor, msg_id, 2, true)
     }
 
     /// A sensor crossed a message off its list.

@@ -3,7 +3,7 @@
 use mqtt_sn_gateway::time::Time;
 
 use super::contract::Link;
-use super::{Oracle, SLACK, Verdict};
+use super::{Oracle, Verdict};
 use crate::ledger::{MsgNo, Origin};
 use crate::wire::Publish;
 
@@ -47,6 +47,23 @@ impl Oracle {
         }
     }
 
+    /// Whether the gateway still has it is not known.
+    pub(super) fn will_in_doubt(&mut self, sensor: usize) {
+        let contract = &mut self.contracts[sensor];
+        if let Some(will) = contract.will.take().and_then(|message| self.wills.get_mut(&message)) {
+            will.due = true;
+        }
+    }
+
+    /// Another client id came from its address: lost, without any silence.
+    pub(super) fn will_falls_due(&mut self, sensor: usize) {
+        let contract = &self.contracts[sensor];
+        if let Some(will) = contract.will.and_then(|message| self.wills.get_mut(&message)) {
+            will.due = true;
+            will.overdue |= !contract.doubtful && contract.link != Link::Down;
+        }
+    }
+
     /// DISCONNECT: no will.
     pub(super) fn will_dismissed(&mut self, sensor: usize) {
         if self.contracts[sensor].link != Link::Down {
@@ -61,9 +78,9 @@ impl Oracle {
             return;
         };
         let silence = now.since(contract.last_heard);
-        if contract.link == Link::Up {
-            will.due |= silence >= contract.keep_alive || contract.doubtful;
-            will.overdue |= silence >= contract.keep_alive * 3 / 2 + SLACK;
+        if contract.link == Link::Up || contract.sleeps() {
+            will.due |= silence >= contract.least_silence() || contract.doubtful;
+            will.overdue |= silence >= contract.most_silence();
         } else if matches!(contract.link, Link::Connecting { was_up: true }) {
             will.due |= silence >= contract.keep_alive || contract.doubtful;
         }
@@ -101,6 +118,7 @@ impl Oracle {
 
     /// Whether `sensor` has a will with the gateway; for the last act of a world.
     pub fn has_will(&self, sensor: usize) -> bool {
-        self.contracts[sensor].will.is_some() && self.contracts[sensor].link == Link::Up
+        let contract = &self.contracts[sensor];
+        contract.will.is_some() && (contract.link == Link::Up || contract.sleeps())
     }
 }

@@ -4,6 +4,7 @@
 mod receive;
 mod requests;
 mod script;
+mod sleep;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,7 +13,10 @@ use mqtt_sn_gateway::codec::Message;
 use mqtt_sn_gateway::time::Time;
 
 use crate::ledger::{Ledger, MsgNo};
+use crate::places::{Place, generation};
+use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::stacks::{FIELD, STANDARD, Stack};
 use crate::topics::Topic;
 
 pub use requests::{Pending, Request, Work, bytes};
@@ -37,6 +41,18 @@ pub struct Habits {
     pub wanders: bool,
     /// Message ids begin at 1 after a reboot, not at random.
     pub counts_from_one: bool,
+    /// The stack it is built on.
+    pub stack: &'static Stack,
+    /// Sleeps between times (MQTT-SN 1.2 §6.14).
+    pub sleeps: bool,
+    /// PINGREQ from sleep carries the client id.
+    pub pings_by_name: bool,
+    /// Goes to sleep with requests unanswered.
+    pub rude: bool,
+    /// Its address changes while it sleeps or is away.
+    pub roams: bool,
+    pub forwarded: bool,
+    pub two_links: bool,
 }
 
 impl Habits {
@@ -52,7 +68,43 @@ impl Habits {
             retries: rng.between(3, 5) as u8,
             wanders: rng.chance(300),
             counts_from_one: rng.chance(500),
+            stack: &STANDARD,
+            sleeps: false,
+            pings_by_name: true,
+            rude: false,
+            roams: false,
+            forwarded: false,
+            two_links: false,
         }
+    }
+
+    /// The rest, in worlds that have more kinds.
+    fn settle(&mut self, plan: &Plan, rng: &mut Rng) {
+        let people = &plan.people;
+        self.sleeps = rng.chance(people.sleepers);
+        self.pings_by_name = rng.chance(800);
+        self.rude = rng.chance(200);
+        self.roams = rng.chance(people.roamers);
+        self.forwarded = rng.chance(people.forwarded);
+        self.two_links = rng.chance(people.two_links);
+        if plan.weather.is_roaming() {
+            self.wanders &= plan.may_move(self.clean);
+            self.roams &= plan.may_move(self.clean);
+            self.two_links &= plan.may_move(self.clean);
+        }
+        if rng.chance(people.stacks) {
+            let stack = &FIELD[rng.below(FIELD.len() as u64) as usize];
+            self.stack = stack;
+            self.pipeline = stack.pipeline;
+            self.sets_dup = stack.sets_dup;
+            self.keep_alive = stack.keep_alive;
+            self.retry = Duration::from_secs(stack.retry);
+            self.retries = stack.retries;
+            self.sleeps &= stack.sleeps;
+            self.roams |= stack.moves_after_sleep && self.sleeps && plan.may_move(self.clean);
+        }
+        // Only its id says who it is when it comes from elsewhere.
+        self.pings_by_name |= self.roams;
     }
 }
 
@@ -65,6 +117,12 @@ pub enum Phase {
     Connecting,
     /// Connected, as far as it knows.
     Online,
+    /// Asleep, deaf; does something at that time.
+    Asleep { until: Time },
+    /// Awake between PINGREQ and PINGRESP.
+    Napping,
+    /// Asleep, but has something to say and waits for the answers.
+    Murmuring,
 }
 
 /// What happened to it that the oracle wants to know.
@@ -82,6 +140,10 @@ pub struct Io<'a> {
     pub ledger: &'a mut Ledger,
     /// Datagrams for the gateway.
     pub frames: Vec<Vec<u8>>,
+    /// A place that somebody left and that is free again, if it moves now.
+    pub offer: Option<Place>,
+    /// A place that it left.
+    pub left: Option<Place>,
     pub reports: Vec<Report>,
 }
 
@@ -93,8 +155,10 @@ pub struct Sensor {
     pub number: usize,
     pub habits: Habits,
     pub phase: Phase,
-    /// Changes the address.
-    pub generation: u8,
+    /// Where it is.
+    pub place: Place,
+    moves: u8,
+    client_id: String,
     /// Subscriptions that it wants to have.
     pub wanted: Vec<(Topic, u8)>,
     todo: VecDeque<Work>,
@@ -112,6 +176,7 @@ pub struct Sensor {
     /// No requests before this (congestion).
     hold: Time,
     last_sent: Time,
+    last_ping: Time,
     connect_began: Time,
     /// Count of sessions begun clean, for "exactly once".
     life: u32,
@@ -119,19 +184,29 @@ pub struct Sensor {
     rebooted: bool,
     last_connect_clean: bool,
     will: Option<MsgNo>,
+    sleep: sleep::Sleep,
     rng: Rng,
 }
 
 impl Sensor {
     /// A device that wakes up at `until`.
-    pub fn new(number: usize, until: Time, rng: &mut Rng) -> Self {
-        let habits = Habits::draw(rng);
+    pub fn new(number: usize, until: Time, plan: &Plan, rng: &mut Rng) -> Self {
+        let mut habits = Habits::draw(rng);
         let last_id = rng.next() as u16;
+        let mut rng = rng.fork();
+        if !plan.weather.is_plain() {
+            habits.settle(plan, &mut rng);
+        }
+        let last_id = habits.stack.first_id.map_or(last_id, |first| first - 1);
+        let home = generation(0, false, habits.forwarded);
         Self {
             number,
-            habits,
             phase: Phase::Off { until },
-            generation: 0,
+            place: [number as u8, home],
+            moves: 0,
+            client_id: format!("{}-{number}", habits.stack.prefix),
+            sleep: sleep::Sleep::new(plan),
+            habits,
             wanted: Vec::new(),
             todo: VecDeque::new(),
             pending: Vec::new(),
@@ -143,29 +218,45 @@ impl Sensor {
             last_id,
             hold: Time(0),
             last_sent: Time(0),
+            last_ping: Time(0),
             connect_began: Time(0),
             life: 0,
             fresh: true,
             rebooted: true,
             last_connect_clean: true,
             will: None,
-            rng: rng.fork(),
+            rng,
         }
     }
 
-    /// Its address on the link.
-    pub fn address(&self) -> [u8; 2] {
-        [self.number as u8, self.generation]
+    /// Its address.
+    pub fn address(&self) -> Place {
+        self.place
     }
 
     /// Its client id.
     pub fn client_id(&self) -> String {
-        client_id(self.number)
+        self.client_id.clone()
     }
 
-    /// Nothing left to do and connected.
+    /// It gets another address: a new one of its own, or one that somebody left.
+    fn move_on(&mut self, io: &mut Io<'_>) {
+        self.moves = self.moves.wrapping_add(1);
+        let second = self.habits.two_links && self.moves % 2 == 1;
+        let own = [self.number as u8, generation(self.moves, second, self.habits.forwarded)];
+        let plain = !self.habits.forwarded && !self.habits.two_links;
+        let place = io.offer.take().filter(|_| plain).unwrap_or(own);
+        io.left = Some(std::mem::replace(&mut self.place, place));
+    }
+
+    /// The receiver is on and there is a session.
+    fn is_listening(&self) -> bool {
+        matches!(self.phase, Phase::Online | Phase::Napping | Phase::Murmuring)
+    }
+
+    /// Nothing left to do, and connected or asleep.
     pub fn is_settled(&self) -> bool {
-        self.phase == Phase::Online
+        matches!(self.phase, Phase::Online | Phase::Asleep { .. })
             && self.todo.is_empty()
             && self.pending.iter().all(|pending| matches!(pending.request, Request::Ping))
             && self.suspended.is_empty()
@@ -181,10 +272,12 @@ impl Sensor {
 
     /// When it wants to be woken.
     pub fn next_wake(&self) -> Time {
-        if let Phase::Off { until } = self.phase {
-            return until;
+        match self.phase {
+            Phase::Off { until } | Phase::Asleep { until } => return until,
+            _ => {}
         }
-        let mut wake = self.ping_due();
+        let online = self.phase == Phase::Online || self.phase == Phase::Connecting;
+        let mut wake = if online { self.ping_due() } else { Time(u64::MAX) };
         if !self.todo.is_empty() && self.hold > self.last_sent {
             wake = wake.min(self.hold);
         }
@@ -192,20 +285,26 @@ impl Sensor {
     }
 
     fn ping_due(&self) -> Time {
-        self.last_sent.after(Duration::from_secs(self.habits.keep_alive.into()) * 3 / 4)
+        let stack = self.habits.stack;
+        let interval = Duration::from_secs(self.habits.keep_alive.into());
+        let interval = if stack.pings_late { interval } else { interval * 3 / 4 };
+        let last = if stack.pings_regardless { self.last_ping } else { self.last_sent };
+        last.after(interval)
     }
 
     /// Time has come: connect, retransmit, ping, go on with the work.
     pub fn wake(&mut self, io: &mut Io<'_>) {
         match self.phase {
             Phase::Off { until } if until <= io.now => self.connect(io),
-            Phase::Off { .. } => return,
-            Phase::Connecting | Phase::Online => {}
+            Phase::Asleep { until } if until <= io.now => return self.rouse(io),
+            Phase::Off { .. } | Phase::Asleep { .. } => return,
+            _ => {}
         }
         self.retransmit(io);
         if self.phase == Phase::Online {
             let pinging = self.pending.iter().any(|p| matches!(p.request, Request::Ping));
             if self.ping_due() <= io.now && !pinging {
+                self.last_ping = io.now;
                 self.start(io, Request::Ping, 0, &Message::PingReq { client_id: &[] });
             }
             self.pump(io);
@@ -215,7 +314,9 @@ impl Sensor {
     /// Begins a connection.
     fn connect(&mut self, io: &mut Io<'_>) {
         let clean = self.habits.clean || self.rebooted;
-        self.fresh = clean || self.last_connect_clean;
+        let kept = self.sleep.wakes(io.now) && clean == self.last_connect_clean;
+        self.fresh = (clean || self.last_connect_clean) && !kept;
+        self.sleep.over();
         if self.fresh {
             self.ids.clear();
             self.names.clear();
@@ -244,6 +345,7 @@ impl Sensor {
     /// CONNACK said yes.
     fn connected(&mut self, io: &mut Io<'_>) {
         self.phase = Phase::Online;
+        self.last_ping = io.now;
         self.pending.clear();
         if self.fresh {
             for (topic, qos) in self.wanted.clone().into_iter().rev() {
@@ -262,6 +364,7 @@ impl Sensor {
     /// The connection is over, without a word to the gateway; connects again after `pause`.
     fn lose(&mut self, now: Time, pause: Duration) {
         self.phase = Phase::Off { until: now.after(pause) };
+        self.sleep.over();
         let persistent = !self.habits.clean && !self.last_connect_clean;
         for pending in std::mem::take(&mut self.pending).into_iter().rev() {
             match pending.request {
@@ -284,7 +387,7 @@ impl Sensor {
                 _ => {}
             }
         }
-        self.todo.retain(|work| !matches!(work, Work::Goodbye));
+        self.todo.retain(|work| !matches!(work, Work::Goodbye | Work::Sleep(_)));
         if !persistent {
             // They are all made again once connected.
             self.todo.retain(|work| !matches!(work, Work::Subscribe(..)));
@@ -292,8 +395,9 @@ impl Sensor {
     }
 
     /// Power cycle: what was in memory is gone, only the wish list is in flash.
-    fn reboot(&mut self, now: Time, pause: Duration) {
-        self.phase = Phase::Off { until: now.after(pause) };
+    fn reboot(&mut self, io: &mut Io<'_>, pause: Duration) {
+        self.phase = Phase::Off { until: io.now.after(pause) };
+        self.sleep.over();
         self.rebooted = true;
         self.todo.clear();
         self.pending.clear();
@@ -303,13 +407,11 @@ impl Sensor {
         if self.habits.counts_from_one {
             self.last_id = 0;
         }
-        if self.habits.wanders {
-            self.generation = self.generation.wrapping_add(1);
+        if let Some(first) = self.habits.stack.first_id {
+            self.last_id = first - 1;
+        }
+        if self.habits.wanders || self.habits.roams {
+            self.move_on(io);
         }
     }
-}
-
-/// Client id of sensor `number`.
-pub fn client_id(number: usize) -> String {
-    format!("sensor-{number}")
 }

@@ -11,10 +11,11 @@ use crate::topics::{Form, predefined};
 impl Sensor {
     /// A datagram that the gateway sent at `sent_at`.
     pub fn receive(&mut self, io: &mut Io<'_>, sent_at: Time, datagram: &[u8]) {
-        if matches!(self.phase, Phase::Off { .. }) {
+        if matches!(self.phase, Phase::Off { .. } | Phase::Asleep { .. }) {
             return;
         }
         let Ok(packet) = decode(datagram) else { return };
+        self.nap_goes_on(io.now, &packet.message);
         match packet.message {
             Message::ConnAck { code } => self.connack(io, code),
             Message::WillTopicReq => self.will_topic(io),
@@ -36,15 +37,25 @@ impl Sensor {
             }
             Message::PingResp => {
                 self.finish(0, |request| matches!(request, Request::Ping));
+                if self.phase == Phase::Napping
+                    && self.finish(0, |request| matches!(request, Request::Nap)).is_some()
+                {
+                    self.doze(io.now);
+                }
             }
-            Message::PingReq { .. } if self.phase == Phase::Online => {
+            Message::PingReq { .. } if self.is_listening() => {
                 self.say(io, &Message::PingResp);
             }
             Message::Disconnect { .. } => self.disconnected(io),
             // Echoes from before this connection: the radio's doing, not the gateway's.
-            _ if sent_at < self.connect_began || self.phase != Phase::Online => {}
+            _ if sent_at < self.connect_began || !self.is_listening() => {}
+            Message::Register { .. } if !self.habits.stack.answers_register => {}
             Message::Register { topic_id, msg_id, topic } => {
                 let name = String::from_utf8_lossy(topic).into_owned();
+                let full = self.ids.len() >= self.habits.stack.slots;
+                if full && !self.ids.contains_key(&name) {
+                    return;
+                }
                 self.learn(name, topic_id);
                 let code = ReturnCode::ACCEPTED;
                 self.say(io, &Message::RegAck { topic_id, msg_id, code });
@@ -57,8 +68,10 @@ impl Sensor {
             }
             _ => {}
         }
-        if self.phase == Phase::Online {
-            self.pump(io);
+        match self.phase {
+            Phase::Online => self.pump(io),
+            Phase::Murmuring => self.murmur(io),
+            _ => {}
         }
     }
 
@@ -180,7 +193,9 @@ impl Sensor {
         let pause = Duration::from_millis(self.rng.between(100, 20_000));
         if self.finish(0, |request| matches!(request, Request::Goodbye)).is_some() {
             self.lose(io.now, pause);
-        } else if self.phase == Phase::Online {
+        } else if self.finish(0, |request| matches!(request, Request::Sleep)).is_some() {
+            self.doze(io.now);
+        } else if self.is_listening() && self.habits.stack.heeds_disconnect {
             self.lose(io.now, Duration::from_millis(100));
         }
     }
@@ -188,6 +203,11 @@ impl Sensor {
     fn publication(&mut self, io: &mut Io<'_>, sent_at: Time, publish: &Publish<'_>) {
         let msg_id = publish.msg_id;
         let (raw, name) = match publish.topic {
+            // Who knows no types finds a predefined topic by its number alone.
+            PublishTopic::Normal(id) if self.habits.stack.refuses_flags => {
+                let known = self.names.get(&id).cloned();
+                (id, known.or_else(|| predefined(id).map(str::to_owned)))
+            }
             PublishTopic::Normal(id) => (id, self.names.get(&id).cloned()),
             PublishTopic::Predefined(id) => (id, predefined(id).map(str::to_owned)),
             PublishTopic::Short(two) => {
@@ -195,6 +215,15 @@ impl Sensor {
             }
             PublishTopic::Reserved(id) => (id, None),
         };
+        let flags = publish.dup
+            || publish.retain
+            || matches!(publish.topic, PublishTopic::Predefined(_))
+            || publish.qos == Qos::Two;
+        if self.habits.stack.refuses_flags && flags {
+            let code = ReturnCode::NOT_SUPPORTED;
+            self.say(io, &Message::PubAck { topic_id: raw, msg_id, code });
+            return;
+        }
         let Some(topic) = name else {
             let code = ReturnCode::INVALID_TOPIC_ID;
             self.say(io, &Message::PubAck { topic_id: raw, msg_id, code });
@@ -215,6 +244,10 @@ impl Sensor {
             io.reports.push(Report::Received { payload, topic, qos, life: self.life });
         }
         match publish.qos {
+            Qos::Two if self.habits.stack.only_puback => {
+                let code = ReturnCode::ACCEPTED;
+                self.say(io, &Message::PubAck { topic_id: raw, msg_id, code });
+            }
             Qos::One => {
                 let code = ReturnCode::ACCEPTED;
                 self.say(io, &Message::PubAck { topic_id: raw, msg_id, code });

@@ -17,6 +17,8 @@ pub enum Work {
     Subscribe(Topic, u8),
     Unsubscribe(Topic),
     Goodbye,
+    /// For so many seconds.
+    Sleep(u16),
 }
 
 /// A request that awaits its reply.
@@ -26,12 +28,20 @@ pub enum Request {
     WillTopic,
     WillMsg,
     Register(String),
-    Publish { message: MsgNo, qos: u8 },
-    Release { message: MsgNo },
+    Publish {
+        message: MsgNo,
+        qos: u8,
+    },
+    Release {
+        message: MsgNo,
+    },
     Subscribe(Topic, u8),
     Unsubscribe(Topic),
     Ping,
+    /// PINGREQ from sleep.
+    Nap,
     Goodbye,
+    Sleep,
 }
 
 /// A request on its way.
@@ -39,7 +49,7 @@ pub enum Request {
 pub struct Pending {
     pub request: Request,
     pub msg_id: u16,
-    frame: Vec<u8>,
+    pub frame: Vec<u8>,
     pub due: Time,
     /// Retransmissions left.
     pub left: u8,
@@ -60,10 +70,26 @@ impl Sensor {
         msg_id: u16,
         message: &Message<'_>,
     ) {
-        self.say(io, message);
+        self.start_frame(io, request, msg_id, bytes(message));
+    }
+
+    /// The same with octets.
+    pub(super) fn start_frame(
+        &mut self,
+        io: &mut Io<'_>,
+        request: Request,
+        msg_id: u16,
+        frame: Vec<u8>,
+    ) {
+        self.last_sent = io.now;
+        io.frames.push(frame.clone());
         let due = io.now.after(self.habits.retry);
-        let left = self.habits.retries;
-        self.pending.push(Pending { request, msg_id, frame: bytes(message), due, left });
+        let left = match request {
+            Request::Connect if self.habits.stack.connects_once => 0,
+            Request::Goodbye | Request::Sleep if self.habits.stack.insists_on_goodbye => u8::MAX,
+            _ => self.habits.retries,
+        };
+        self.pending.push(Pending { request, msg_id, frame, due, left });
     }
 
     /// Sends a request once more.
@@ -94,6 +120,7 @@ impl Sensor {
         let pause = Duration::from_millis(self.rng.between(500, 8_000));
         match exhausted {
             None => {}
+            Some(Request::Nap) => self.nap_failed(io.now),
             Some(_) => self.lose(io.now, pause),
         }
     }
@@ -131,6 +158,9 @@ impl Sensor {
     pub(super) fn pump(&mut self, io: &mut Io<'_>) {
         while self.phase == Phase::Online && self.hold <= io.now {
             let Some(work) = self.todo.front().cloned() else { return };
+            if self.is_pending(|request| matches!(request, Request::Sleep)) {
+                return;
+            }
             let started = match work {
                 Work::Publish(message) => self.pump_publish(io, message),
                 Work::Subscribe(topic, qos) => self.pump_subscribe(io, topic, qos),
@@ -143,6 +173,7 @@ impl Sensor {
                     }
                     free
                 }
+                Work::Sleep(seconds) => self.pump_sleep(io, seconds),
             };
             if !started {
                 return;
@@ -151,7 +182,7 @@ impl Sensor {
         }
     }
 
-    fn pump_publish(&mut self, io: &mut Io<'_>, message: MsgNo) -> bool {
+    pub(super) fn pump_publish(&mut self, io: &mut Io<'_>, message: MsgNo) -> bool {
         let app = io.ledger.get(message).clone();
         let topic = match app.topic.form {
             Form::Predefined(id) => PublishTopic::Predefined(id),
@@ -176,7 +207,8 @@ impl Sensor {
             1 => Qos::One,
             _ => Qos::Two,
         };
-        let msg_id = if app.qos > 0 { self.new_id() } else { 0 };
+        let numbered = app.qos > 0 || self.habits.stack.id_at_qos0;
+        let msg_id = if numbered { self.new_id() } else { 0 };
         let publish = Message::Publish(Publish {
             dup: false,
             qos,
@@ -195,21 +227,45 @@ impl Sensor {
     }
 
     fn register(&mut self, io: &mut Io<'_>, name: &str) {
-        if !self.is_pending(|request| matches!(request, Request::Register(_))) {
+        let under_way = |request: &Request| matches!(request, Request::Register(_));
+        if self.pending.iter().filter(|p| under_way(&p.request)).count()
+            < self.habits.stack.parallel
+            && !self.is_pending(|request| *request == Request::Register(name.to_owned()))
+        {
             let msg_id = self.new_id();
             let register = Message::Register { topic_id: 0, msg_id, topic: name.as_bytes() };
             self.start(io, Request::Register(name.to_owned()), msg_id, &register);
         }
     }
 
-    fn subscribing(&self) -> bool {
-        self.is_pending(|request| {
-            matches!(request, Request::Subscribe(..) | Request::Unsubscribe(_))
-        })
+    /// Another one has to wait: for room, or for one about the same filter.
+    fn subscribing(&self, topic: &Topic) -> bool {
+        let mut open = 0;
+        for pending in &self.pending {
+            match &pending.request {
+                Request::Subscribe(other, _) | Request::Unsubscribe(other) => {
+                    if other == topic {
+                        return true;
+                    }
+                    open += 1;
+                }
+                _ => {}
+            }
+        }
+        open >= self.habits.stack.parallel
+    }
+
+    /// Some stacks send what their buffer has.
+    fn pad(&self, mut frame: Vec<u8>, form: Form) -> Vec<u8> {
+        if self.habits.stack.spare_octets && form != Form::Name && frame.len() < 250 {
+            frame.extend_from_slice(&[0; 3]);
+            frame[0] += 3;
+        }
+        frame
     }
 
     fn pump_subscribe(&mut self, io: &mut Io<'_>, topic: Topic, qos: u8) -> bool {
-        if self.subscribing() {
+        if self.subscribing(&topic) {
             return false;
         }
         let msg_id = self.new_id();
@@ -224,19 +280,21 @@ impl Sensor {
         });
         self.wanted.retain(|(other, _)| *other != topic);
         self.wanted.push((topic.clone(), qos));
-        self.start(io, Request::Subscribe(topic, qos), msg_id, &subscribe);
+        let frame = self.pad(bytes(&subscribe), topic.form);
+        self.start_frame(io, Request::Subscribe(topic, qos), msg_id, frame);
         true
     }
 
     fn pump_unsubscribe(&mut self, io: &mut Io<'_>, topic: Topic) -> bool {
-        if self.subscribing() {
+        if self.subscribing(&topic) {
             return false;
         }
         let msg_id = self.new_id();
         let name = topic.name.clone();
         let unsubscribe = Message::Unsubscribe { msg_id, topic: tail(&topic.form, &name) };
         self.wanted.retain(|(other, _)| *other != topic);
-        self.start(io, Request::Unsubscribe(topic), msg_id, &unsubscribe);
+        let frame = self.pad(bytes(&unsubscribe), topic.form);
+        self.start_frame(io, Request::Unsubscribe(topic), msg_id, frame);
         true
     }
 }

@@ -1,0 +1,237 @@
+//! Sleepers (MQTT-SN 1.2 §6.14): nothing outside the window, everything in it, PINGRESP last.
+
+use std::time::Duration;
+
+use mqtt_sn_gateway::codec::Message;
+use mqtt_sn_gateway::core::Takeover;
+use mqtt_sn_gateway::time::Time;
+
+use super::contract::{Contract, Link};
+use super::{Oracle, Place, SLACK, Verdict};
+
+/// What comes this long after PINGREQ waits for the next one.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// A datagram that wants an answer at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    sensor: usize,
+    place: Place,
+    kind: Kind,
+    /// Datagrams to the place since.
+    answers: u32,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// DISCONNECT with a duration. `sure`: the gateway must know the client.
+    Sleep { sure: bool },
+    /// PINGREQ of whom the gateway must know.
+    Ping { sure: bool },
+    /// PINGREQ with the id of somebody who is not here.
+    Foreign,
+}
+
+impl Contract {
+    /// A window ends by itself when the sensor does not answer.
+    pub fn window_is_open(&self, now: Time) -> Verdict {
+        let tries = self.rules.retry * (u32::from(self.rules.retries) + 1);
+        let silence = now.since(self.last_heard);
+        if silence <= tries + SLACK {
+            return Ok(());
+        }
+        Err(format!("sent to a sleeper that has not answered for {silence:?}"))
+    }
+}
+
+impl Oracle {
+    /// DISCONNECT, with a duration or 0.
+    pub(super) fn disconnect_arrives(
+        &mut self,
+        now: Time,
+        sensor: usize,
+        from: Place,
+        seconds: u16,
+    ) {
+        let contract = &mut self.contracts[sensor];
+        if seconds == 0 || !(contract.link == Link::Up || contract.sleeps()) {
+            self.will_dismissed(sensor);
+            return self.ends(sensor);
+        }
+        let kind = Kind::Sleep { sure: !contract.doubtful };
+        contract.link = Link::Asleep;
+        contract.sleep = Duration::from_secs(seconds.into());
+        contract.asleep_since = now;
+        contract.abandon_exchanges();
+        self.step = Some(Step { sensor, place: from, kind, answers: 0 });
+    }
+
+    /// PINGREQ, with or without a client id.
+    pub(super) fn ping_arrives(&mut self, now: Time, from: Place, client_id: &[u8]) {
+        let here = self.bound.get(&from).copied();
+        let here = here.filter(|sensor| self.contracts[*sensor].address == Some(from));
+        let here = here.filter(|sensor| self.contracts[*sensor].link != Link::Down);
+        let named = if client_id.is_empty() { here } else { self.named(client_id) };
+        let moves = self.rules.takeover != Takeover::Never;
+        let sensor = match (here, named) {
+            (Some(here), Some(named)) if here == named => here,
+            (None, Some(named)) if moves && self.contracts[named].sleeps() => {
+                self.bound.insert(from, named);
+                let contract = &mut self.contracts[named];
+                contract.previous_address = contract.address.replace(from);
+                named
+            }
+            // Somebody is named who is not here; whoever is here changes nothing by that.
+            (here, _) => {
+                let sensor = here.or(self.bound.get(&from).copied());
+                if let Some(here) = here {
+                    self.heard(now, here);
+                }
+                if let Some(sensor) = sensor {
+                    let (place, kind) = (from, Kind::Foreign);
+                    self.step = Some(Step { sensor, place, kind, answers: 0 });
+                }
+                return;
+            }
+        };
+        self.heard(now, sensor);
+        let contract = &mut self.contracts[sensor];
+        let sure = !contract.doubtful;
+        match contract.link {
+            Link::Asleep => {
+                contract.link = Link::Awake;
+                contract.window = (now, now);
+            }
+            Link::Awake => contract.window.1 = now,
+            _ => {}
+        }
+        let sure = sure && (contract.link == Link::Up || contract.sleeps());
+        let kind = Kind::Ping { sure };
+        self.step = Some(Step { sensor, place: from, kind, answers: 0 });
+    }
+
+    /// The gateway has answered the datagram that it got, or not.
+    ///
+    /// # Errors
+    /// When it should have.
+    pub fn step_ends(&mut self) -> Verdict {
+        let Some(step) = self.step.take() else { return Ok(()) };
+        let owed = matches!(step.kind, Kind::Sleep { sure: true } | Kind::Ping { sure: true });
+        if owed && step.answers == 0 {
+            let what =
+                if matches!(step.kind, Kind::Ping { .. }) { "PINGREQ" } else { "DISCONNECT" };
+            return Err(format!("to sensor {}: {what} is not answered", step.sensor));
+        }
+        Ok(())
+    }
+
+    /// DISCONNECT from the gateway: the answer to one, or the news that there is no session.
+    pub(super) fn disconnect_sent(&mut self, now: Time, sensor: usize, to: Place) -> Verdict {
+        let kind = self.step.filter(|step| step.place == to).map(|step| step.kind);
+        let contract = &self.contracts[sensor];
+        match kind {
+            Some(Kind::Foreign) => return Ok(()),
+            Some(Kind::Sleep { .. }) if contract.link == Link::Asleep => return Ok(()),
+            _ => {}
+        }
+        if contract.address != Some(to) {
+            // It is somewhere else by now.
+            return Ok(());
+        }
+        if contract.living(now) || contract.dozing(now) {
+            return Err("the gateway must know this client".into());
+        }
+        self.ends(sensor);
+        Ok(())
+    }
+
+    /// A request from a sleeper: it listens for the answer.
+    pub(super) fn request_is_due(&mut self, now: Time, sensor: usize, message: &Message<'_>) {
+        let msg_id = match message {
+            Message::Publish(publish) => publish.msg_id,
+            Message::Subscribe(subscribe) => subscribe.msg_id,
+            Message::Register { msg_id, .. }
+            | Message::Unsubscribe { msg_id, .. }
+            | Message::PubRel { msg_id } => *msg_id,
+            _ => return,
+        };
+        self.contracts[sensor].asked.insert(msg_id, now);
+    }
+
+    /// Answers go to a sleeper only for what it asked in its sleep.
+    pub(super) fn is_awaited(
+        &mut self,
+        _now: Time,
+        sensor: usize,
+        message: &Message<'_>,
+    ) -> Verdict {
+        if let Some(step) = self.step.as_mut().filter(|step| step.sensor == sensor) {
+            step.answers += 1;
+        }
+        let contract = &self.contracts[sensor];
+        if contract.link != Link::Asleep {
+            return Ok(());
+        }
+        let msg_id = match message {
+            Message::PubAck { msg_id, .. }
+            | Message::PubRec { msg_id }
+            | Message::PubComp { msg_id }
+            | Message::SubAck { msg_id, .. }
+            | Message::UnsubAck { msg_id }
+            | Message::RegAck { msg_id, .. } => *msg_id,
+            _ => return Ok(()),
+        };
+        let asked = contract.asked.get(&msg_id);
+        if msg_id == 0 || asked.is_some_and(|at| *at >= contract.asleep_since) {
+            return Ok(());
+        }
+        Err("an answer from before its sleep".into())
+    }
+
+    /// PINGRESP: the end of a window.
+    pub(super) fn pingresp_sent(&mut self, now: Time, sensor: usize) -> Verdict {
+        let contract = &mut self.contracts[sensor];
+        // Only those with a session get one: whatever doubt there was, it is gone.
+        let doubtful = std::mem::take(&mut contract.doubtful);
+        match contract.link {
+            Link::Asleep => return Err("PINGRESP outside the window".into()),
+            Link::Awake => {}
+            _ => {
+                // What it has not answered for too long may still end the connection.
+                contract.tire(now);
+                return Ok(());
+            }
+        }
+        contract.link = Link::Asleep;
+        // Doubt about the past says nothing about what waits.
+        if doubtful {
+            return Ok(());
+        }
+        let opened = contract.window.0;
+        if contract.open_exchanges() > 0 {
+            return Err("PINGRESP with a message in flight".into());
+        }
+        for (message, descent) in &self.descents {
+            let waits = descent.expected.get(&sensor);
+            let waits = waits.is_some_and(|expected| !expected.acked && expected.at <= opened);
+            let sent = descent.sent.get(&sensor).is_some_and(|(live, _)| *live > 0);
+            let owed = descent.owed_asleep.get(&sensor).is_some_and(|at| *at <= opened && !sent);
+            if waits || owed {
+                return Err(format!(
+                    "PINGRESP while message {message} waits: {:?}",
+                    self.ledger.get(*message)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a message that the gateway got just now may go out in this window.
+    pub(super) fn in_window(&self, sensor: usize, fed: Time) -> Verdict {
+        let contract = &self.contracts[sensor];
+        if contract.link == Link::Awake && fed > contract.window.1.after(WINDOW + SLACK) {
+            return Err("it came too late for this window".into());
+        }
+        Ok(())
+    }
+}
