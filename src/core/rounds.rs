@@ -11,17 +11,18 @@ use hashbrown::HashSet;
 
 use super::hashing::Hashing;
 use super::slots::Handle;
+use super::tight;
 use super::upstream::MqttQos;
 use crate::time::Time;
 
 /// How long after the last sign of it retained messages may still belong to a SUBSCRIBE. At QoS 1
 /// and 2 they wait for the broker's window, which a device that is being lost can block.
-const WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const WINDOW: Duration = Duration::from_secs(120);
 /// The same at QoS 0: nothing holds these up.
 const WINDOW_QOS_0: Duration = Duration::from_secs(30);
 
-/// SUBSCRIBEs of one filter that are told apart. Of more, the oldest count as one: a client may get
-/// a retained message a second time.
+/// SUBSCRIBEs of one filter that are told apart. Of more, two count as one: a client may get a
+/// retained message a second time.
 const MAX_ROUNDS: usize = 16;
 /// Messages remembered, of all filters together. Beyond them the same.
 const MAX_SEEN: usize = 50_000;
@@ -121,11 +122,10 @@ impl Asks {
         if self.next.is_empty() {
             *counter = counter.checked_add(1).unwrap_or(1);
             self.next_id = *counter;
-            self.next.reserve_exact(1);
         } else if round == self.next_id {
             return round;
         }
-        self.next.push(client);
+        tight::push(&mut self.next, client);
         self.next_id
     }
 
@@ -166,15 +166,10 @@ impl Asks {
         }
         let mut clients = core::mem::take(&mut self.next);
         clients.sort_unstable();
-        self.rounds.reserve_exact(1);
-        self.rounds.push(Round {
-            id: self.next_id,
-            connection,
-            clients,
-            answered: None,
-            expires: now,
-            expires_qos_0: now,
-        });
+        let (expires, expires_qos_0) = (now, now);
+        let id = self.next_id;
+        let round = Round { id, connection, clients, answered: None, expires, expires_qos_0 };
+        tight::push(&mut self.rounds, round);
     }
 
     /// Makes one round of two neighbours that have been answered. It remembers what the newer has had:

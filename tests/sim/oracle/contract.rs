@@ -156,6 +156,8 @@ pub struct Contract {
     pub down: BTreeMap<u16, Exchange>,
     /// When the gateway last repeated something to it.
     pub hesitated: Time,
+    /// When a message for it last came from the broker.
+    pub fed_at: Time,
     /// It is known which exchanges are open; a CONNECT that may be a repetition blurs that.
     pub counts_exchanges: bool,
     pub will: Option<MsgNo>,
@@ -207,6 +209,7 @@ impl Contract {
             up: BTreeMap::new(),
             down: BTreeMap::new(),
             hesitated: Time(0),
+            fed_at: Time(0),
             counts_exchanges: true,
             will: None,
             new_will: None,
@@ -371,7 +374,9 @@ impl Contract {
             Some((offered, _, sends)) if *offered == msg_id => *sends += 1,
             offered => {
                 let replaced = offered.replace((msg_id, id, 1));
-                let publishing = self.down.values().any(|exchange| exchange.open);
+                // Once more before its own PUBLISH is repeated is the same exchange.
+                let mut open = self.down.iter().filter(|(_, exchange)| exchange.open);
+                let publishing = open.any(|(own, _)| *own != msg_id);
                 let second = replaced.is_some() || publishing;
                 if second && self.counts_exchanges && self.living(now) {
                     return Err("a second exchange at once".into());
