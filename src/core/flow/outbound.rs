@@ -255,7 +255,7 @@ impl Gateway {
     fn register_later(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let interval = self.retry_at(cx.now, handle).since(cx.now);
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(outbound) = client.outbound.as_deref_mut() else { return };
+        let Some(outbound) = client.outbound_mut() else { return };
         outbound.unanswered = outbound.unanswered.saturating_add(1);
         let doublings = u32::from(outbound.unanswered).min(MAX_DOUBLINGS);
         outbound.deadline = cx.now.after(interval * 2_u32.pow(doublings));
