@@ -235,7 +235,8 @@ impl Oracle {
 
     /// Which message has this payload; the gateway's own status topics have none of ours.
     fn identify(&self, topic: &str, payload: &[u8]) -> Result<Option<MsgNo>, String> {
-        let liars = topic.strip_prefix(self.prefix).is_some_and(|name| name.starts_with("liar/"));
+        let name = topic.strip_prefix(self.prefix).unwrap_or(topic);
+        let liars = name.starts_with("liar/");
         if topic.starts_with("mqtt-sn-gateway/") || liars {
             return Ok(None);
         }
