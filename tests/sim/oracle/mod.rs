@@ -118,6 +118,9 @@ impl Oracle {
             if refused {
                 return self.refusal(now, sensor, from);
             }
+            if is_liar(from) {
+                return Err(format!("a liar gets the session of sensor {sensor}"));
+            }
             self.displaces(now, sensor, from);
             self.heard(now, sensor);
             self.connect_arrives(now, sensor, from, connect, bytes);
@@ -249,8 +252,8 @@ impl Oracle {
 
 impl Oracle {
     /// A sensor that is certainly connected and awake, for who wants to speak in its name.
-    pub fn is_active(&self, sensor: usize) -> bool {
-        self.contracts[sensor].link == Link::Up && !self.contracts[sensor].doubtful
+    pub fn is_active(&self, now: Time, sensor: usize) -> bool {
+        self.contracts[sensor].living(now)
     }
 }
 
