@@ -162,7 +162,7 @@ impl Asks {
             return;
         }
         if self.rounds.len() >= MAX_ROUNDS {
-            self.merge(now);
+            self.make_room(now);
         }
         let mut clients = core::mem::take(&mut self.next);
         clients.sort_unstable();
@@ -172,24 +172,34 @@ impl Asks {
         tight::push(&mut self.rounds, round);
     }
 
-    /// Makes one round of two that follow each other and have been answered; of the two smallest, so
-    /// that a client is not moved each time another one comes. The round remembers what the newer
-    /// has had: a message too many does less harm than one that never comes. But where none has come
-    /// for a while, the older just ends.
-    fn merge(&mut self, now: Time) {
-        let size = |at: usize| {
-            let [older, newer] = self.rounds.get(at..at + 2)? else { return None };
-            let answered = older.answered.is_some() && newer.answered.is_some();
-            answered.then(|| (older.clients.len() + newer.clients.len(), at))
-        };
-        let Some((_, at)) = (0..self.rounds.len()).filter_map(size).min() else { return };
-        let older = self.rounds.remove(at);
-        if older.expires < now.after(WINDOW / 2) {
+    /// Makes one round of two neighbours that have been answered. It remembers what the newer has had:
+    /// a message too many does less harm than one that never comes. But where none has come for a
+    /// while, the oldest just ends.
+    ///
+    /// Of the older pairs the smallest is taken: a hundred thousand clients that subscribe to one
+    /// filter, one after the other, would else be sorted in a hundred thousand times. The newer rounds
+    /// are left alone, as something may still be under way for them.
+    fn make_room(&mut self, now: Time) {
+        let answered = |round: &Round| round.answered.is_some();
+        if let Some(oldest) = self.rounds.iter().position(answered)
+            && self.rounds.get(oldest).is_some_and(|it| it.expires < now.after(WINDOW / 2))
+        {
+            self.rounds.remove(oldest);
             return;
         }
+        let older = self.rounds.windows(2).take(MAX_ROUNDS / 2);
+        let pairs = older.enumerate().filter_map(|(at, pair)| match pair {
+            [one, two] if answered(one) && answered(two) => {
+                Some((one.clients.len() + two.clients.len(), at))
+            }
+            _ => None,
+        });
+        let Some((_, at)) = pairs.min() else { return };
+        let older = self.rounds.remove(at);
         if let Some(newer) = self.rounds.get_mut(at) {
             newer.clients.extend(older.clients);
-            newer.clients.sort_unstable();
+            // Two runs in order, which this sort merges.
+            newer.clients.sort();
             newer.clients.dedup();
             newer.expires = newer.expires.min(older.expires);
         }

@@ -116,6 +116,31 @@ fn a_device_that_ignores_register_but_lives_loses_that_message_only() {
     assert!(world.notices().iter().any(|notice| notice.starts_with("abandoned: n1 s/1/cmd 1")));
 }
 
+/// Zephyr without a free place for a topic: it says nothing to REGISTER, and pings more seldom than
+/// that is repeated. It is there all the same, and the next message is for it.
+#[test]
+fn a_device_that_pings_seldom_is_not_lost_over_a_register() {
+    for qos in [Qos::Zero, Qos::One] {
+        let (mut world, node) = subscribed_to_all(qos);
+        world.deliver(&Down::new("s/1/cmd", b"x").qos1(1));
+        world.deliver(&Down::new("ab", b"y").qos1(2));
+        let mut payloads = Vec::new();
+        for step in 0..60 {
+            if step % 6 == 0 {
+                world.send(&node, PING);
+            }
+            world.pass(seconds(10));
+            payloads = payloads_of(&world.received(&node));
+            if !payloads.is_empty() {
+                break;
+            }
+        }
+        assert_eq!((world.stats().lost, world.stats().connected), (0, 1));
+        assert_eq!(payloads, [b"y"]);
+        assert!(world.notices().iter().any(|notice| notice.starts_with("abandoned: n1 s/1/cmd")));
+    }
+}
+
 /// §6.10: a refused REGISTER counts as unsubscribing from that name; the wildcard stays.
 #[test]
 fn a_refused_register_ends_that_topic_only() {

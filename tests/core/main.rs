@@ -1,11 +1,13 @@
 //! The sans-IO gateway in conversation: devices on one side, a broker on the other, both played by
 //! the test. One file per conversation; each test is named for one behaviour.
 
+mod conversations;
 mod harness;
 mod messages;
 
 mod announce;
 mod bad_input;
+mod common_practice;
 mod connect;
 mod disconnect;
 mod discovery;

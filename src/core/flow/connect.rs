@@ -165,7 +165,9 @@ impl Gateway {
                     dialogue.tries = 1;
                 }
                 self.stats.duplicates += 1;
-                self.prompt(cx, handle);
+                // Who says CONNECT waits for this prompt and understands no other, even if it has
+                // told its topic before. If that was an echo, WILLMSG still finds the topic.
+                self.send(cx, handle, &Message::WillTopicReq);
                 true
             }
             State::Active => {

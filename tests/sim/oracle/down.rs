@@ -252,6 +252,9 @@ impl Oracle {
         }
         for sensor in evicted {
             self.forgive_unacknowledged(sensor);
+            for descent in self.descents.values_mut() {
+                descent.retained_due.remove(&sensor);
+            }
         }
     }
 

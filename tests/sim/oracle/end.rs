@@ -42,7 +42,10 @@ impl Oracle {
             let owed = descent.retained_due.iter();
             let mut owed = owed.filter(|(sensor, (_, before))| {
                 let (live, kept) = sent(**sensor);
-                live + kept <= *before
+                let contract = &self.contracts[**sensor];
+                let topic = &self.ledger.get(*message).topic.name;
+                let payload = self.ledger.get(*message).payload.len();
+                live + kept <= *before && contract.has_use_for(topic, payload)
             });
             if let (false, Some((sensor, (filter, _)))) = (self.skips("retained"), owed.next()) {
                 return Err(format!(

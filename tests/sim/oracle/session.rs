@@ -346,6 +346,8 @@ impl Oracle {
                 contract.subs.entry(filter.clone()).or_default().must = false;
                 self.cancel_retained(sensor, |due| due == filter);
             }
+            let refused = request.filter;
+            self.cancel_retained(sensor, |filter| filter == refused);
             return Ok(());
         }
         let qos = level(granted);
