@@ -323,8 +323,8 @@ impl World {
         });
         let mut forged = Vec::new();
         if self.tamper.incoming(from, bytes, &mut forged) {
-            let (link, address, wrapped) = places::to_gateway(from, bytes);
-            self.engine.datagram(now, link, &address, &wrapped);
+            let replaced = self.tamper.replaced(from, bytes);
+            self.reach_gateway(from, replaced.as_deref().unwrap_or(bytes));
         }
         let refused = self.refuses(from);
         self.oracle.arrives(now, origin, from, bytes, refused)?;
@@ -333,7 +333,16 @@ impl World {
         }
         self.drain(origin)?;
         self.emit(forged, None)?;
+        for (from, bytes) in self.tamper.injected() {
+            self.reach_gateway(from, &bytes);
+            self.drain(None)?;
+        }
         self.oracle.step_ends()
+    }
+
+    fn reach_gateway(&mut self, from: Place, bytes: &[u8]) {
+        let (link, address, wrapped) = places::to_gateway(from, bytes);
+        self.engine.datagram(self.clock.now(), link, &address, &wrapped);
     }
 
     /// Whether the gateway is about to refuse somebody's CONNECT.
