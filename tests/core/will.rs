@@ -102,6 +102,20 @@ fn a_device_may_begin_the_dialogue_again() {
     assert_eq!(will.as_deref(), Some("third"));
 }
 
+/// When it begins again, the gateway asks for the topic until it has heard it: the message of one
+/// attempt never meets the topic of another.
+#[test]
+fn a_dialogue_that_begins_again_asks_for_the_topic_until_it_comes() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+    world.exchange(&node, will_topic("old", Qos::One, false), &[Message::WillMsgReq]);
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+    world.pass(seconds(25));
+    world.expect(&node, &[Message::WillTopicReq, Message::WillTopicReq]);
+    world.exchange(&node, will_topic("new", Qos::One, false), &[Message::WillMsgReq]);
+}
+
 #[test]
 fn the_gateway_repeats_its_prompts_and_then_gives_up() {
     let mut world = World::new();

@@ -300,11 +300,12 @@ impl World {
     /// A hostile peer says something.
     fn lie(&mut self, liar: usize) -> Verdict {
         self.clock.after(self.rng.between(100, self.plan.pace), Event::Lie(liar));
+        let now = self.clock.now();
         let ids: Vec<String> = self.sensors.iter().map(Sensor::client_id).collect();
         let active: Vec<String> = self
             .sensors
             .iter()
-            .filter(|one| self.oracle.is_active(one.number))
+            .filter(|one| self.oracle.is_active(now, one.number))
             .map(Sensor::client_id)
             .collect();
         let never = self.plan.rules.takeover == mqtt_sn_gateway::core::Takeover::Never;
