@@ -116,6 +116,66 @@ fn a_device_that_ignores_register_but_lives_loses_that_message_only() {
     assert!(world.notices().iter().any(|notice| notice.starts_with("abandoned: n1 s/1/cmd 1")));
 }
 
+/// Zephyr without a free place for a topic: it says nothing to REGISTER, and pings more seldom than
+/// that is repeated. It is there all the same, and the next message is for it.
+#[test]
+fn a_device_that_pings_seldom_is_not_lost_over_a_register() {
+    for qos in [Qos::Zero, Qos::One] {
+        let (mut world, node) = subscribed_to_all(qos);
+        world.deliver(&Down::new("s/1/cmd", b"x").qos1(1));
+        world.deliver(&Down::new("ab", b"y").qos1(2));
+        let mut payloads = Vec::new();
+        for step in 0..60 {
+            if step % 6 == 0 {
+                world.send(&node, PING);
+            }
+            world.pass(seconds(10));
+            payloads = payloads_of(&world.received(&node));
+            if !payloads.is_empty() {
+                break;
+            }
+        }
+        assert_eq!((world.stats().lost, world.stats().connected), (0, 1));
+        assert_eq!(payloads, [b"y"]);
+        assert!(world.notices().iter().any(|notice| notice.starts_with("abandoned: n1 s/1/cmd")));
+    }
+}
+
+/// Heard once and then out of reach is not the same: its message is kept until it comes back.
+#[test]
+fn a_device_that_fell_silent_during_register_loses_nothing() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect("n1", false, 60), &[connack(OK)]);
+    world.subscribe_to(&node, 1, SubscribeTopic::Name(b"#"), Qos::One);
+    world.deliver(&Down::new("s/1/cmd", b"x").qos1(1));
+    world.pass(seconds(5));
+    world.send(&node, PING);
+    // The keep-alive has a tolerance; with it the device is lost at 95 s, without a REGACK before.
+    world.pass(seconds(200));
+    assert_eq!((world.stats().lost, world.stats().abandoned), (1, 0));
+    world.received(&node);
+    let register = announce(FIRST_ID, 1, "s/1/cmd");
+    world.exchange(&node, connect("n1", false, 60), &[connack(OK), register]);
+}
+
+/// The same if its keep-alive has not run out when the REGISTERs have: it decides.
+#[test]
+fn a_device_that_is_overdue_after_the_last_register_is_lost() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect("n1", false, 100), &[connack(OK)]);
+    world.subscribe_to(&node, 1, SubscribeTopic::Name(b"#"), Qos::One);
+    world.deliver(&Down::new("s/1/cmd", b"x").qos1(1));
+    world.pass(seconds(5));
+    world.send(&node, PING);
+    // The thirteenth REGISTER goes unanswered at 130 s, the keep-alive ends at 155 s.
+    world.pass(seconds(140));
+    assert_eq!((world.stats().lost, world.stats().abandoned), (0, 0));
+    world.pass(seconds(20));
+    assert_eq!((world.stats().lost, world.stats().abandoned), (1, 0));
+}
+
 /// §6.10: a refused REGISTER counts as unsubscribing from that name; the wildcard stays.
 #[test]
 fn a_refused_register_ends_that_topic_only() {

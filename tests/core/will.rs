@@ -73,8 +73,8 @@ fn every_step_of_the_dialogue_may_be_repeated() {
     for _ in 0..2 {
         world.exchange(&node, will_topic("lwt", Qos::Zero, false), &[Message::WillMsgReq]);
     }
-    // CONNECT again, delayed on its way: the prompt that is due, §24.7.
-    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillMsgReq]);
+    // CONNECT again. Delayed on its way, it changes nothing: the message may follow.
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
     for _ in 0..3 {
         // The CONNACK was lost: WILLMSG is what the client repeats.
         world.exchange(&node, will_msg("gone"), &[connack(OK)]);
@@ -86,6 +86,34 @@ fn every_step_of_the_dialogue_may_be_repeated() {
     // After that a WILLMSG belongs to nothing.
     world.exchange(&node, will_msg("gone"), &[]);
     assert_eq!(world.dropped(Drop::OutOfOrder), 1);
+}
+
+/// A device that gives up half-way begins with CONNECT again, and understands WILLTOPICREQ alone.
+#[test]
+fn a_device_may_begin_the_dialogue_again() {
+    let mut world = World::new();
+    let node = device(1);
+    for name in ["first", "second", "third"] {
+        world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+        world.exchange(&node, will_topic(name, Qos::One, false), &[Message::WillMsgReq]);
+    }
+    world.exchange(&node, will_msg("gone"), &[connack(OK)]);
+    let will = will_after_loss(&mut world).map(|(_, _, topic, _)| topic);
+    assert_eq!(will.as_deref(), Some("third"));
+}
+
+/// When it begins again, the gateway asks for the topic until it has heard it: the message of one
+/// attempt never meets the topic of another.
+#[test]
+fn a_dialogue_that_begins_again_asks_for_the_topic_until_it_comes() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+    world.exchange(&node, will_topic("old", Qos::One, false), &[Message::WillMsgReq]);
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+    world.pass(seconds(25));
+    world.expect(&node, &[Message::WillTopicReq, Message::WillTopicReq]);
+    world.exchange(&node, will_topic("new", Qos::One, false), &[Message::WillMsgReq]);
 }
 
 #[test]

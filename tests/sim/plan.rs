@@ -177,6 +177,12 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Less may wait for a sensor than there may be at once.
+    pub fn is_narrow(&self) -> bool {
+        let usual = Self::usual();
+        self.most_messages < usual.most_messages || self.most_bytes_total < usual.most_bytes_total
+    }
+
     fn usual() -> Self {
         let usual = Settings::default();
         Self {

@@ -133,8 +133,14 @@ impl Gateway {
             self.set_state(handle, State::Connecting);
             let deadline = self.retry_at(cx.now, handle);
             if let Some(client) = self.clients.get_mut(handle) {
-                client.dialogue =
-                    Some(Box::new(Dialogue { topic: None, tries: 1, deadline, resumed, slept }));
+                client.dialogue = Some(Box::new(Dialogue {
+                    again: false,
+                    topic: None,
+                    tries: 1,
+                    deadline,
+                    resumed,
+                    slept,
+                }));
             }
             self.prompt(cx, handle);
             self.rearm(handle);
@@ -163,6 +169,9 @@ impl Gateway {
                 client.last_heard = cx.now;
                 if let Some(dialogue) = &mut client.dialogue {
                     dialogue.tries = 1;
+                    // Who says CONNECT waits for WILLTOPICREQ and understands nothing else. If it
+                    // was an echo, WILLMSG still finds the topic.
+                    dialogue.again = true;
                 }
                 self.stats.duplicates += 1;
                 self.prompt(cx, handle);

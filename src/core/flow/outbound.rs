@@ -20,6 +20,9 @@ const T_WAIT: Duration = Duration::from_secs(5 * 60);
 /// as the client shows signs of life.
 const PATIENCE: u8 = 4;
 
+/// How often the time between two REGISTERs that stay unanswered is doubled.
+const MAX_DOUBLINGS: u32 = 5;
+
 /// "Invalid topic id" answers that one message gets corrected for.
 const MAX_CORRECTIONS: u8 = 3;
 
@@ -205,7 +208,7 @@ impl Gateway {
             return;
         }
         let awake = client.state == State::Awake;
-        let last_heard = client.last_heard;
+        let (last_heard, keep_alive) = (client.last_heard, client.print.duration);
         let Some(outbound) = client.outbound.as_deref_mut() else { return };
         if outbound.deadline > cx.now {
             return;
@@ -231,22 +234,36 @@ impl Gateway {
             return self.break_window(cx, handle);
         }
         let (stage, tries, queued) = (outbound.stage, outbound.tries, outbound.queued);
-        let alive = last_heard > outbound.began;
+        // Silent for longer than it promised to be, it is out of reach rather than out of room.
+        let silent = cx.now.since(last_heard);
+        let overdue = keep_alive > 0 && silent >= Duration::from_secs(keep_alive.into());
+        let alive = last_heard > outbound.began && !overdue;
         match stage {
             // Some devices have no room for another topic and say nothing at all (§6.10 gives them
             // no way to): only this message is given up.
             OutboundStage::Register { .. } if alive => {
                 self.give_up(cx, handle, queued, "the client does not answer REGISTER");
             }
+            // Whether it is there or not its next ping will tell: a device that pings more seldom
+            // than REGISTER is repeated must not be taken for lost over a topic.
+            OutboundStage::Register { .. } => self.register_later(cx, handle),
             _ => {
-                let to = match stage {
-                    OutboundStage::Register { .. } => "REGISTER",
-                    OutboundStage::Publish => "PUBLISH",
-                    OutboundStage::Release => "PUBREL",
-                };
+                let to = if stage == OutboundStage::Publish { "PUBLISH" } else { "PUBREL" };
                 self.lose(cx, handle, Loss::NoAnswer { to, tries });
             }
         }
+    }
+
+    /// REGISTER again, after a time that doubles.
+    fn register_later(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let interval = self.retry_at(cx.now, handle).since(cx.now);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(outbound) = client.outbound.as_deref_mut() else { return };
+        outbound.unanswered = outbound.unanswered.saturating_add(1);
+        let doublings = u32::from(outbound.unanswered).min(MAX_DOUBLINGS);
+        outbound.deadline = cx.now.after(interval * 2_u32.pow(doublings));
+        self.stats.retransmissions += 1;
+        self.transmit(cx, handle);
     }
 
     /// Leaves the client alone for T_WAIT; what was in flight is kept.

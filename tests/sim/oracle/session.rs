@@ -51,6 +51,7 @@ impl Oracle {
             .connect
             .as_ref()
             .is_some_and(|last| !moved && last.bytes == bytes && now.since(last.at) < REPETITION);
+        let same = contract.connect.as_ref().is_some_and(|last| !moved && last.bytes == bytes);
         contract.connect = Some(ConnectSeen {
             bytes: bytes.to_vec(),
             at: now,
@@ -73,8 +74,10 @@ impl Oracle {
             // A dialogue that takes too long ends, and with it perhaps the session.
             let patience = contract.rules.retry * contract.rules.retries.into();
             let prompt = now.since(contract.wake_began) < patience;
-            connecting && contract.kept_on_wake && again && prompt
+            connecting && contract.kept_on_wake && prompt && (same || !connect.clean_session)
         };
+        // Another CONNECT with CleanSession in the dialogue does not come from a sleeper.
+        contract.slept &= asleep || same || !connect.clean_session;
         let kept_on_wake = contract.kept_on_wake;
         contract.keep_alive = Duration::from_secs(connect.duration.into());
         contract.link = Link::Connecting { was_up: contract.link != Link::Down && !asleep };
@@ -85,7 +88,7 @@ impl Oracle {
         }
         // The order of what was sent but not acknowledged begins anew.
         contract.order.clear();
-        let doubtful_wake = contract.slept && !kept_on_wake;
+        let doubtful = (contract.slept || contract.doubtful) && !kept_on_wake;
         if kept_on_wake {
             return;
         }
@@ -98,7 +101,7 @@ impl Oracle {
                 contract.down.values_mut().for_each(|exchange| exchange.done = true);
             }
         }
-        if doubtful_wake {
+        if doubtful {
             self.forgive_unacknowledged(sensor);
         }
         let contract = &mut self.contracts[sensor];
@@ -270,6 +273,11 @@ impl Oracle {
             .requests
             .get(&msg_id)
             .is_some_and(|old| old.filter == filter && old.qos == qos && old.connects == connects);
+        // A CONNECT between the two may have been an echo.
+        let echo = contract
+            .requests
+            .get(&msg_id)
+            .is_some_and(|old| old.filter == filter && old.qos == qos && now.since(old.at) < ECHO);
         // What waits may now go out at QoS 0.
         let old = contract.subs.get(&filter);
         if old.is_some_and(|old| qos.is_some_and(|qos| qos < old.qos)) {
@@ -297,7 +305,7 @@ impl Oracle {
                     let right = Right { filter: filter.clone(), asked: false, settled: None };
                     contract.retained_rights.push(right);
                 }
-                if !known {
+                if !known && !echo {
                     self.new_subscriptions.push((sensor, filter.clone()));
                 }
             }
@@ -336,7 +344,10 @@ impl Oracle {
             }
             if first {
                 contract.subs.entry(filter.clone()).or_default().must = false;
+                self.cancel_retained(sensor, |due| due == filter);
             }
+            let refused = request.filter;
+            self.cancel_retained(sensor, |filter| filter == refused);
             return Ok(());
         }
         let qos = level(granted);

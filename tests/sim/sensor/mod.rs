@@ -256,9 +256,9 @@ impl Sensor {
 
     /// Nothing left to do, and connected or asleep.
     pub fn is_settled(&self) -> bool {
-        matches!(self.phase, Phase::Online | Phase::Asleep { .. })
+        matches!(self.phase, Phase::Online | Phase::Asleep { .. } | Phase::Napping)
             && self.todo.is_empty()
-            && self.pending.iter().all(|pending| matches!(pending.request, Request::Ping))
+            && self.pending.iter().all(|p| matches!(p.request, Request::Ping | Request::Nap))
             && self.suspended.is_empty()
     }
 
@@ -322,6 +322,7 @@ impl Sensor {
             self.names.clear();
             self.receiving.clear();
             self.life += 1;
+            self.give_up_suspended();
         }
         self.last_connect_clean = clean;
         self.rebooted = false;
@@ -340,6 +341,16 @@ impl Sensor {
             client_id: id.as_bytes(),
         });
         self.start(io, Request::Connect, 0, &connect);
+    }
+
+    /// The session that these belonged to is over: at QoS 1 they are sent anew, at QoS 2 a second
+    /// attempt could be a second message.
+    fn give_up_suspended(&mut self) {
+        for pending in std::mem::take(&mut self.suspended).into_iter().rev() {
+            if let Request::Publish { message, qos: 1 } = pending.request {
+                self.todo.push_front(Work::Publish(message));
+            }
+        }
     }
 
     /// CONNACK said yes.
