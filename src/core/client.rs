@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::peer::Peer;
 use super::profile::Profile;
+use super::rare::{Absent, Rare};
 use super::slots::Handle;
 use super::tight;
 use super::topics::{ClientTopics, TopicRef};
@@ -206,11 +207,60 @@ pub(crate) struct Nap {
     pub(crate) collected: u32,
 }
 
+/// Two devices that fight over a client id are not believed for this long.
+pub(crate) const QUARREL: Duration = Duration::from_secs(60);
+
 /// How often the session moved from one address to another lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Moves {
     pub(crate) count: u8,
     pub(crate) since: Time,
+}
+
+/// What is under way with a client. Most have nothing open most of the time, sleepers above all.
+#[derive(Debug, Default)]
+pub(crate) struct Busy {
+    pub(crate) publications: Vec<Publication>,
+    pub(crate) exchanges: Vec<Exchange>,
+    pub(crate) outbound: Option<Box<Outbound>>,
+    pub(crate) queue: VecDeque<Queued>,
+    pub(crate) queued_bytes: usize,
+    pub(crate) dialogue: Option<Box<Dialogue>>,
+    /// Nothing is delivered before this: the client asked for a pause (congestion).
+    pub(crate) paused_until: Option<Time>,
+    pub(crate) moves: Moves,
+}
+
+impl Busy {
+    /// Nothing is under way any more, and nothing was that counts.
+    fn is_over(&self, now: Time) -> bool {
+        self.publications.is_empty()
+            && self.exchanges.is_empty()
+            && self.outbound.is_none()
+            && self.queue.is_empty()
+            && self.queued_bytes == 0
+            && self.dialogue.is_none()
+            && self.paused_until.is_none()
+            && (self.moves.count == 0 || now.since(self.moves.since) >= QUARREL)
+    }
+}
+
+/// What is read of a client that has nothing under way.
+static IDLE: Busy = Busy {
+    publications: Vec::new(),
+    exchanges: Vec::new(),
+    outbound: None,
+    queue: VecDeque::new(),
+    queued_bytes: 0,
+    dialogue: None,
+    paused_until: None,
+    moves: Moves { count: 0, since: Time(0) },
+};
+
+impl Absent for Busy {
+    fn absent() -> &'static Self {
+        &IDLE
+    }
 }
 
 /// One client record.
@@ -225,7 +275,6 @@ pub(crate) struct Client {
     /// Position of its profile in [`Profile::ALL`].
     pub(crate) profile: u8,
     pub(crate) nap: Nap,
-    pub(crate) moves: Moves,
     pub(crate) print: ConnectPrint,
     /// Nothing but CONNECT was heard since the CONNACK.
     pub(crate) fresh: bool,
@@ -233,8 +282,6 @@ pub(crate) struct Client {
     pub(crate) last_heard: Time,
     /// What the timer wheel was told.
     pub(crate) armed: Option<Time>,
-    /// Nothing is delivered before this: the client asked for a pause (congestion).
-    pub(crate) paused_until: Option<Time>,
     /// The same message id was seen with other content, or too often with the same: ids say little
     /// about this device.
     pub(crate) reuses_ids: bool,
@@ -246,19 +293,14 @@ pub(crate) struct Client {
     pub(crate) waiting: u8,
     pub(crate) next_msg_id: u16,
     pub(crate) will: Option<Box<Will>>,
-    pub(crate) dialogue: Option<Box<Dialogue>>,
     pub(crate) topics: ClientTopics,
     pub(crate) subscriptions: Vec<Subscription>,
-    pub(crate) publications: Vec<Publication>,
-    pub(crate) exchanges: Vec<Exchange>,
-    pub(crate) outbound: Option<Box<Outbound>>,
-    pub(crate) queue: VecDeque<Queued>,
-    pub(crate) queued_bytes: usize,
+    pub(crate) busy: Rare<Busy>,
     /// Messages, the one in flight included, that the broker's acknowledgement waits for.
     pub(crate) held: u8,
 }
 
-const _: () = assert!(size_of::<Client>() <= 416);
+const _: () = assert!(size_of::<Client>() <= 200);
 
 /// How long clients may be silent.
 #[derive(Clone, Copy, Debug)]
@@ -284,34 +326,27 @@ impl Client {
             state: State::Gone,
             profile: 0,
             nap: Nap::default(),
-            moves: Moves::default(),
             print,
             fresh: false,
             connected_at: now,
             last_heard: now,
             armed: None,
-            paused_until: None,
             reuses_ids: false,
             pinged: false,
             short_lives: 0,
             waiting: 0,
             next_msg_id: 0,
             will: None,
-            dialogue: None,
             topics: ClientTopics::default(),
             subscriptions: Vec::new(),
-            publications: Vec::new(),
-            exchanges: Vec::new(),
-            outbound: None,
-            queue: VecDeque::new(),
-            queued_bytes: 0,
+            busy: Rare::default(),
             held: 0,
         }
     }
 
     /// A message id of the gateway towards this client: never 0, never the one in flight.
     pub(crate) fn allocate_msg_id(&mut self) -> u16 {
-        let busy = self.outbound.as_ref().map(|outbound| outbound.msg_id);
+        let busy = self.busy.outbound.as_ref().map(|outbound| outbound.msg_id);
         loop {
             self.next_msg_id = self.next_msg_id.wrapping_add(1);
             if self.next_msg_id != 0 && Some(self.next_msg_id) != busy {
@@ -354,29 +389,59 @@ impl Client {
         self.subscriptions.is_empty()
             && self.topics.len() == 0
             && self.will.is_none()
-            && self.queue.is_empty()
-            && self.outbound.is_none()
-            && self.publications.is_empty()
+            && self.busy.queue.is_empty()
+            && self.busy.outbound.is_none()
+            && self.busy.publications.is_empty()
+    }
+
+    /// What it has to answer.
+    pub(crate) fn outbound_mut(&mut self) -> Option<&mut Outbound> {
+        self.busy.get_mut()?.outbound.as_deref_mut()
+    }
+
+    /// Takes out what it has to answer.
+    pub(crate) fn take_outbound(&mut self) -> Option<Box<Outbound>> {
+        self.busy.get_mut()?.outbound.take()
+    }
+
+    /// Takes out all that waits for it.
+    pub(crate) fn take_queue(&mut self) -> VecDeque<Queued> {
+        self.busy.get_mut().map_or_else(VecDeque::new, |busy| core::mem::take(&mut busy.queue))
+    }
+
+    /// Its will dialogue.
+    pub(crate) fn dialogue_mut(&mut self) -> Option<&mut Dialogue> {
+        self.busy.get_mut()?.dialogue.as_deref_mut()
+    }
+
+    /// Its publications, to change what is there.
+    pub(crate) fn publications_mut(&mut self) -> &mut [Publication] {
+        self.busy.get_mut().map_or(&mut [], |busy| &mut busy.publications)
+    }
+
+    /// Its exchanges, to change what is there.
+    pub(crate) fn exchanges_mut(&mut self) -> &mut [Exchange] {
+        self.busy.get_mut().map_or(&mut [], |busy| &mut busy.exchanges)
     }
 
     /// Forgets what no repetition can ask for any more, and gives the memory back: most clients have
     /// nothing open most of the time. `parting`: the client says that it has all its answers, so that
     /// those to SUBSCRIBE and UNSUBSCRIBE are not kept; doing these again does no harm.
     pub(crate) fn forget_old(&mut self, now: Time, parting: bool) {
-        if !self.exchanges.is_empty() {
-            tight::retain(&mut self.exchanges, |exchange| {
-                let waits = matches!(exchange.stage, ExchangeStage::Waiting { .. });
-                waits || (!parting && now.since(exchange.at) < REPETITION)
-            });
+        let Some(busy) = self.busy.get_mut() else { return };
+        tight::retain(&mut busy.exchanges, |exchange| {
+            let waits = matches!(exchange.stage, ExchangeStage::Waiting { .. });
+            waits || (!parting && now.since(exchange.at) < REPETITION)
+        });
+        tight::retain(&mut busy.publications, |publication| {
+            let done = matches!(publication.stage, Inbound::Done(_));
+            !done || now.since(publication.at) < REPETITION
+        });
+        if busy.queue.is_empty() {
+            busy.queue = VecDeque::new();
         }
-        if !self.publications.is_empty() {
-            tight::retain(&mut self.publications, |publication| {
-                let done = matches!(publication.stage, Inbound::Done(_));
-                !done || now.since(publication.at) < REPETITION
-            });
-        }
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
+        if busy.is_over(now) {
+            self.busy.give_back();
         }
     }
 
@@ -400,11 +465,11 @@ impl Client {
                 next = Some(next.map_or(at, |next| next.min(at)));
             }
         };
-        consider(self.dialogue.as_ref().map(|dialogue| dialogue.deadline));
+        consider(self.busy.dialogue.as_ref().map(|dialogue| dialogue.deadline));
         if self.state.listens() {
             // Nothing is repeated during a pause, whatever the client still says.
-            let pause = self.paused_until;
-            consider(pause.or(self.outbound.as_ref().map(|outbound| outbound.deadline)));
+            let pause = self.busy.paused_until;
+            consider(pause.or(self.busy.outbound.as_ref().map(|outbound| outbound.deadline)));
         }
         next
     }

@@ -185,7 +185,7 @@ impl Effects {
     /// A peer as notices name it.
     pub(crate) fn place(&mut self, peer: PeerRef<'_>) -> Place {
         let node = self.store(peer.node.unwrap_or(&[]));
-        Place { link: peer.link, address: *peer.address, node }
+        Place { link: peer.link, address: peer.address(), node }
     }
 
     /// Counts a message sent to a device.

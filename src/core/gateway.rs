@@ -195,7 +195,7 @@ impl Gateway {
                     *counter += 1;
                 }
                 cx.fx.notice(|fx| {
-                    let from = fx.place(PeerRef { link, address: from, node: None });
+                    let from = fx.place(PeerRef { link, address: from.octets(), node: None });
                     let quoted = bytes.get(..QUOTED).unwrap_or(bytes);
                     Notice::Malformed { from, error, bytes: fx.store(quoted) }
                 });
@@ -203,7 +203,7 @@ impl Gateway {
             }
         };
         let node = packet.forwarder.map(|forwarder| forwarder.node_id);
-        let peer = PeerRef { link, address: from, node };
+        let peer = PeerRef { link, address: from.octets(), node };
         let message = packet.message;
         if let Some(counter) = self.stats.received.get_mut(usize::from(message.type_code())) {
             *counter += 1;
@@ -534,7 +534,7 @@ impl Gateway {
     /// How long this client has to answer.
     pub(crate) fn retry_at(&self, now: Time, handle: Handle) -> Time {
         let peer = self.clients.get(handle).and_then(|client| client.peer.as_ref());
-        let link = peer.and_then(|peer| self.settings.links.get(usize::from(peer.link.0)));
+        let link = peer.and_then(|peer| self.settings.links.get(usize::from(peer.link().0)));
         let interval = link.and_then(|link| link.retry_interval);
         now.after(interval.unwrap_or(self.settings.retry_interval))
     }
@@ -543,7 +543,7 @@ impl Gateway {
     pub(crate) fn room(&self, handle: Handle) -> usize {
         let Some(client) = self.clients.get(handle) else { return 0 };
         let Some(peer) = client.place() else { return 0 };
-        let link = self.settings.links.get(usize::from(peer.link.0));
+        let link = self.settings.links.get(usize::from(peer.link().0));
         let room = link.map_or(codec::MAX_MESSAGE_LEN, |link| link.max_packet);
         let room = room.min(codec::MAX_MESSAGE_LEN).saturating_sub(peer.overhead());
         client.profile().longest_packet.map_or(room, |longest| room.min(usize::from(longest)))

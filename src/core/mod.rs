@@ -21,6 +21,7 @@ mod names;
 mod notice;
 mod peer;
 mod profile;
+mod rare;
 mod rounds;
 mod settings;
 mod slots;

@@ -71,13 +71,29 @@ impl fmt::Debug for Address {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct PeerRef<'a> {
     pub(crate) link: LinkId,
-    pub(crate) address: &'a Address,
+    /// Octets of the address.
+    pub(crate) address: &'a [u8],
     pub(crate) node: Option<&'a [u8]>,
 }
 
 impl PeerRef<'_> {
     pub(crate) fn to_peer(self) -> Peer {
-        Peer { link: self.link, address: *self.address, node: self.node.map(Into::into) }
+        let link = self.link;
+        if let (None, Some(rest)) = (self.node, NEAR.checked_sub(self.address.len())) {
+            let mut octets = [0; NEAR];
+            for (to, from) in octets.iter_mut().zip(self.address) {
+                *to = *from;
+            }
+            return Peer::Near { link, len: (NEAR - rest) as u8, octets };
+        }
+        let (address, node) = (self.address.into(), self.node.map(Into::into));
+        Peer::Far(Box::new(FarPeer { link, address, node }))
+    }
+
+    /// The address, as transports take it.
+    pub(crate) fn address(&self) -> Address {
+        // It was one.
+        Address::new(self.address).unwrap_or(Address { len: 0, bytes: [0; Address::MAX] })
     }
 
     pub(crate) fn hash_with(self, hasher: &Hashing) -> u64 {
@@ -97,7 +113,7 @@ impl PeerRef<'_> {
         });
         debug_assert!(written, "callers check that a message fits");
         if written {
-            fx.push(Effect::Send { link: self.link, to: *self.address, bytes });
+            fx.push(Effect::Send { link: self.link, to: self.address(), bytes });
             fx.count_sent(message);
         }
     }
@@ -113,21 +129,48 @@ fn append(
     arena.get_mut(start..).is_some_and(write)
 }
 
-/// A peer, owned.
+/// Longest address that [`Peer`] holds without an allocation: IPv4 with the local address, or a
+/// radio's.
+const NEAR: usize = 19;
+
+/// A peer, owned. Small, as every client has one.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Peer {
-    pub(crate) link: LinkId,
-    pub(crate) address: Address,
-    pub(crate) node: Option<Box<[u8]>>,
+pub(crate) enum Peer {
+    /// A short address and no forwarder.
+    Near { link: LinkId, len: u8, octets: [u8; NEAR] },
+    /// Anything.
+    Far(Box<FarPeer>),
 }
+
+/// A peer with a long address, or behind a forwarder.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct FarPeer {
+    link: LinkId,
+    address: Box<[u8]>,
+    node: Option<Box<[u8]>>,
+}
+
+const _: () = assert!(size_of::<Option<Peer>>() == 24);
 
 impl Peer {
     pub(crate) fn as_ref(&self) -> PeerRef<'_> {
-        PeerRef { link: self.link, address: &self.address, node: self.node.as_deref() }
+        match self {
+            Self::Near { link, len, octets } => {
+                let address = octets.get(..usize::from(*len)).unwrap_or(&[]);
+                PeerRef { link: *link, address, node: None }
+            }
+            Self::Far(far) => {
+                PeerRef { link: far.link, address: &far.address, node: far.node.as_deref() }
+            }
+        }
+    }
+
+    pub(crate) fn link(&self) -> LinkId {
+        self.as_ref().link
     }
 
     /// Octets that the forwarder's header takes of every datagram.
     pub(crate) fn overhead(&self) -> usize {
-        self.node.as_ref().map_or(0, |node| node.len().saturating_add(3))
+        self.as_ref().node.map_or(0, |node| node.len().saturating_add(3))
     }
 }

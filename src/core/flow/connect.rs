@@ -123,17 +123,19 @@ impl Gateway {
             client.topics.forget_confirmations();
             // Its message ids begin anew: no SUBSCRIBE of this connection is a repetition of one
             // that was answered in the last.
-            client.exchanges.retain(|e| matches!(e.stage, ExchangeStage::Waiting { .. }));
+            if let Some(busy) = client.busy.get_mut() {
+                busy.exchanges.retain(|e| matches!(e.stage, ExchangeStage::Waiting { .. }));
+                busy.paused_until = None;
+                busy.dialogue = None;
+            }
             client.print = print;
             client.last_heard = cx.now;
-            client.paused_until = None;
-            client.dialogue = None;
         }
         if connect.will {
             self.set_state(handle, State::Connecting);
             let deadline = self.retry_at(cx.now, handle);
             if let Some(client) = self.clients.get_mut(handle) {
-                client.dialogue = Some(Box::new(Dialogue {
+                client.busy.dialogue = Some(Box::new(Dialogue {
                     again: false,
                     topic: None,
                     tries: 1,
@@ -167,7 +169,7 @@ impl Gateway {
         match client.state {
             State::Connecting => {
                 client.last_heard = cx.now;
-                if let Some(dialogue) = &mut client.dialogue {
+                if let Some(dialogue) = client.dialogue_mut() {
                     dialogue.tries = 1;
                     // Who says CONNECT waits for WILLTOPICREQ and understands nothing else. If it
                     // was an echo, WILLMSG still finds the topic.
@@ -184,7 +186,7 @@ impl Gateway {
                 }
                 client.last_heard = cx.now;
                 // It may have been away: what it has not answered gets all its tries again.
-                if let Some(outbound) = &mut client.outbound {
+                if let Some(outbound) = client.outbound_mut() {
                     outbound.tries = 1;
                 }
                 self.stats.duplicates += 1;
@@ -234,7 +236,9 @@ impl Gateway {
     pub(crate) fn accept(&mut self, cx: &mut Cx<'_>, handle: Handle, resumed: bool) {
         self.set_state(handle, State::Active);
         let Some(client) = self.clients.get_mut(handle) else { return };
-        client.dialogue = None;
+        if let Some(busy) = client.busy.get_mut() {
+            busy.dialogue = None;
+        }
         client.connected_at = cx.now;
         client.last_heard = cx.now;
         client.fresh = true;

@@ -89,8 +89,10 @@ impl Gateway {
         self.set_state(handle, State::Gone);
         self.unbind(handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
-        client.dialogue = None;
-        client.paused_until = None;
+        if let Some(busy) = client.busy.get_mut() {
+            busy.dialogue = None;
+            busy.paused_until = None;
+        }
         client.last_heard = cx.now;
         if client.print.clean {
             self.clear_session(cx, handle);
@@ -102,6 +104,9 @@ impl Gateway {
             self.clear_session(cx, handle);
             return self.remove_client(handle);
         }
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.forget_old(cx.now, true);
+        }
         self.rearm(handle);
     }
 
@@ -111,8 +116,10 @@ impl Gateway {
         self.drop_subscriptions(cx, handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
         client.will = None;
-        client.publications = alloc::vec::Vec::new();
-        client.exchanges = alloc::vec::Vec::new();
+        if let Some(busy) = client.busy.get_mut() {
+            busy.publications = alloc::vec::Vec::new();
+            busy.exchanges = alloc::vec::Vec::new();
+        }
         client.waiting = 0;
         client.reuses_ids = false;
         for topic in client.topics.drain() {

@@ -36,7 +36,7 @@ impl Gateway {
         code: ReturnCode,
     ) {
         let Some(client) = self.clients.get(handle) else { return };
-        let position = match client.outbound.as_deref() {
+        let position = match client.busy.outbound.as_deref() {
             Some(outbound) if outbound.msg_id == msg_id => match outbound.stage {
                 OutboundStage::Register { position } => position as usize,
                 _ => return self.drop_packet(Drop::Unexpected),
@@ -77,7 +77,7 @@ impl Gateway {
         code: ReturnCode,
     ) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let matching = client.outbound.as_deref().filter(|outbound| {
+        let matching = client.busy.outbound.as_deref().filter(|outbound| {
             outbound.msg_id == msg_id
                 && outbound.stage == OutboundStage::Publish
                 && (outbound.queued.qos == MqttQos::One || code != ReturnCode::ACCEPTED)
@@ -98,7 +98,7 @@ impl Gateway {
                     self.unconfirm_message(cx, handle, outbound.queued.message);
                 }
                 if let Some(client) = self.clients.get_mut(handle)
-                    && let Some(outbound) = &mut client.outbound
+                    && let Some(outbound) = client.outbound_mut()
                 {
                     outbound.corrections += 1;
                     outbound.tries = 1;
@@ -115,7 +115,7 @@ impl Gateway {
     pub(crate) fn on_pubrec(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
         let deadline = self.retry_at(cx.now, handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
-        match client.outbound.as_deref_mut() {
+        match client.outbound_mut() {
             Some(outbound) if outbound.msg_id == msg_id && outbound.queued.qos == MqttQos::Two => {
                 match outbound.stage {
                     OutboundStage::Publish => {
@@ -139,7 +139,7 @@ impl Gateway {
 
     pub(crate) fn on_pubcomp(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
         let Some(client) = self.clients.get(handle) else { return };
-        let expected = client.outbound.as_deref().is_some_and(|outbound| {
+        let expected = client.busy.outbound.as_deref().is_some_and(|outbound| {
             outbound.msg_id == msg_id && outbound.stage == OutboundStage::Release
         });
         if expected { self.finish(cx, handle) } else { self.drop_packet(Drop::Unexpected) }
@@ -161,7 +161,7 @@ impl Gateway {
 
     /// The message in flight has arrived, or was given up: on to the next.
     fn finish(&mut self, cx: &mut Cx<'_>, handle: Handle) {
-        let outbound = self.clients.get_mut(handle).and_then(|client| client.outbound.take());
+        let outbound = self.clients.get_mut(handle).and_then(|client| client.take_outbound());
         if let Some(outbound) = outbound {
             self.leave_queue(cx, handle, outbound.queued);
         }
@@ -175,7 +175,7 @@ impl Gateway {
         if !client.state.listens() {
             return;
         }
-        if let Some(outbound) = client.outbound.take() {
+        if let Some(outbound) = client.take_outbound() {
             // With the same message id, whatever is sent: a REGISTER under a new one would make a
             // second entry in the tables of some devices.
             self.start(cx, handle, *outbound);
@@ -187,7 +187,7 @@ impl Gateway {
     pub(crate) fn resume_delivery(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let deadline = self.retry_at(cx.now, handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
-        match client.outbound.as_deref_mut() {
+        match client.outbound_mut() {
             Some(outbound) if outbound.stage == OutboundStage::Release => {
                 outbound.tries = 1;
                 outbound.began = cx.now;
@@ -204,12 +204,12 @@ impl Gateway {
         let deadline = self.retry_at(cx.now, handle);
         let retry_count = self.settings.retry_count;
         let Some(client) = self.clients.get_mut(handle) else { return };
-        if !client.state.listens() || client.paused_until.is_some() {
+        if !client.state.listens() || client.busy.paused_until.is_some() {
             return;
         }
         let awake = client.state == State::Awake;
         let (last_heard, keep_alive) = (client.last_heard, client.print.duration);
-        let Some(outbound) = client.outbound.as_deref_mut() else { return };
+        let Some(outbound) = client.outbound_mut() else { return };
         if outbound.deadline > cx.now {
             return;
         }
@@ -258,7 +258,7 @@ impl Gateway {
     fn register_later(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let interval = self.retry_at(cx.now, handle).since(cx.now);
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(outbound) = client.outbound.as_deref_mut() else { return };
+        let Some(outbound) = client.outbound_mut() else { return };
         outbound.unanswered = outbound.unanswered.saturating_add(1);
         let doublings = u32::from(outbound.unanswered).min(MAX_DOUBLINGS);
         outbound.deadline = cx.now.after(interval * 2_u32.pow(doublings));
@@ -270,8 +270,8 @@ impl Gateway {
     fn pause(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let until = cx.now.after(T_WAIT);
         let Some(client) = self.clients.get_mut(handle) else { return };
-        client.paused_until = Some(until);
-        if let Some(outbound) = &mut client.outbound {
+        client.busy.paused_until = Some(until);
+        if let Some(outbound) = client.outbound_mut() {
             // The pause decides, not the retry interval.
             outbound.deadline = Time(u64::MAX);
         }
@@ -283,8 +283,8 @@ impl Gateway {
 
     pub(crate) fn end_pause(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        if client.paused_until.is_some_and(|until| until <= cx.now) {
-            client.paused_until = None;
+        if client.busy.paused_until.is_some_and(|until| until <= cx.now) {
+            client.busy.paused_until = None;
             if client.state.listens() {
                 self.resume_delivery(cx, handle);
             }

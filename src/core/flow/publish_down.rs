@@ -147,15 +147,16 @@ impl Gateway {
                 State::Active => client.waiting == 0 || !broker_connected,
                 _ => return,
             };
-            if client.outbound.is_some() {
+            if client.busy.outbound.is_some() {
                 return;
             }
-            let ready = ready && client.paused_until.is_none();
-            let next = if ready { client.queue.pop_front() } else { None };
+            let ready = ready && client.busy.paused_until.is_none();
+            let queue = client.busy.get_mut().map(|busy| &mut busy.queue);
+            let next = queue.filter(|_| ready).and_then(|queue| queue.pop_front());
             let Some(queued) = next else {
-                if client.queue.is_empty() && client.queue.capacity() > 0 {
+                if client.busy.queue.is_empty() && client.busy.queue.capacity() > 0 {
                     // Sleepers and quiet clients are many; what their queues held is given back.
-                    client.queue.shrink_to(if awake { 0 } else { 64 });
+                    client.busy.queue.shrink_to(if awake { 0 } else { 64 });
                 }
                 if awake {
                     self.end_window(cx, handle);
@@ -241,7 +242,7 @@ impl Gateway {
             msg_id
         };
         let began = cx.now;
-        client.outbound =
+        client.busy.outbound =
             Some(Box::new(Outbound { msg_id, stage, tries: 1, began, deadline, ..outbound }));
         self.transmit(cx, handle);
         self.rearm(handle);
@@ -250,7 +251,7 @@ impl Gateway {
     /// Sends what the client has to answer next. A QoS 0 PUBLISH needs no answer: it is over.
     pub(crate) fn transmit(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get(handle) else { return };
-        let Some(outbound) = &client.outbound else { return };
+        let Some(outbound) = &client.busy.outbound else { return };
         let Outbound { queued, msg_id, stage, sent, .. } = **outbound;
         let Some(message) = self.messages.get(queued.message) else { return };
         let name = self.topics.name(message.topic);
@@ -277,9 +278,9 @@ impl Gateway {
                 self.send(cx, handle, &Message::Publish(publish));
                 let Some(client) = self.clients.get_mut(handle) else { return };
                 if zero {
-                    client.outbound = None;
+                    client.take_outbound();
                     self.leave_queue(cx, handle, queued);
-                } else if let Some(outbound) = &mut client.outbound {
+                } else if let Some(outbound) = client.outbound_mut() {
                     outbound.sent = true;
                 }
             }
@@ -291,8 +292,8 @@ impl Gateway {
 /// Nothing waits, nothing is in flight, nothing holds deliveries back.
 fn is_idle(client: &Client) -> bool {
     client.state == State::Active
-        && client.outbound.is_none()
-        && client.queue.is_empty()
+        && client.busy.outbound.is_none()
+        && client.busy.queue.is_empty()
         && client.waiting == 0
-        && client.paused_until.is_none()
+        && client.busy.paused_until.is_none()
 }

@@ -138,22 +138,22 @@ impl Gateway {
             muted: false,
             at: cx.now,
         };
-        tight::push(&mut client.publications, publication);
+        tight::push(&mut client.busy.publications, publication);
     }
 
     /// Whether the client may have one more open publication. A handshake that it let go of long ago
     /// (it restarted, say) gives way; the broker has the message.
     fn may_open(&mut self, now: Time, handle: Handle) -> bool {
         let Some(client) = self.clients.get_mut(handle) else { return false };
-        let open = client.publications.iter().filter(|p| !matches!(p.stage, Inbound::Done(_)));
+        let open = client.busy.publications.iter().filter(|p| !matches!(p.stage, Inbound::Done(_)));
         if open.count() < MAX_OPEN {
             return true;
         }
-        let abandoned = client.publications.iter().position(|p| {
+        let abandoned = client.busy.publications.iter().position(|p| {
             matches!(p.stage, Inbound::Received { completed: true, .. })
                 && now.since(p.at) >= REPETITION
         });
-        abandoned.map(|position| client.publications.remove(position)).is_some()
+        abandoned.map(|position| client.busy.publications.remove(position)).is_some()
     }
 
     /// Resolves the topic and hands the message to the broker.
@@ -217,11 +217,11 @@ impl Gateway {
     fn seen(&mut self, now: Time, handle: Handle, publish: &Publish<'_>, hash: u64) -> Seen {
         let Some(client) = self.clients.get_mut(handle) else { return Seen::New };
         let Some(position) =
-            client.publications.iter().position(|known| known.msg_id == publish.msg_id)
+            client.busy.publications.iter().position(|known| known.msg_id == publish.msg_id)
         else {
             return Seen::New;
         };
-        let Some(known) = client.publications.get_mut(position) else { return Seen::New };
+        let Some(known) = client.busy.publications.get_mut(position) else { return Seen::New };
         let same = known.hash == hash;
         let age = now.since(known.at);
         // A device that uses one id for everything repeats itself only where it says so.
@@ -253,7 +253,7 @@ impl Gateway {
         if known.at >= client.connected_at && !publish.dup && (!same || stale) {
             client.reuses_ids = true;
         }
-        client.publications.remove(position);
+        client.busy.publications.remove(position);
         Seen::New
     }
 
@@ -286,7 +286,7 @@ impl Gateway {
         };
         let (handle, msg_id) = (*handle, *msg_id);
         let client = self.clients.get_mut(handle)?;
-        let mut publications = client.publications.iter_mut();
+        let mut publications = client.publications_mut().iter_mut();
         let found = publications.find(|p| p.msg_id == msg_id && p.request == Some(request))?;
         Some((handle, found))
     }
@@ -364,7 +364,7 @@ impl Gateway {
         let known = self
             .clients
             .get_mut(handle)
-            .and_then(|client| client.publications.iter_mut().find(|p| p.msg_id == msg_id));
+            .and_then(|client| client.publications_mut().iter_mut().find(|p| p.msg_id == msg_id));
         if let Some(publication) = known {
             publication.at = cx.now;
             publication.muted = false;
@@ -388,13 +388,15 @@ impl Gateway {
     /// Keeps the last few finished publications, and none that the device shall try again.
     fn forget_finished(&mut self, handle: Handle, again: Option<u16>) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        if let Some(msg_id) = again {
-            client.publications.retain(|p| p.msg_id != msg_id);
+        if let Some(msg_id) = again
+            && let Some(busy) = client.busy.get_mut()
+        {
+            busy.publications.retain(|p| p.msg_id != msg_id);
         }
         let is_done = |p: &Publication| matches!(p.stage, Inbound::Done(_));
-        while client.publications.iter().filter(|p| is_done(p)).count() > MAX_REMEMBERED {
-            match client.publications.iter().position(is_done) {
-                Some(oldest) => client.publications.remove(oldest),
+        while client.busy.publications.iter().filter(|p| is_done(p)).count() > MAX_REMEMBERED {
+            match client.busy.publications.iter().position(is_done) {
+                Some(oldest) => client.busy.publications.remove(oldest),
                 None => return,
             };
         }

@@ -41,15 +41,15 @@ impl Gateway {
         // cannot: a few such would use up its window and stop everybody.
         let held = qos > MqttQos::Zero
             && matches!(client.state, State::Active | State::Connecting)
-            && client.outbound.as_ref().is_none_or(|outbound| outbound.tries <= 1)
+            && client.busy.outbound.as_ref().is_none_or(|outbound| outbound.tries <= 1)
             && client.held < MAX_HELD;
         client.held += u8::from(held);
         self.messages.share(kept, held);
         if client.state == State::Awake {
             client.nap.admit(cx.now);
         }
-        client.queue.push_back(Queued { message: kept, qos, retain: message.retain, held });
-        client.queued_bytes = client.queued_bytes.saturating_add(size);
+        client.busy.queue.push_back(Queued { message: kept, qos, retain: message.retain, held });
+        client.busy.queued_bytes = client.busy.queued_bytes.saturating_add(size);
         self.buffered += 1;
         self.buffered_bytes = self.buffered_bytes.saturating_add(size);
     }
@@ -61,13 +61,14 @@ impl Gateway {
         loop {
             let Some(client) = self.clients.get(handle) else { return false };
             let settings = &self.settings;
-            let fits = client.queue.len() < settings.max_buffered_messages as usize
-                && client.queued_bytes.saturating_add(size) <= settings.max_buffered_bytes
+            let fits = client.busy.queue.len() < settings.max_buffered_messages as usize
+                && client.busy.queued_bytes.saturating_add(size) <= settings.max_buffered_bytes
                 && self.buffered_bytes.saturating_add(size) <= settings.max_buffered_bytes_total;
             if fits {
                 return true;
             }
-            let expendable = client.queue.iter().position(|queued| queued.qos == MqttQos::Zero);
+            let expendable =
+                client.busy.queue.iter().position(|queued| queued.qos == MqttQos::Zero);
             // What can never fit pushes nothing out.
             let expendable = expendable.filter(|_| size <= settings.max_buffered_bytes);
             if !told {
@@ -76,7 +77,7 @@ impl Gateway {
             }
             let Some(position) = expendable else { return false };
             let Some(client) = self.clients.get_mut(handle) else { return false };
-            if let Some(queued) = client.queue.remove(position) {
+            if let Some(queued) = client.busy.queue.remove(position) {
                 self.stats.abandoned += 1;
                 self.leave_queue(cx, handle, queued);
             }
@@ -89,7 +90,9 @@ impl Gateway {
             self.topics.name(message.topic).len().saturating_add(message.payload.len())
         });
         if let Some(client) = self.clients.get_mut(handle) {
-            client.queued_bytes = client.queued_bytes.saturating_sub(size);
+            if let Some(busy) = client.busy.get_mut() {
+                busy.queued_bytes = busy.queued_bytes.saturating_sub(size);
+            }
             client.held = client.held.saturating_sub(u8::from(queued.held));
         }
         self.buffered = self.buffered.saturating_sub(1);
@@ -111,8 +114,8 @@ impl Gateway {
     /// Takes away everything that waits for a client.
     pub(crate) fn drop_deliveries(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let outbound = client.outbound.take();
-        let queue = core::mem::take(&mut client.queue);
+        let outbound = client.take_outbound();
+        let queue = client.take_queue();
         if let Some(outbound) = outbound {
             self.leave_queue(cx, handle, outbound.queued);
         }
@@ -128,9 +131,9 @@ impl Gateway {
         if client.held == 0 && keep_qos0 {
             return;
         }
-        let queue = core::mem::take(&mut client.queue);
+        let queue = client.take_queue();
         let mut kept = alloc::collections::VecDeque::with_capacity(queue.len());
-        let mut outbound = client.outbound.take();
+        let mut outbound = client.take_outbound();
         let expendable = |queued: &Queued| queued.qos == MqttQos::Zero && !keep_qos0;
         if outbound.as_ref().is_some_and(|outbound| expendable(&outbound.queued)) {
             let queued = outbound.take().map(|outbound| outbound.queued);
@@ -150,8 +153,10 @@ impl Gateway {
             }
         }
         if let Some(client) = self.clients.get_mut(handle) {
-            client.queue = kept;
-            client.outbound = outbound;
+            if !kept.is_empty() || outbound.is_some() {
+                client.busy.queue = kept;
+                client.busy.outbound = outbound;
+            }
             client.held = 0;
         }
     }

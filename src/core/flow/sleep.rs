@@ -52,10 +52,10 @@ impl Gateway {
         client.nap.duration = duration;
         client.nap.since = cx.now;
         // Whatever it asked for, it does not wait for the answer.
-        for publication in &mut client.publications {
+        for publication in client.publications_mut() {
             publication.muted = true;
         }
-        for exchange in &mut client.exchanges {
+        for exchange in client.exchanges_mut() {
             exchange.muted = true;
         }
         client.forget_old(cx.now, true);
@@ -69,12 +69,12 @@ impl Gateway {
         let Some(client) = self.clients.get_mut(handle) else { return };
         self.stats.wakes += 1;
         client.nap.since = cx.now;
-        client.nap.promised = u32::try_from(client.queue.len()).unwrap_or(u32::MAX);
-        client.nap.collected = u32::from(client.outbound.is_some());
-        if client.paused_until.is_some_and(|until| until <= cx.now) {
-            client.paused_until = None;
+        client.nap.promised = u32::try_from(client.busy.queue.len()).unwrap_or(u32::MAX);
+        client.nap.collected = u32::from(client.busy.outbound.is_some());
+        if client.busy.paused_until.is_some_and(|until| until <= cx.now) {
+            client.busy.paused_until = None;
         }
-        let paused = client.paused_until.is_some();
+        let paused = client.busy.paused_until.is_some();
         self.set_state(handle, State::Awake);
         if paused {
             return self.end_window(cx, handle);
@@ -89,7 +89,7 @@ impl Gateway {
         let deadline = self.retry_at(cx.now, handle);
         let enough = self.enough_registers();
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(outbound) = client.outbound.as_deref_mut() else {
+        let Some(outbound) = client.outbound_mut() else {
             return self.pump(cx, handle);
         };
         // A PINGREQ that the network doubled, or that comes before an answer can have come, says
@@ -127,7 +127,7 @@ impl Gateway {
     fn tell_collected(&self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get(handle) else { return };
         let messages = client.nap.collected;
-        let waiting = client.queue.len() + usize::from(client.outbound.is_some());
+        let waiting = client.busy.queue.len() + usize::from(client.busy.outbound.is_some());
         let left = u32::try_from(waiting).unwrap_or(u32::MAX);
         if messages > 0 || left > 0 {
             let id = &client.id;
@@ -156,7 +156,7 @@ impl Gateway {
     fn count_unanswered(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let enough = self.enough_registers();
         let Some(client) = self.clients.get_mut(handle) else { return };
-        if let Some(outbound) = client.outbound.as_deref_mut()
+        if let Some(outbound) = client.outbound_mut()
             && matches!(outbound.stage, OutboundStage::Register { .. })
         {
             outbound.unanswered = outbound.unanswered.saturating_add(outbound.tries);

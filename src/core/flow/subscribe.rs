@@ -69,7 +69,7 @@ impl Gateway {
                 let Some(client) = self.clients.get_mut(handle) else { return };
                 client.waiting = client.waiting.saturating_add(u8::from(!at_once));
                 let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
-                tight::push(&mut client.exchanges, exchange);
+                tight::push(&mut client.busy.exchanges, exchange);
                 if at_once {
                     self.grant(filter, handle, requested);
                     self.acknowledge_subscription(cx, handle, msg_id);
@@ -203,10 +203,10 @@ impl Gateway {
     /// Answers a repetition of an open or lately answered exchange.
     fn repeated(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16, hash: u64) -> bool {
         let Some(client) = self.clients.get_mut(handle) else { return true };
-        let Some(position) = client.exchanges.iter().position(|e| e.msg_id == msg_id) else {
+        let Some(position) = client.busy.exchanges.iter().position(|e| e.msg_id == msg_id) else {
             return false;
         };
-        let Some(known) = client.exchanges.get_mut(position) else { return false };
+        let Some(known) = client.exchanges_mut().get_mut(position) else { return false };
         let open = matches!(known.stage, ExchangeStage::Waiting { .. });
         if known.hash == hash && (open || cx.now.since(known.at) < REPETITION) {
             known.at = cx.now;
@@ -223,7 +223,7 @@ impl Gateway {
             }
             return true;
         }
-        client.exchanges.remove(position);
+        client.busy.exchanges.remove(position);
         if open {
             client.waiting = client.waiting.saturating_sub(1);
         }
@@ -233,7 +233,9 @@ impl Gateway {
     /// SUBACK of an answered exchange.
     fn acknowledge_subscription(&mut self, cx: &mut Cx<'_>, handle: Handle, msg_id: u16) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(exchange) = client.exchanges.iter().find(|e| e.msg_id == msg_id) else { return };
+        let Some(exchange) = client.busy.exchanges.iter().find(|e| e.msg_id == msg_id) else {
+            return;
+        };
         if exchange.muted || !(client.state == State::Active || client.state.sleeps()) {
             // It asks again once it is there.
             return self.forget_answered(handle);
@@ -265,7 +267,7 @@ impl Gateway {
     ) -> bool {
         let mut told = false;
         while let Some(client) = self.clients.get_mut(handle) {
-            let waiting = client.exchanges.iter_mut().find(
+            let waiting = client.exchanges_mut().iter_mut().find(
                 |e| matches!(e.stage, ExchangeStage::Waiting { filter: mine, .. } if mine == filter),
             );
             let Some(exchange) = waiting else { break };
@@ -291,7 +293,7 @@ impl Gateway {
             if let Err(code) = outcome {
                 // Worth another try later, so not to be answered from memory.
                 if let Some(client) = self.clients.get_mut(handle) {
-                    client.exchanges.retain(|e| e.msg_id != msg_id);
+                    client.busy.exchanges.retain(|e| e.msg_id != msg_id);
                 }
                 let text = self.filters.get(filter).map(|f| String::from(&*f.text));
                 let text = text.unwrap_or_default();
@@ -322,9 +324,9 @@ impl Gateway {
     fn forget_answered(&mut self, handle: Handle) {
         let Some(client) = self.clients.get_mut(handle) else { return };
         let is_open = |e: &Exchange| matches!(e.stage, ExchangeStage::Waiting { .. });
-        while client.exchanges.iter().filter(|e| !is_open(e)).count() > MAX_REMEMBERED {
-            match client.exchanges.iter().position(|e| !is_open(e)) {
-                Some(oldest) => client.exchanges.remove(oldest),
+        while client.busy.exchanges.iter().filter(|e| !is_open(e)).count() > MAX_REMEMBERED {
+            match client.busy.exchanges.iter().position(|e| !is_open(e)) {
+                Some(oldest) => client.busy.exchanges.remove(oldest),
                 None => return,
             };
         }
@@ -360,7 +362,7 @@ impl Gateway {
         if let Some(client) = self.clients.get_mut(handle) {
             let stage = ExchangeStage::Unsubscribed;
             let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
-            tight::push(&mut client.exchanges, exchange);
+            tight::push(&mut client.busy.exchanges, exchange);
         }
         self.send(cx, handle, &Message::UnsubAck { msg_id });
         self.forget_answered(handle);
@@ -382,11 +384,13 @@ impl Gateway {
             return;
         };
         let subscription = client.subscriptions.swap_remove(position);
-        let open = client.exchanges.len();
-        client.exchanges.retain(
-            |e| !matches!(e.stage, ExchangeStage::Waiting { filter: mine, .. } if mine == filter),
-        );
-        let ended = open.saturating_sub(client.exchanges.len());
+        let open = client.busy.exchanges.len();
+        if let Some(busy) = client.busy.get_mut() {
+            busy.exchanges.retain(
+                |e| !matches!(e.stage, ExchangeStage::Waiting { filter: mine, .. } if mine == filter),
+            );
+        }
+        let ended = open.saturating_sub(client.busy.exchanges.len());
         client.waiting = client.waiting.saturating_sub(u8::try_from(ended).unwrap_or(u8::MAX));
         if let Some(topic) = subscription.exact {
             self.topics.release(topic);

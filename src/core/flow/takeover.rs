@@ -1,9 +1,7 @@
 //! Sessions that move: a client is its client id, and its address may change at any time (a NAT that
 //! forgot it, another mesh router, another link). Who may move a session is policy.
 
-use core::time::Duration;
-
-use crate::core::client::State;
+use crate::core::client::{QUARREL, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::notice::Notice;
 use crate::core::peer::PeerRef;
@@ -13,10 +11,6 @@ use crate::core::stats::Limit;
 
 /// So many moves of a connected client in [`QUARREL`] are still believed.
 const MAX_MOVES: u8 = 4;
-
-/// Beyond [`MAX_MOVES`] in this time two devices have the same client id. The session stays with
-/// the one that has it until the time is over, or both would be thrown out for ever.
-const QUARREL: Duration = Duration::from_secs(60);
 
 impl Gateway {
     /// Whether a CONNECT from `to` may have the client's session; the reason if not. Counts the move.
@@ -46,12 +40,12 @@ impl Gateway {
         if !in_use {
             return Ok(());
         }
-        if client.moves.count == 0 || cx.now.since(client.moves.since) >= QUARREL {
-            client.moves.count = 0;
-            client.moves.since = cx.now;
+        if client.busy.moves.count == 0 || cx.now.since(client.busy.moves.since) >= QUARREL {
+            client.busy.moves.count = 0;
+            client.busy.moves.since = cx.now;
         }
-        if client.moves.count < MAX_MOVES {
-            client.moves.count += 1;
+        if client.busy.moves.count < MAX_MOVES {
+            client.busy.moves.count += 1;
             return Ok(());
         }
         let id = &client.id;

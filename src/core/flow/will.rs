@@ -25,7 +25,7 @@ impl Gateway {
     /// Sends what the dialogue waits for, again if need be.
     pub(crate) fn prompt(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get(handle) else { return };
-        let Some(dialogue) = &client.dialogue else { return };
+        let Some(dialogue) = &client.busy.dialogue else { return };
         let topic_first = dialogue.again || dialogue.topic.is_none();
         let prompt = if topic_first { Message::WillTopicReq } else { Message::WillMsgReq };
         self.send(cx, handle, &prompt);
@@ -38,7 +38,7 @@ impl Gateway {
         will: Option<WillTopic<'_>>,
     ) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(dialogue) = &client.dialogue else {
+        let Some(dialogue) = &client.busy.dialogue else {
             return self.drop_packet(Drop::OutOfOrder);
         };
         let Some(will) = will else {
@@ -52,7 +52,7 @@ impl Gateway {
         };
         let deadline = self.retry_at(cx.now, handle);
         if let Some(client) = self.clients.get_mut(handle)
-            && let Some(dialogue) = &mut client.dialogue
+            && let Some(dialogue) = client.dialogue_mut()
         {
             // A repetition changes nothing: the prompt was lost.
             dialogue.again = false;
@@ -66,7 +66,7 @@ impl Gateway {
 
     pub(crate) fn on_will_msg(&mut self, cx: &mut Cx<'_>, handle: Handle, message: &[u8]) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(dialogue) = client.dialogue.as_mut() else {
+        let Some(dialogue) = client.dialogue_mut() else {
             return self.drop_packet(Drop::OutOfOrder);
         };
         let Some((topic, qos, retain)) = dialogue.topic.take() else {
@@ -96,13 +96,13 @@ impl Gateway {
         let deadline = self.retry_at(cx.now, handle);
         let retry_count = self.settings.retry_count;
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(dialogue) = client.dialogue.as_mut().filter(|d| d.deadline <= cx.now) else {
+        let Some(dialogue) = client.dialogue_mut().filter(|d| d.deadline <= cx.now) else {
             return;
         };
         if dialogue.tries > retry_count {
             if dialogue.slept {
                 // It tried to wake up. It has not said goodbye, and may be heard of yet.
-                client.dialogue = None;
+                client.busy.dialogue = None;
                 client.nap.since = cx.now;
                 self.set_state(handle, State::Asleep);
                 return self.stop_holding(cx, handle, true);
