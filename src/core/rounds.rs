@@ -11,7 +11,7 @@ use hashbrown::HashSet;
 
 use super::hashing::Hashing;
 use super::slots::Handle;
-use super::tight;
+use super::tight::{self, Few};
 use super::upstream::MqttQos;
 use crate::time::Time;
 
@@ -79,7 +79,7 @@ struct Round {
     /// The connection on which it was sent last.
     connection: u32,
     /// In order.
-    clients: Vec<Handle>,
+    clients: Few<Handle>,
     /// When the SUBACK came. Until then it is asked again on every connection.
     answered: Option<Time>,
     /// When nothing more can come of it: at any QoS, and at QoS 0.
@@ -136,9 +136,7 @@ impl Asks {
         }
         // It may come back, and is then not to be served twice.
         for round in &mut self.rounds {
-            if let Ok(at) = round.clients.binary_search(&client) {
-                round.clients.remove(at);
-            }
+            round.clients.remove(&client);
         }
     }
 
@@ -164,8 +162,7 @@ impl Asks {
         if self.rounds.len() >= MAX_ROUNDS {
             self.make_room(now);
         }
-        let mut clients = core::mem::take(&mut self.next);
-        clients.sort_unstable();
+        let clients = Few::new(core::mem::take(&mut self.next));
         let (expires, expires_qos_0) = (now, now);
         let id = self.next_id;
         let round = Round { id, connection, clients, answered: None, expires, expires_qos_0 };
@@ -198,10 +195,7 @@ impl Asks {
         let Some((_, _, at)) = pairs.min() else { return };
         let older = self.rounds.remove(at);
         if let Some(newer) = self.rounds.get_mut(at) {
-            newer.clients.extend(older.clients);
-            // Two runs in order, which this sort merges.
-            newer.clients.sort();
-            newer.clients.dedup();
+            newer.clients.join(older.clients);
             newer.expires = newer.expires.min(older.expires);
         }
     }
