@@ -176,6 +176,8 @@ pub(crate) enum OutboundStage {
 /// The will dialogue (§6.3).
 #[derive(Debug)]
 pub(crate) struct Dialogue {
+    /// CONNECT came again after the topic: the client may have begun anew, and will say it again.
+    pub(crate) again: bool,
     pub(crate) topic: Option<(Box<str>, MqttQos, bool)>,
     pub(crate) tries: u8,
     pub(crate) deadline: Time,

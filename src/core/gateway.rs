@@ -216,11 +216,11 @@ impl Gateway {
         let bound = self.client_at(peer);
         match message {
             Message::Publish(publish) if publish.qos == Qos::MinusOne => {
-                self.heard(cx, bound);
+                self.heard_of(cx, bound);
                 return self.publish_unconnected(cx, publish);
             }
             Message::SearchGw { .. } => {
-                self.heard(cx, bound);
+                self.heard_of(cx, bound);
                 return self.on_search_gw(cx, peer);
             }
             Message::Connect(connect) => return self.on_connect(cx, peer, bound, connect),
@@ -502,6 +502,13 @@ impl Gateway {
         if let Some(client) = handle.and_then(|handle| self.clients.get_mut(handle)) {
             client.last_heard = cx.now;
             client.fresh = false;
+        }
+    }
+
+    /// The same for what needs no connection, and so does not show that the CONNACK arrived.
+    fn heard_of(&mut self, cx: &Cx<'_>, handle: Option<Handle>) {
+        if let Some(client) = handle.and_then(|handle| self.clients.get_mut(handle)) {
+            client.last_heard = cx.now;
         }
     }
 

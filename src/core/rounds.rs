@@ -171,27 +171,28 @@ impl Asks {
 
     /// Makes one round of two neighbours that have been answered. It remembers what the newer has had:
     /// a message too many does less harm than one that never comes. But where none has come for a
-    /// while, the oldest just ends.
+    /// while, the older just ends.
     ///
-    /// Of the older pairs the smallest is taken: a hundred thousand clients that subscribe to one
-    /// filter, one after the other, would else be sorted in a hundred thousand times. The newer rounds
-    /// are left alone, as something may still be under way for them.
+    /// Of the older pairs the one is taken whose sizes differ least: a hundred thousand clients that
+    /// subscribe to one filter, one after the other, would else be moved a hundred thousand times. The
+    /// newer rounds are left alone, as something may still be under way for them.
     fn make_room(&mut self, now: Time) {
         let answered = |round: &Round| round.answered.is_some();
-        if let Some(oldest) = self.rounds.iter().position(answered)
-            && self.rounds.get(oldest).is_some_and(|it| it.expires < now.after(WINDOW / 2))
-        {
-            self.rounds.remove(oldest);
+        let is_over = |round: &Round| answered(round) && round.expires < now.after(WINDOW / 2);
+        if let Some(over) = self.rounds.iter().position(is_over) {
+            self.rounds.remove(over);
             return;
         }
         let older = self.rounds.windows(2).take(MAX_ROUNDS / 2);
         let pairs = older.enumerate().filter_map(|(at, pair)| match pair {
             [one, two] if answered(one) && answered(two) => {
-                Some((one.clients.len() + two.clients.len(), at))
+                let (one, two) = (one.clients.len(), two.clients.len());
+                let ratio = one.max(two).saturating_mul(16) / one.min(two).max(1);
+                Some((ratio, one + two, at))
             }
             _ => None,
         });
-        let Some((_, at)) = pairs.min() else { return };
+        let Some((_, _, at)) = pairs.min() else { return };
         let older = self.rounds.remove(at);
         if let Some(newer) = self.rounds.get_mut(at) {
             newer.clients.join(older.clients);

@@ -141,6 +141,41 @@ fn a_device_that_pings_seldom_is_not_lost_over_a_register() {
     }
 }
 
+/// Heard once and then out of reach is not the same: its message is kept until it comes back.
+#[test]
+fn a_device_that_fell_silent_during_register_loses_nothing() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect("n1", false, 60), &[connack(OK)]);
+    world.subscribe_to(&node, 1, SubscribeTopic::Name(b"#"), Qos::One);
+    world.deliver(&Down::new("s/1/cmd", b"x").qos1(1));
+    world.pass(seconds(5));
+    world.send(&node, PING);
+    // The keep-alive has a tolerance; with it the device is lost at 95 s, without a REGACK before.
+    world.pass(seconds(200));
+    assert_eq!((world.stats().lost, world.stats().abandoned), (1, 0));
+    world.received(&node);
+    let register = announce(FIRST_ID, 1, "s/1/cmd");
+    world.exchange(&node, connect("n1", false, 60), &[connack(OK), register]);
+}
+
+/// The same if its keep-alive has not run out when the REGISTERs have: it decides.
+#[test]
+fn a_device_that_is_overdue_after_the_last_register_is_lost() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect("n1", false, 100), &[connack(OK)]);
+    world.subscribe_to(&node, 1, SubscribeTopic::Name(b"#"), Qos::One);
+    world.deliver(&Down::new("s/1/cmd", b"x").qos1(1));
+    world.pass(seconds(5));
+    world.send(&node, PING);
+    // The thirteenth REGISTER goes unanswered at 130 s, the keep-alive ends at 155 s.
+    world.pass(seconds(140));
+    assert_eq!((world.stats().lost, world.stats().abandoned), (0, 0));
+    world.pass(seconds(20));
+    assert_eq!((world.stats().lost, world.stats().abandoned), (1, 0));
+}
+
 /// §6.10: a refused REGISTER counts as unsubscribing from that name; the wildcard stays.
 #[test]
 fn a_refused_register_ends_that_topic_only() {

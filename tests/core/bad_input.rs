@@ -397,6 +397,34 @@ fn everything_else_in_a_will_dialogue() {
     others.end(&mut world);
 }
 
+/// A device that gives up in the middle and connects anew waits for the first prompt, and would wait
+/// for ever for it.
+#[test]
+fn will_dialogue_begun_anew() {
+    let (mut world, node, others) = world();
+    let connect = connect_with_will("n1", true, 3_600);
+    for _ in 0..3 {
+        world.exchange(&node, connect, &[Message::WillTopicReq]);
+        world.exchange(&node, will_topic("lwt", Qos::Zero, false), &[Message::WillMsgReq]);
+        world.pass(seconds(3));
+    }
+    others.end(&mut world);
+    // Prompts that get lost for a long time, and the device repeats its CONNECT: the first again.
+    for _ in 0..20 {
+        world.send(&node, connect);
+        assert_eq!(world.received(&node).first(), Some(&hex("02 06")));
+        world.pass(seconds(9));
+        world.received(&node);
+    }
+    world.exchange(&node, connect, &[Message::WillTopicReq]);
+    world.exchange(&node, will_topic("new", Qos::Zero, false), &[Message::WillMsgReq]);
+    // If that was an echo of the network, the dialogue goes on where it is.
+    world.exchange(&node, connect, &[Message::WillTopicReq]);
+    world.exchange(&node, will_msg("gone"), &[connack(OK)]);
+    world.connect(&node, "successor");
+    assert_eq!(world.published_topics_among_all(), ["new"]);
+}
+
 #[test]
 fn will_dialogue_abandoned_half_way() {
     for steps in 0..2 {

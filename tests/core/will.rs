@@ -102,6 +102,20 @@ fn a_device_may_begin_the_dialogue_again() {
     assert_eq!(will.as_deref(), Some("third"));
 }
 
+/// When it begins again, the gateway asks for the topic until it has heard it: the message of one
+/// attempt never meets the topic of another.
+#[test]
+fn a_dialogue_that_begins_again_asks_for_the_topic_until_it_comes() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+    world.exchange(&node, will_topic("old", Qos::One, false), &[Message::WillMsgReq]);
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+    world.pass(seconds(25));
+    world.expect(&node, &[Message::WillTopicReq, Message::WillTopicReq]);
+    world.exchange(&node, will_topic("new", Qos::One, false), &[Message::WillMsgReq]);
+}
+
 #[test]
 fn the_gateway_repeats_its_prompts_and_then_gives_up() {
     let mut world = World::new();
@@ -310,4 +324,17 @@ fn a_connect_of_the_same_client_publishes_no_will() {
     connect_willed(&mut world, &device(1), "n1", true, 60);
     world.connect(&device(2), "n1");
     assert_eq!((world.up(), world.stats().lost), (vec![], 0));
+}
+
+/// QoS −1 needs no connection, so a client that says it may still wait for its CONNACK.
+#[test]
+fn a_publication_without_connection_does_not_end_the_dialogue() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+    world.exchange(&node, will_topic("lwt", Qos::Zero, false), &[Message::WillMsgReq]);
+    world.exchange(&node, will_msg("gone"), &[connack(OK)]);
+    world.exchange(&node, publish(PublishTopic::Predefined(5), Qos::MinusOne, 0, b"x"), &[]);
+    world.pass(seconds(10));
+    world.exchange(&node, will_msg("gone"), &[connack(OK)]);
 }

@@ -24,7 +24,7 @@ pub const GENERATIONS: u8 = 0x20;
 pub fn generation(count: u8, second_link: bool, forwarded: bool) -> u8 {
     let link = if second_link { SECOND_LINK } else { 0 };
     let forwarded = if forwarded { FORWARDED } else { 0 };
-    count % GENERATIONS | link | forwarded
+    (count % GENERATIONS) | link | forwarded
 }
 
 /// Whether a hostile peer is there.

@@ -12,6 +12,17 @@ pub trait Tamper {
         true
     }
 
+    /// What the gateway gets instead of a datagram from `from`.
+    fn replaced(&mut self, from: [u8; 2], bytes: &[u8]) -> Option<Vec<u8>> {
+        let _ = (from, bytes);
+        None
+    }
+
+    /// What the gateway gets besides, and nobody has sent.
+    fn injected(&mut self) -> Vec<Datagram> {
+        Vec::new()
+    }
+
     /// Datagrams that the gateway sends.
     fn outgoing(&mut self, datagrams: &mut Vec<Datagram>) {
         let _ = datagrams;

@@ -300,11 +300,12 @@ impl World {
     /// A hostile peer says something.
     fn lie(&mut self, liar: usize) -> Verdict {
         self.clock.after(self.rng.between(100, self.plan.pace), Event::Lie(liar));
+        let now = self.clock.now();
         let ids: Vec<String> = self.sensors.iter().map(Sensor::client_id).collect();
         let active: Vec<String> = self
             .sensors
             .iter()
-            .filter(|one| self.oracle.is_active(one.number))
+            .filter(|one| self.oracle.is_active(now, one.number))
             .map(Sensor::client_id)
             .collect();
         let never = self.plan.rules.takeover == mqtt_sn_gateway::core::Takeover::Never;
@@ -322,8 +323,8 @@ impl World {
         });
         let mut forged = Vec::new();
         if self.tamper.incoming(from, bytes, &mut forged) {
-            let (link, address, wrapped) = places::to_gateway(from, bytes);
-            self.engine.datagram(now, link, &address, &wrapped);
+            let replaced = self.tamper.replaced(from, bytes);
+            self.reach_gateway(from, replaced.as_deref().unwrap_or(bytes));
         }
         let refused = self.refuses(from);
         self.oracle.arrives(now, origin, from, bytes, refused)?;
@@ -332,7 +333,16 @@ impl World {
         }
         self.drain(origin)?;
         self.emit(forged, None)?;
+        for (from, bytes) in self.tamper.injected() {
+            self.reach_gateway(from, &bytes);
+            self.drain(None)?;
+        }
         self.oracle.step_ends()
+    }
+
+    fn reach_gateway(&mut self, from: Place, bytes: &[u8]) {
+        let (link, address, wrapped) = places::to_gateway(from, bytes);
+        self.engine.datagram(self.clock.now(), link, &address, &wrapped);
     }
 
     /// Whether the gateway is about to refuse somebody's CONNECT.

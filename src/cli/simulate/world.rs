@@ -205,6 +205,9 @@ impl<'a> World<'a> {
             device.client.handle_timeout(time);
         }
         if due(&mut device.connect_at, now) {
+            if device.stage == Stage::Waiting && !device.known && device.attempts == 0 {
+                device.began = now;
+            }
             device.stage = Stage::Connecting;
             device.kept = self.plan.persistent;
             device.client.connect(time);

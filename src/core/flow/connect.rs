@@ -135,8 +135,14 @@ impl Gateway {
             self.set_state(handle, State::Connecting);
             let deadline = self.retry_at(cx.now, handle);
             if let Some(client) = self.clients.get_mut(handle) {
-                client.busy.dialogue =
-                    Some(Box::new(Dialogue { topic: None, tries: 1, deadline, resumed, slept }));
+                client.busy.dialogue = Some(Box::new(Dialogue {
+                    again: false,
+                    topic: None,
+                    tries: 1,
+                    deadline,
+                    resumed,
+                    slept,
+                }));
             }
             self.prompt(cx, handle);
             self.rearm(handle);
@@ -165,11 +171,12 @@ impl Gateway {
                 client.last_heard = cx.now;
                 if let Some(dialogue) = client.dialogue_mut() {
                     dialogue.tries = 1;
+                    // Who says CONNECT waits for WILLTOPICREQ and understands nothing else. If it
+                    // was an echo, WILLMSG still finds the topic.
+                    dialogue.again = true;
                 }
                 self.stats.duplicates += 1;
-                // Who says CONNECT waits for this prompt and understands no other, even if it has
-                // told its topic before. If that was an echo, WILLMSG still finds the topic.
-                self.send(cx, handle, &Message::WillTopicReq);
+                self.prompt(cx, handle);
                 true
             }
             State::Active => {

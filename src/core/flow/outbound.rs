@@ -208,7 +208,7 @@ impl Gateway {
             return;
         }
         let awake = client.state == State::Awake;
-        let last_heard = client.last_heard;
+        let (last_heard, keep_alive) = (client.last_heard, client.print.duration);
         let Some(outbound) = client.outbound_mut() else { return };
         if outbound.deadline > cx.now {
             return;
@@ -234,7 +234,10 @@ impl Gateway {
             return self.break_window(cx, handle);
         }
         let (stage, tries, queued) = (outbound.stage, outbound.tries, outbound.queued);
-        let alive = last_heard > outbound.began;
+        // Silent for longer than it promised to be, it is out of reach rather than out of room.
+        let silent = cx.now.since(last_heard);
+        let overdue = keep_alive > 0 && silent >= Duration::from_secs(keep_alive.into());
+        let alive = last_heard > outbound.began && !overdue;
         match stage {
             // Some devices have no room for another topic and say nothing at all (§6.10 gives them
             // no way to): only this message is given up.

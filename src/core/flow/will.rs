@@ -26,8 +26,8 @@ impl Gateway {
     pub(crate) fn prompt(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get(handle) else { return };
         let Some(dialogue) = &client.busy.dialogue else { return };
-        let prompt =
-            if dialogue.topic.is_none() { Message::WillTopicReq } else { Message::WillMsgReq };
+        let topic_first = dialogue.again || dialogue.topic.is_none();
+        let prompt = if topic_first { Message::WillTopicReq } else { Message::WillMsgReq };
         self.send(cx, handle, &prompt);
     }
 
@@ -55,6 +55,7 @@ impl Gateway {
             && let Some(dialogue) = client.dialogue_mut()
         {
             // A repetition changes nothing: the prompt was lost.
+            dialogue.again = false;
             dialogue.topic = Some((topic, qos, retain));
             dialogue.tries = 1;
             dialogue.deadline = deadline;

@@ -229,6 +229,11 @@ impl Contract {
         matches!(self.link, Link::Asleep | Link::Awake)
     }
 
+    /// It tries to wake up; if that comes to nothing, it is still asleep.
+    pub fn half_awake(&self) -> bool {
+        self.slept && matches!(self.link, Link::Connecting { .. })
+    }
+
     /// Certainly asleep or awake, and not overdue.
     pub fn dozing(&self, now: Time) -> bool {
         self.sleeps() && !self.doubtful && now.since(self.last_heard) < self.least_silence()
@@ -236,7 +241,7 @@ impl Contract {
 
     /// Silence after which the gateway may take it for lost.
     pub fn least_silence(&self) -> Duration {
-        if self.sleeps() {
+        if self.sleeps() || self.half_awake() {
             let tolerated = self.sleep * self.rules.sleep_permille / 1_000;
             return tolerated.max(self.sleep + Duration::from_secs(1));
         }
@@ -246,7 +251,7 @@ impl Contract {
     /// Silence after which the gateway must have taken it for lost. While it is awake the gateway
     /// tries for a while before it counts its sleep.
     pub fn most_silence(&self) -> Duration {
-        if self.sleeps() {
+        if self.sleeps() || self.half_awake() {
             let tries = self.rules.retry * (u32::from(self.rules.retries) + 1);
             return self.least_silence() + tries + SLACK;
         }
@@ -374,9 +379,11 @@ impl Contract {
             Some((offered, _, sends)) if *offered == msg_id => *sends += 1,
             offered => {
                 let replaced = offered.replace((msg_id, id, 1));
-                // Once more before its own PUBLISH is repeated is the same exchange.
-                let mut open = self.down.iter().filter(|(_, exchange)| exchange.open);
-                let publishing = open.any(|(own, _)| *own != msg_id);
+                // The id of what is in flight was disowned: the same exchange, from the start.
+                if let Some(exchange) = self.down.get_mut(&msg_id) {
+                    exchange.open = false;
+                }
+                let publishing = self.down.values().any(|exchange| exchange.open);
                 let second = replaced.is_some() || publishing;
                 if second && self.counts_exchanges && self.living(now) {
                     return Err("a second exchange at once".into());

@@ -115,8 +115,8 @@ impl Oracle {
 
     /// `sensor` subscribes to `filter` while the broker retains `message`.
     pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
-        let (app, contract) = (self.ledger.get(message), &self.contracts[sensor]);
-        if contract.link != Link::Up || !contract.has_use_for(&app.topic.name, app.payload.len()) {
+        let contract = &self.contracts[sensor];
+        if contract.link != Link::Up {
             return;
         }
         // What it is being sent as published is not sent once more.

@@ -16,6 +16,7 @@ impl Oracle {
     pub fn waiting(&self) -> Vec<(MsgNo, usize)> {
         let all = self.descents.iter().flat_map(|(message, descent)| {
             let waiting = descent.expected.iter().filter(|(_, expected)| !expected.acked);
+            let waiting = waiting.filter(|(sensor, _)| !self.contracts[**sensor].is_clogged());
             waiting.map(move |(sensor, _)| (*message, *sensor))
         });
         all.collect()
@@ -35,7 +36,9 @@ impl Oracle {
         for (message, descent) in &self.descents {
             let strict = self.strict || *message >= perfect;
             let sent = |sensor: usize| descent.sent.get(&sensor).copied().unwrap_or_default();
-            let missed = descent.expected_unacknowledged.iter().find(|s| sent(**s).0 == 0);
+            let mut owed = descent.expected_unacknowledged.iter();
+            let clogged = |sensor: usize| self.contracts[sensor].is_clogged();
+            let missed = owed.find(|s| sent(**s).0 == 0 && !clogged(**s));
             if let (true, Some(sensor)) = (strict, missed) {
                 return Err(format!("message {message} at QoS 0 was not sent to sensor {sensor}"));
             }
@@ -45,7 +48,9 @@ impl Oracle {
                 let contract = &self.contracts[**sensor];
                 let topic = &self.ledger.get(*message).topic.name;
                 let payload = self.ledger.get(*message).payload.len();
-                live + kept <= *before && contract.has_use_for(topic, payload)
+                live + kept <= *before
+                    && contract.has_use_for(topic, payload)
+                    && !contract.is_clogged()
             });
             if let (false, Some((sensor, (filter, _)))) = (self.skips("retained"), owed.next()) {
                 return Err(format!(

@@ -118,6 +118,9 @@ impl Oracle {
             if refused {
                 return self.refusal(now, sensor, from);
             }
+            if is_liar(from) {
+                return Err(format!("a liar gets the session of sensor {sensor}"));
+            }
             self.displaces(now, sensor, from);
             self.heard(now, sensor);
             self.connect_arrives(now, sensor, from, connect, bytes);
@@ -235,7 +238,8 @@ impl Oracle {
 
     /// Which message has this payload; the gateway's own status topics have none of ours.
     fn identify(&self, topic: &str, payload: &[u8]) -> Result<Option<MsgNo>, String> {
-        let liars = topic.strip_prefix(self.prefix).is_some_and(|name| name.starts_with("liar/"));
+        let name = topic.strip_prefix(self.prefix).unwrap_or(topic);
+        let liars = name.starts_with("liar/");
         if topic.starts_with("mqtt-sn-gateway/") || liars {
             return Ok(None);
         }
@@ -248,8 +252,8 @@ impl Oracle {
 
 impl Oracle {
     /// A sensor that is certainly connected and awake, for who wants to speak in its name.
-    pub fn is_active(&self, sensor: usize) -> bool {
-        self.contracts[sensor].link == Link::Up && !self.contracts[sensor].doubtful
+    pub fn is_active(&self, now: Time, sensor: usize) -> bool {
+        self.contracts[sensor].living(now)
     }
 }
 

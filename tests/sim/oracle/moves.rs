@@ -5,7 +5,7 @@ use mqtt_sn_gateway::core::Takeover;
 use mqtt_sn_gateway::time::Time;
 
 use super::contract::Link;
-use super::{Oracle, Place, Verdict, is_liar};
+use super::{Oracle, Place, SLACK, Verdict, is_liar};
 use crate::stacks;
 
 impl Oracle {
@@ -51,10 +51,14 @@ impl Oracle {
             Takeover::AsleepOrLost => {
                 !here && matches!(contract.link, Link::Up | Link::Connecting { .. })
             }
-            // An address is known as long as there is a session.
-            Takeover::Never => !here && contract.address.is_some(),
+            // An address is known as long as there is a session; that of a sleeper may have been
+            // given away, but is not forgotten for that.
+            Takeover::Never => !here && (contract.address.is_some() || contract.sleeps()),
         };
-        if holds && !(contract.clean && contract.surely_gone(now)) {
+        // A will dialogue goes on for a while by itself.
+        let dialogue = self.rules.retry * (u32::from(self.rules.retries) + 1) + SLACK;
+        let over = now.since(contract.last_heard) >= dialogue.max(contract.most_silence());
+        if holds && !(contract.clean && over) {
             return Ok(());
         }
         Err(format!("to sensor {sensor}: its CONNECT is refused, {:?}", contract.link))

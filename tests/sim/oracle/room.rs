@@ -51,6 +51,14 @@ impl Contract {
     }
 }
 
+impl Contract {
+    /// It has no room for all the topics that it asked for, and does not say so: what it cannot
+    /// take blocks for minutes what it can.
+    pub fn is_clogged(&self) -> bool {
+        self.topics() + SPENT >= self.stack.slots
+    }
+}
+
 impl Oracle {
     /// Octets that may wait at the gateway.
     pub(super) fn backlogs(&self) -> usize {

@@ -344,6 +344,7 @@ impl Oracle {
             }
             if first {
                 contract.subs.entry(filter.clone()).or_default().must = false;
+                self.cancel_retained(sensor, |due| due == filter);
             }
             let refused = request.filter;
             self.cancel_retained(sensor, |filter| filter == refused);

@@ -78,7 +78,7 @@ impl Oracle {
             return;
         };
         let silence = now.since(contract.last_heard);
-        if contract.link == Link::Up || contract.sleeps() {
+        if contract.link == Link::Up || contract.sleeps() || contract.half_awake() {
             will.due |= silence >= contract.least_silence() || contract.doubtful;
             will.overdue |= silence >= contract.most_silence();
         } else if matches!(contract.link, Link::Connecting { was_up: true }) {

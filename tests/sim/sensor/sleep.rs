@@ -109,7 +109,7 @@ impl Sensor {
 
     /// Time to wake up.
     pub(super) fn rouse(&mut self, io: &mut Io<'_>) {
-        if self.habits.roams && self.rng.chance(300) {
+        if self.habits.roams && !self.sleep.home && self.rng.chance(300) {
             self.move_on(io);
         }
         let busy = !self.todo.is_empty() || !self.suspended.is_empty();

@@ -54,7 +54,6 @@ impl World<'_> {
             device.client.disconnect(client_time(now));
             return;
         }
-        device.attempts = 0;
         if !device.known {
             device.known = true;
             self.times.connect.add(now.saturating_sub(device.began));
@@ -124,6 +123,8 @@ impl World<'_> {
         let jitter = self.rng.up_to(self.plan.interval);
         let Some(device) = self.devices.get_mut(index) else { return };
         device.stage = Stage::Ready;
+        // Not before: a gateway that lets everybody in and answers no SUBSCRIBE is no use.
+        device.attempts = 0;
         if matches!(phase, Phase::Publishing { .. })
             && device.publish_at.is_none()
             && !self.plan.is_watcher(index)
