@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::ops::Deref;
 use core::time::Duration;
 
 use super::peer::Peer;
@@ -263,10 +264,54 @@ impl Absent for Busy {
     }
 }
 
+/// A client id, without an allocation where it is as long as MQTT-SN 1.2 allows at most (23 octets) or
+/// a little less.
+#[derive(Debug)]
+pub(crate) enum ClientId {
+    Short { len: u8, octets: [u8; Self::SHORT] },
+    Long(Box<str>),
+}
+
+impl ClientId {
+    /// Longest id kept in place: what the size of the other form leaves room for.
+    const SHORT: usize = 22;
+}
+
+const _: () = assert!(size_of::<ClientId>() == 24);
+
+impl From<&str> for ClientId {
+    fn from(id: &str) -> Self {
+        let mut octets = [0; Self::SHORT];
+        match octets.get_mut(..id.len()) {
+            Some(place) => {
+                place.copy_from_slice(id.as_bytes());
+                Self::Short { len: id.len() as u8, octets }
+            }
+            None => Self::Long(id.into()),
+        }
+    }
+}
+
+impl Deref for ClientId {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        match self {
+            // It was a string.
+            Self::Short { len, octets } => octets
+                .get(..usize::from(*len))
+                .and_then(|octets| core::str::from_utf8(octets).ok())
+                .unwrap_or(""),
+            Self::Long(id) => id,
+        }
+    }
+}
+
 /// One client record.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) id: Box<str>,
+    pub(crate) id: ClientId,
     /// Where it is, or was while it is not `bound`; `None` after a goodbye.
     pub(crate) peer: Option<Peer>,
     /// What comes from `peer` comes from this client.
@@ -300,7 +345,7 @@ pub(crate) struct Client {
     pub(crate) held: u8,
 }
 
-const _: () = assert!(size_of::<Client>() <= 200);
+const _: () = assert!(size_of::<Client>() <= 208);
 
 /// How long clients may be silent.
 #[derive(Clone, Copy, Debug)]

@@ -76,8 +76,9 @@ pub struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) hasher: Hashing,
     pub(crate) clients: Slots<Client>,
-    by_peer: HashTable<Handle>,
-    by_id: HashTable<Handle>,
+    /// Slots of clients.
+    by_peer: HashTable<u32>,
+    by_id: HashTable<u32>,
     pub(crate) topics: Topics,
     pub(crate) predefined: HashMap<u16, TopicRef, Hashing>,
     /// Lowest predefined id of a topic.
@@ -215,11 +216,11 @@ impl Gateway {
         let bound = self.client_at(peer);
         match message {
             Message::Publish(publish) if publish.qos == Qos::MinusOne => {
-                self.heard(cx, bound);
+                self.heard_of(cx, bound);
                 return self.publish_unconnected(cx, publish);
             }
             Message::SearchGw { .. } => {
-                self.heard(cx, bound);
+                self.heard_of(cx, bound);
                 return self.on_search_gw(cx, peer);
             }
             Message::Connect(connect) => return self.on_connect(cx, peer, bound, connect),
@@ -385,27 +386,27 @@ impl Gateway {
 
     pub(crate) fn client_at(&self, peer: PeerRef<'_>) -> Option<Handle> {
         let hash = peer.hash_with(&self.hasher);
-        let same = |handle: &Handle| {
+        let same = |slot: &u32| {
             self.clients
-                .get(*handle)
+                .at(*slot)
                 .and_then(|client| client.peer.as_ref())
                 .is_some_and(|bound| bound.as_ref() == peer)
         };
-        self.by_peer.find(hash, same).copied()
+        self.by_peer.find(hash, same).and_then(|slot| self.clients.handle_at(*slot))
     }
 
     pub(crate) fn client_named(&self, id: &str) -> Option<Handle> {
-        let same =
-            |handle: &Handle| self.clients.get(*handle).is_some_and(|client| &*client.id == id);
-        self.by_id.find(self.hasher.hash_one(id), same).copied()
+        let same = |slot: &u32| self.clients.at(*slot).is_some_and(|client| &*client.id == id);
+        let found = self.by_id.find(self.hasher.hash_one(id), same);
+        found.and_then(|slot| self.clients.handle_at(*slot))
     }
 
     pub(crate) fn add_client(&mut self, client: Client) -> Handle {
         let hash = self.hasher.hash_one(&*client.id);
         let handle = self.clients.insert(client);
         let (clients, hasher) = (&self.clients, &self.hasher);
-        self.by_id.insert_unique(hash, handle, |handle| {
-            clients.get(*handle).map_or(0, |client| hasher.hash_one(&*client.id))
+        self.by_id.insert_unique(hash, handle.slot, |slot| {
+            clients.at(*slot).map_or(0, |client| hasher.hash_one(&*client.id))
         });
         handle
     }
@@ -414,7 +415,7 @@ impl Gateway {
     pub(crate) fn remove_client(&mut self, handle: Handle) {
         let Some(client) = self.clients.get(handle) else { return };
         let hash = self.hasher.hash_one(&*client.id);
-        if let Ok(found) = self.by_id.find_entry(hash, |other| *other == handle) {
+        if let Ok(found) = self.by_id.find_entry(hash, |slot| *slot == handle.slot) {
             found.remove();
         }
         self.wheel.disarm(handle.slot);
@@ -447,8 +448,8 @@ impl Gateway {
             client.bound = true;
         }
         let (clients, hasher) = (&self.clients, &self.hasher);
-        self.by_peer.insert_unique(hash, handle, |handle| {
-            let bound = clients.get(*handle).and_then(|client| client.peer.as_ref());
+        self.by_peer.insert_unique(hash, handle.slot, |slot| {
+            let bound = clients.at(*slot).and_then(|client| client.peer.as_ref());
             bound.map_or(0, |peer| peer.as_ref().hash_with(hasher))
         });
     }
@@ -461,7 +462,7 @@ impl Gateway {
         }
         let Some(peer) = client.peer.as_ref() else { return };
         let hash = peer.as_ref().hash_with(&self.hasher);
-        if let Ok(found) = self.by_peer.find_entry(hash, |other| *other == handle) {
+        if let Ok(found) = self.by_peer.find_entry(hash, |slot| *slot == handle.slot) {
             found.remove();
         }
     }
@@ -501,6 +502,13 @@ impl Gateway {
         if let Some(client) = handle.and_then(|handle| self.clients.get_mut(handle)) {
             client.last_heard = cx.now;
             client.fresh = false;
+        }
+    }
+
+    /// The same for what needs no connection, and so does not show that the CONNACK arrived.
+    fn heard_of(&mut self, cx: &Cx<'_>, handle: Option<Handle>) {
+        if let Some(client) = handle.and_then(|handle| self.clients.get_mut(handle)) {
+            client.last_heard = cx.now;
         }
     }
 

@@ -11,7 +11,7 @@ use hashbrown::HashSet;
 
 use super::hashing::Hashing;
 use super::slots::Handle;
-use super::tight;
+use super::tight::{self, Few};
 use super::upstream::MqttQos;
 use crate::time::Time;
 
@@ -79,7 +79,7 @@ struct Round {
     /// The connection on which it was sent last.
     connection: u32,
     /// In order.
-    clients: Vec<Handle>,
+    clients: Few<Handle>,
     /// When the SUBACK came. Until then it is asked again on every connection.
     answered: Option<Time>,
     /// When nothing more can come of it: at any QoS, and at QoS 0.
@@ -136,9 +136,7 @@ impl Asks {
         }
         // It may come back, and is then not to be served twice.
         for round in &mut self.rounds {
-            if let Ok(at) = round.clients.binary_search(&client) {
-                round.clients.remove(at);
-            }
+            round.clients.remove(&client);
         }
     }
 
@@ -164,8 +162,7 @@ impl Asks {
         if self.rounds.len() >= MAX_ROUNDS {
             self.make_room(now);
         }
-        let mut clients = core::mem::take(&mut self.next);
-        clients.sort_unstable();
+        let clients = Few::new(core::mem::take(&mut self.next));
         let (expires, expires_qos_0) = (now, now);
         let id = self.next_id;
         let round = Round { id, connection, clients, answered: None, expires, expires_qos_0 };
@@ -174,33 +171,31 @@ impl Asks {
 
     /// Makes one round of two neighbours that have been answered. It remembers what the newer has had:
     /// a message too many does less harm than one that never comes. But where none has come for a
-    /// while, the oldest just ends.
+    /// while, the older just ends.
     ///
-    /// Of the older pairs the smallest is taken: a hundred thousand clients that subscribe to one
-    /// filter, one after the other, would else be sorted in a hundred thousand times. The newer rounds
-    /// are left alone, as something may still be under way for them.
+    /// Of the older pairs the one is taken whose sizes differ least: a hundred thousand clients that
+    /// subscribe to one filter, one after the other, would else be moved a hundred thousand times. The
+    /// newer rounds are left alone, as something may still be under way for them.
     fn make_room(&mut self, now: Time) {
         let answered = |round: &Round| round.answered.is_some();
-        if let Some(oldest) = self.rounds.iter().position(answered)
-            && self.rounds.get(oldest).is_some_and(|it| it.expires < now.after(WINDOW / 2))
-        {
-            self.rounds.remove(oldest);
+        let is_over = |round: &Round| answered(round) && round.expires < now.after(WINDOW / 2);
+        if let Some(over) = self.rounds.iter().position(is_over) {
+            self.rounds.remove(over);
             return;
         }
         let older = self.rounds.windows(2).take(MAX_ROUNDS / 2);
         let pairs = older.enumerate().filter_map(|(at, pair)| match pair {
             [one, two] if answered(one) && answered(two) => {
-                Some((one.clients.len() + two.clients.len(), at))
+                let (one, two) = (one.clients.len(), two.clients.len());
+                let ratio = one.max(two).saturating_mul(16) / one.min(two).max(1);
+                Some((ratio, one + two, at))
             }
             _ => None,
         });
-        let Some((_, at)) = pairs.min() else { return };
+        let Some((_, _, at)) = pairs.min() else { return };
         let older = self.rounds.remove(at);
         if let Some(newer) = self.rounds.get_mut(at) {
-            newer.clients.extend(older.clients);
-            // Two runs in order, which this sort merges.
-            newer.clients.sort();
-            newer.clients.dedup();
+            newer.clients.join(older.clients);
             newer.expires = newer.expires.min(older.expires);
         }
     }

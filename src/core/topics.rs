@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use super::hashing::Hashing;
 use super::slots::KEPT;
@@ -11,14 +12,26 @@ use hashbrown::HashTable;
 
 /// A name in [`Topics`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct TopicRef(u32);
+pub(crate) struct TopicRef(NonZeroU32);
 
 impl TopicRef {
+    /// Of the entry in this slot.
+    fn at(slot: u32) -> Self {
+        // Nobody has four thousand million names.
+        Self(NonZeroU32::MIN.saturating_add(slot))
+    }
+
+    fn slot(self) -> usize {
+        self.index() as usize
+    }
+
     /// As a key.
     pub(crate) fn index(self) -> u32 {
-        self.0
+        self.0.get() - 1
     }
 }
+
+const _: () = assert!(size_of::<Option<TopicRef>>() == 4);
 
 #[derive(Debug)]
 struct Entry {
@@ -44,7 +57,7 @@ impl Topics {
     pub(crate) fn find(&self, name: &str) -> Option<TopicRef> {
         let hash = self.hasher.hash_one(name);
         let same = |slot: &u32| self.entries.get(*slot as usize).is_some_and(|e| &*e.name == name);
-        self.index.find(hash, same).map(|slot| TopicRef(*slot))
+        self.index.find(hash, same).map(|slot| TopicRef::at(*slot))
     }
 
     /// The name's entry, made if need be, with one more user.
@@ -69,12 +82,12 @@ impl Topics {
         self.index.insert_unique(hasher.hash_one(name), slot, |slot| {
             entries.get(*slot as usize).map_or(0, |entry| hasher.hash_one(&*entry.name))
         });
-        TopicRef(slot)
+        TopicRef::at(slot)
     }
 
     /// One more user of an entry.
     pub(crate) fn share(&mut self, topic: TopicRef) -> TopicRef {
-        if let Some(entry) = self.entries.get_mut(topic.0 as usize) {
+        if let Some(entry) = self.entries.get_mut(topic.slot()) {
             entry.users = entry.users.saturating_add(1);
         }
         topic
@@ -82,7 +95,7 @@ impl Topics {
 
     /// One user less; the last one takes the name away.
     pub(crate) fn release(&mut self, topic: TopicRef) {
-        let Some(entry) = self.entries.get_mut(topic.0 as usize) else { return };
+        let Some(entry) = self.entries.get_mut(topic.slot()) else { return };
         debug_assert!(entry.users > 0, "released more often than taken");
         entry.users = entry.users.saturating_sub(1);
         if entry.users > 0 {
@@ -90,11 +103,11 @@ impl Topics {
         }
         let name = core::mem::take(&mut entry.name);
         if let Ok(found) =
-            self.index.find_entry(self.hasher.hash_one(&*name), |slot| *slot == topic.0)
+            self.index.find_entry(self.hasher.hash_one(&*name), |slot| *slot == topic.index())
         {
             found.remove();
         }
-        self.free.push(topic.0);
+        self.free.push(topic.index());
     }
 
     /// Lets go of the memory if no name is in use.
@@ -107,7 +120,7 @@ impl Topics {
     /// The name itself.
     #[inline]
     pub(crate) fn name(&self, topic: TopicRef) -> &str {
-        self.entries.get(topic.0 as usize).map_or("", |entry| &entry.name)
+        self.entries.get(topic.slot()).map_or("", |entry| &entry.name)
     }
 
     /// Number of names in use.

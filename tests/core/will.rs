@@ -325,3 +325,16 @@ fn a_connect_of_the_same_client_publishes_no_will() {
     world.connect(&device(2), "n1");
     assert_eq!((world.up(), world.stats().lost), (vec![], 0));
 }
+
+/// QoS −1 needs no connection, so a client that says it may still wait for its CONNACK.
+#[test]
+fn a_publication_without_connection_does_not_end_the_dialogue() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect_with_will("n1", true, 60), &[Message::WillTopicReq]);
+    world.exchange(&node, will_topic("lwt", Qos::Zero, false), &[Message::WillMsgReq]);
+    world.exchange(&node, will_msg("gone"), &[connack(OK)]);
+    world.exchange(&node, publish(PublishTopic::Predefined(5), Qos::MinusOne, 0, b"x"), &[]);
+    world.pass(seconds(10));
+    world.exchange(&node, will_msg("gone"), &[connack(OK)]);
+}
