@@ -64,7 +64,7 @@ fn number(value: f64, decimals: usize) -> String {
 impl Outcome {
     /// Gateway / relay of a metric, where that says something.
     pub fn ratio(&self, metric: &Metric) -> Option<f64> {
-        if metric.ratio == Ratio::None {
+        if matches!(metric.ratio, Ratio::None | Ratio::Size) {
             return None;
         }
         let gateway = Figure::of(&self.gateway, metric)?.median;
@@ -72,13 +72,21 @@ impl Outcome {
         (gateway / relay).is_finite().then_some(gateway / relay)
     }
 
-    /// All ratios: case, metric, value.
+    /// What the baseline holds of a metric: its ratio, or the figure itself.
+    pub fn compared(&self, metric: &Metric) -> Option<f64> {
+        match metric.ratio {
+            Ratio::Size => Figure::of(&self.gateway, metric).map(|figure| figure.median),
+            _ => self.ratio(metric),
+        }
+    }
+
+    /// All that the baseline holds: case, metric, value.
     pub fn ratios(&self) -> impl Iterator<Item = (&'static str, &'static str, f64)> {
         let name = self.case.name;
         self.case
             .metrics
             .iter()
-            .filter_map(move |metric| Some((name, metric.key, self.ratio(metric)?)))
+            .filter_map(move |metric| Some((name, metric.key, self.compared(metric)?)))
     }
 }
 
@@ -101,9 +109,10 @@ pub fn print(outcomes: &[Outcome], baseline: Option<&Baseline>) -> io::Result<()
             ];
             if let Some(baseline) = baseline {
                 let known = baseline.ratio(outcome.case.name, metric.key);
-                row.push(known.map_or_else(String::new, |known| format!("{known:.2}")));
-                row.push(match (ratio, known) {
-                    (Some(ratio), Some(known)) => change(ratio / known, metric.ratio),
+                let decimals = if metric.ratio == Ratio::Size { metric.decimals } else { 2 };
+                row.push(known.map_or_else(String::new, |known| number(known, decimals)));
+                row.push(match (outcome.compared(metric), known) {
+                    (Some(now), Some(known)) => change(now / known, metric.ratio),
                     _ => String::new(),
                 });
             }
@@ -136,7 +145,7 @@ pub fn print(outcomes: &[Outcome], baseline: Option<&Baseline>) -> io::Result<()
 /// How a ratio has moved: less than a tenth is noise on a machine that does other things too.
 fn change(factor: f64, direction: Ratio) -> String {
     let percent = (factor - 1.0) * 100.0;
-    let worse = if direction == Ratio::Cost { percent } else { -percent };
+    let worse = if direction == Ratio::Yield { -percent } else { percent };
     let word = match worse {
         10.0.. => " worse",
         ..=-10.0 => " better",
