@@ -506,3 +506,73 @@ fn packets_can_be_watched() {
         ]
     );
 }
+
+#[test]
+fn a_sleeping_subscriber_collects_what_has_waited() {
+    let mut peer = Peer::new();
+    let child = peer.start(&["sub", "-t", "ab", "-q", "2", "-C", "3", "--sleep", "1"]);
+    peer.accept();
+    peer.accept_subscription(SubscribeTopic::Short(*b"ab"), 1, 0);
+    peer.expect(&Message::Disconnect { duration: Some(1) });
+    peer.send(&Message::Disconnect { duration: None });
+    peer.expect(&Message::PingReq { client_id: b"me" });
+    let topic = PublishTopic::Short(*b"ab");
+    peer.send(&publish(topic, Qos::One, 7, false, b"first"));
+    peer.expect(&Message::PubAck { topic_id: 0x6162, msg_id: 7, code: ACCEPTED });
+    peer.send(&publish(topic, Qos::Zero, 0, false, b"second"));
+    peer.send(&Message::PingResp);
+    peer.expect(&Message::PingReq { client_id: b"me" });
+    peer.send(&Message::PingResp);
+    peer.expect(&Message::PingReq { client_id: b"me" });
+    peer.send(&publish(topic, Qos::Zero, 0, false, b"third"));
+    peer.goodbye();
+    ended_well(child, "first\nsecond\nthird\n");
+}
+
+#[test]
+fn a_sleeping_subscriber_goes_on_without_an_answer_and_joins_again_when_forgotten() {
+    let mut peer = Peer::new();
+    let retry = ["--retry", "300ms", "--retries", "0"];
+    let child = peer
+        .start(&[&["sub", "-t", "ab", "-q", "2", "-C", "1", "--sleep", "1"], &retry[..]].concat());
+    peer.accept();
+    peer.accept_subscription(SubscribeTopic::Short(*b"ab"), 1, 0);
+    peer.expect(&Message::Disconnect { duration: Some(1) });
+    peer.send(&Message::Disconnect { duration: None });
+    for _ in 0..2 {
+        peer.expect(&Message::PingReq { client_id: b"me" });
+    }
+    peer.send(&Message::Disconnect { duration: None });
+    peer.accept();
+    peer.accept_subscription(SubscribeTopic::Short(*b"ab"), 2, 0);
+    peer.expect(&Message::Disconnect { duration: Some(1) });
+    let topic = PublishTopic::Short(*b"ab");
+    peer.send(&publish(topic, Qos::Zero, 0, false, b"crossed"));
+    peer.goodbye();
+    let end = ended(child);
+    assert_eq!((end.code, end.out.as_str()), (0, "crossed\n"));
+    assert!(end.err.contains("the gateway did not answer; asleep again"), "{}", end.err);
+    assert!(end.err.contains("ended the connection; connecting again"), "{}", end.err);
+}
+
+#[test]
+fn a_publisher_can_leave_asleep() {
+    let mut peer = Peer::new();
+    let child = peer.start(&["pub", "-t", "ab", "-m", "x", "-c", "--sleep", "600"]);
+    peer.receive();
+    peer.send(&Message::ConnAck { code: ACCEPTED });
+    peer.receive();
+    peer.expect(&Message::Disconnect { duration: Some(600) });
+    peer.send(&Message::Disconnect { duration: None });
+    ended_well(child, "");
+
+    let usage = |arguments: &[&str]| {
+        let end = common::run(arguments);
+        assert_eq!(end.code, 2, "{}", end.err);
+        end.err
+    };
+    usage(&["pub", "-t", "ab", "-m", "x", "--sleep", "600"]);
+    usage(&["sub", "-t", "ab", "--sleep", "0"]);
+    let words = usage(&["pub", "-t", "ab", "-m", "x", "-i", "me", "-q", "-1", "--sleep", "9"]);
+    assert!(words.contains("leave out --sleep"), "{words}");
+}

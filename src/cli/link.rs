@@ -320,6 +320,7 @@ pub(super) fn explain_refusal(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Gateway(name, code) => format!("the gateway refused {name}: {}", reason(*code)),
         Refusal::TooLarge => "it does not fit into a packet".to_owned(),
+        Refusal::TooMany => "too many requests wait for an answer".to_owned(),
     }
 }
 

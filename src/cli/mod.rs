@@ -6,6 +6,7 @@ pub mod explain;
 mod link;
 mod publish;
 mod run;
+mod simulate;
 mod subscribe;
 mod values;
 
@@ -32,6 +33,7 @@ Examples:
   mqtt-sn-gateway check                           see whether it is right
   mqtt-sn-gateway sub -t 'sensors/#' -v           be a device that listens
   mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1   be a device that speaks
+  mqtt-sn-gateway simulate -n 1000                be a thousand devices, and see what comes through
 
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or configuration."
 )]
@@ -62,6 +64,7 @@ Example:
     Publish(publish::Arguments),
     #[command(name = "sub")]
     Subscribe(subscribe::Arguments),
+    Simulate(Box<simulate::Arguments>),
 }
 
 /// Why a command did not succeed: what to say, and the exit code.
@@ -128,6 +131,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Decode(arguments)) => decode::run(arguments),
         Some(Command::Publish(arguments)) => publish::run(arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(arguments),
+        Some(Command::Simulate(arguments)) => simulate::run(arguments),
     }
 }
 

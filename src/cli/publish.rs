@@ -22,10 +22,15 @@ A topic of two characters is sent as a short topic name, without registering it 
 registers it). QoS -1 is sent without a connection and is never acknowledged; it needs a predefined \
 id (-T) or a topic of two characters. QoS 0 over UDP may be lost.
 
+With --sleep the gateway keeps the session: what comes for the device waits there, and whoever \
+connects next with the same --id and --no-clean gets it. If nobody does in time, the gateway \
+publishes the will.
+
 Examples:
   mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1
   mqtt-sn-gateway pub --gateway gateway.example:1883 -T 7 -m on -r
   mqtt-sn-gateway pub -t ab -m 1 -q -1
+  mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1 -i sensor-a -c --sleep 600
   tail -f readings | mqtt-sn-gateway pub -t sensors/a -q 1 -l"
 )]
 pub struct Arguments {
@@ -65,6 +70,10 @@ pub struct Arguments {
     #[arg(short, long)]
     retain: bool,
 
+    /// In the end, do not say goodbye but that this device sleeps for so many seconds. Needs --id
+    #[arg(long, value_name = "SECONDS", requires = "id", value_parser = clap::value_parser!(u16).range(1..))]
+    sleep: Option<u16>,
+
     #[command(flatten)]
     connection: Connection,
 }
@@ -77,6 +86,12 @@ const LINES_AHEAD: usize = 16;
 /// # Errors
 /// The gateway cannot be reached, refuses something, or the message cannot be read.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.sleep.is_some() && arguments.qos == Qos::MinusOne {
+        return Err(Failure::usage(
+            "QoS -1 has no connection, so there is nothing to keep while asleep: leave out --sleep \
+             or use another QoS",
+        ));
+    }
     let messages = Messages::new(arguments)?;
     block_on(async {
         let mut link = Link::open(&arguments.connection, "pub").await?;
@@ -126,7 +141,10 @@ async fn publish(
         let idle = link.client.is_connected() && link.client.pending() == 0;
         if !more && !leaving && idle {
             leaving = true;
-            link.client.disconnect(link.now());
+            match arguments.sleep {
+                Some(seconds) => link.client.sleep(link.now(), seconds),
+                None => link.client.disconnect(link.now()),
+            }
         }
         tokio::select! {
             biased;
@@ -154,7 +172,9 @@ async fn publish(
                 }
                 Event::Disconnected => break,
                 Event::Lost(loss) => return Err(Failure::run(link.explain_loss(&loss))),
-                Event::Message(_) | Event::Subscribed(..) | Event::Unsubscribed(_) => {}
+                // Its goodbye was for a while only, and the gateway knows.
+                Event::Asleep => break,
+                _ => {}
             },
             message = messages.next(), if more && idle => match message? {
                 Some(payload) => {

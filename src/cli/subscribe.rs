@@ -22,10 +22,14 @@ Each message is printed on a line of its own. A topic of two characters is subsc
 topic name (--no-short uses the name). With --verbose a message of a predefined id is shown under \
 #ID. If the gateway goes away, this waits for it to come back and subscribes again.
 
+With --sleep this is a sleeping device: it tells the gateway how long it sleeps, hears nothing \
+meanwhile, and wakes a little before the time is over to collect and print what has waited.
+
 Examples:
   mqtt-sn-gateway sub -t 'sensors/#' -v
   mqtt-sn-gateway sub --gateway gateway.example:1883 -T 7 -q 1
   mqtt-sn-gateway sub -t doors/a -C 1 -W 30       one message within 30 s
+  mqtt-sn-gateway sub -t doors/a -q 1 --sleep 60  collect once a minute
   mqtt-sn-gateway sub -t doors/a -i door-1 -c     keep the session for next time"
 )]
 pub struct Arguments {
@@ -61,6 +65,10 @@ pub struct Arguments {
     #[arg(short = 'W', long = "timeout", value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
 
+    /// Sleep after subscribing, and wake about every so many seconds to collect what has waited
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
+    sleep: Option<u16>,
+
     #[command(flatten)]
     connection: Connection,
 }
@@ -86,6 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             messages: 0,
             connected_once: false,
             connect_at: None,
+            wake_at: None,
             end: None,
         }
         .run()
@@ -103,6 +112,8 @@ struct Subscriber<'a> {
     messages: u64,
     connected_once: bool,
     connect_at: Option<Instant>,
+    /// Asleep until then.
+    wake_at: Option<Instant>,
     /// We are leaving, and this is how it ends.
     end: Option<Result<(), Failure>>,
 }
@@ -116,7 +127,7 @@ impl Subscriber<'_> {
             tokio::select! {
                 biased;
                 () = interrupts.next() => {
-                    if self.end.is_some() || !self.link.client.is_connected() {
+                    if self.end.is_some() || !self.link.client.has_session() {
                         return Ok(());
                     }
                     self.leave(Ok(()));
@@ -130,7 +141,7 @@ impl Subscriber<'_> {
                 }
                 () = until(end), if self.end.is_none() => {
                     let outcome = self.time_is_up();
-                    if !self.link.client.is_connected() {
+                    if !self.link.client.has_session() {
                         return outcome;
                     }
                     self.leave(outcome);
@@ -138,6 +149,10 @@ impl Subscriber<'_> {
                 () = until(self.connect_at), if self.connect_at.is_some() => {
                     self.connect_at = None;
                     self.link.client.connect(self.link.now());
+                }
+                () = until(self.wake_at), if self.wake_at.is_some() => {
+                    self.wake_at = None;
+                    self.link.client.collect(self.link.now());
                 }
             }
         }
@@ -152,6 +167,11 @@ impl Subscriber<'_> {
             Event::Subscribed(id, outcome) => {
                 self.on_subscribed(id, outcome.map_err(|refusal| explain_refusal(&refusal)))
             }
+            Event::Asleep | Event::Collected if self.end.is_none() => self.rest(),
+            Event::NotCollected if self.end.is_none() => {
+                eprintln!("the gateway did not answer; asleep again");
+                self.rest();
+            }
             Event::Message(message) if self.end.is_none() => self.on_message(&message)?,
             Event::Lost(loss) => {
                 let words = self.link.explain_loss(&loss);
@@ -159,6 +179,7 @@ impl Subscriber<'_> {
                     return Err(Failure::run(words));
                 }
                 eprintln!("{words}; connecting again");
+                self.wake_at = None;
                 self.connect_at = Some(Instant::now() + PAUSE);
             }
             _ => {}
@@ -195,6 +216,16 @@ impl Subscriber<'_> {
                 }
             }
         }
+        if let Some(seconds) = self.arguments.sleep
+            && self.asked.is_empty()
+            && self.end.is_none()
+        {
+            self.link.client.sleep(self.link.now(), seconds);
+        }
+    }
+
+    fn rest(&mut self) {
+        self.wake_at = self.arguments.sleep.map(|seconds| Instant::now() + nap(seconds));
     }
 
     fn on_message(&mut self, message: &Incoming) -> Result<(), Failure> {
@@ -241,8 +272,16 @@ impl Subscriber<'_> {
     fn leave(&mut self, outcome: Result<(), Failure>) {
         self.end = Some(outcome);
         self.connect_at = None;
+        self.wake_at = None;
         self.link.client.disconnect(self.link.now());
     }
+}
+
+/// How long a device stays asleep that has said that it sleeps for `seconds`: it wakes a little
+/// before the gateway misses it.
+pub(super) fn nap(seconds: u16) -> Duration {
+    let announced = Duration::from_secs(seconds.into());
+    announced - (announced / 10).min(Duration::from_secs(2))
 }
 
 /// Waits until then, or for ever.

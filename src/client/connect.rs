@@ -20,15 +20,19 @@ use crate::time::Time;
 impl Client {
     /// Connects, or connects again. Requests that were not answered are repeated afterwards.
     pub fn connect(&mut self, now: Time) {
+        self.connect_with(now, self.options.clean_session);
+    }
+
+    pub(super) fn connect_with(&mut self, now: Time, clean_session: bool) {
         let client_id = self.options.client_id.clone();
         let connect = Message::Connect(Connect {
             will: self.options.will.is_some(),
-            clean_session: self.options.clean_session,
+            clean_session,
             protocol_id: 1,
             duration: self.options.keep_alive,
             client_id: client_id.as_bytes(),
         });
-        if self.options.clean_session {
+        if clean_session {
             self.names.clear();
             self.received.clear();
         }
@@ -94,9 +98,11 @@ impl Client {
     pub(super) fn on_disconnect(&mut self) {
         match self.phase {
             Phase::Disconnecting => self.end(Event::Disconnected),
-            Phase::Connected => self.end(Event::Lost(Loss::Ended)),
-            // A late answer from the connection before; CONNECT will be answered.
-            Phase::Idle | Phase::Connecting => {}
+            Phase::FallingAsleep => self.rest(Event::Asleep),
+            Phase::Connected | Phase::Collecting => self.end(Event::Lost(Loss::Ended)),
+            // A late answer from the connection before; CONNECT will be answered. Asleep, nothing
+            // is heard.
+            Phase::Idle | Phase::Connecting | Phase::Asleep => {}
         }
     }
 }

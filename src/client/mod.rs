@@ -7,10 +7,14 @@
 //!
 //! Requests are made in order, one at a time, as MQTT-SN 1.2 §6.6 demands of a client; each is
 //! repeated until it is answered (§6.13).
+//!
+//! A client may sleep (§6.14): [`Client::sleep`], then now and then [`Client::collect`] or
+//! [`Client::wake`].
 
 mod connect;
 mod receive;
 mod request;
+mod sleep;
 #[cfg(test)]
 mod tests;
 
@@ -126,6 +130,30 @@ pub enum Event {
     },
     /// The connection ended as asked for, and the gateway said so.
     Disconnected,
+    /// The gateway knows that we sleep.
+    Asleep,
+    /// The gateway has nothing more for us: asleep again.
+    Collected,
+    /// The gateway did not say that it has nothing more for us; asleep again all the same.
+    NotCollected,
+    /// The gateway gave a topic another id than before, in the same session.
+    TopicIdChanged {
+        /// The topic.
+        topic: String,
+        /// Its id so far.
+        before: u16,
+        /// Its id from now on.
+        now: u16,
+    },
+    /// The gateway gave a topic id another meaning than before, in the same session.
+    TopicIdReused {
+        /// The id.
+        topic_id: u16,
+        /// The topic so far.
+        before: String,
+        /// The topic from now on.
+        now: String,
+    },
     /// The connection is over, or never came to be. [`Client::connect`] begins again; requests that
     /// were not answered are kept for it.
     Lost(Loss),
@@ -151,6 +179,8 @@ pub enum Refusal {
     Gateway(&'static str, ReturnCode),
     /// It does not fit into a packet.
     TooLarge,
+    /// Too many requests wait already.
+    TooMany,
 }
 
 /// Why there is no connection.
@@ -181,6 +211,8 @@ pub struct Client {
     /// QoS 2 messages that were passed on and are not yet released.
     received: BTreeSet<u16>,
     last_sent: Time,
+    /// Messages that were sent again.
+    repetitions: u64,
     outbox: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
 }
@@ -194,6 +226,12 @@ enum Phase {
     Connected,
     /// DISCONNECT was sent.
     Disconnecting,
+    /// DISCONNECT with a duration was sent.
+    FallingAsleep,
+    /// The radio is off.
+    Asleep,
+    /// PINGREQ with our id was sent.
+    Collecting,
 }
 
 /// A message of ours that has not been answered.
@@ -223,6 +261,9 @@ impl Awaited {
 /// Most topic names that are kept.
 const MOST_NAMES: usize = 10_000;
 
+/// Most requests that wait.
+const MOST_REQUESTS: usize = 10_000;
+
 /// Longest wait for the answer to a DISCONNECT: there is nothing left to lose.
 const DISCONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -247,6 +288,7 @@ impl Client {
             names: BTreeMap::new(),
             received: BTreeSet::new(),
             last_sent: Time::default(),
+            repetitions: 0,
             outbox: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -268,6 +310,25 @@ impl Client {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.phase == Phase::Connected
+    }
+
+    /// Whether the radio is off: what the gateway sends now is not heard.
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        self.phase == Phase::Asleep
+    }
+
+    /// Whether the gateway keeps a session for us, as far as we know: connected, asleep or in
+    /// between.
+    #[must_use]
+    pub fn has_session(&self) -> bool {
+        !matches!(self.phase, Phase::Idle | Phase::Connecting | Phase::Disconnecting)
+    }
+
+    /// How many messages were sent again because they were not answered in time.
+    #[must_use]
+    pub fn repetitions(&self) -> u64 {
+        self.repetitions
     }
 
     /// Requests that are not done.
@@ -310,12 +371,16 @@ impl Client {
     /// Repeats what was not answered in time, and keeps the connection alive.
     pub fn handle_timeout(&mut self, now: Time) {
         let unanswered = self.awaited.iter_mut().chain(self.ping.iter_mut());
-        let outcome: Result<Vec<bool>, _> =
-            unanswered.map(|awaited| awaited.repeat(now, &mut self.outbox)).collect();
-        match outcome {
-            Ok(repeated) if repeated.contains(&true) => self.last_sent = now,
-            Ok(_) => {}
-            Err(name) => return self.give_up(name),
+        let mut again = 0;
+        for awaited in unanswered {
+            match awaited.repeat(now, &mut self.outbox) {
+                Ok(repeated) => again += u64::from(repeated),
+                Err(name) => return self.give_up(name),
+            }
+        }
+        if again > 0 {
+            self.repetitions += again;
+            self.last_sent = now;
         }
         if self.ping.is_none() && self.ping_due().is_some_and(|due| due <= now) {
             self.ping = self.await_answer(now, &Message::PingReq { client_id: &[] });
@@ -334,6 +399,8 @@ impl Client {
         let event = match self.phase {
             // What mattered was done before.
             Phase::Disconnecting => Event::Disconnected,
+            // The battery comes first (§6.14); there will be another time.
+            Phase::Collecting => return self.rest(Event::NotCollected),
             _ => Event::Lost(Loss::NoAnswer(name)),
         };
         self.end(event);
@@ -361,7 +428,9 @@ impl Client {
         self.outbox.push_back(datagram.clone());
         request::mark_repeated(&mut datagram, message.name());
         let interval = match message {
-            Message::Disconnect { .. } => self.options.retry_interval.min(DISCONNECT_INTERVAL),
+            Message::Disconnect { duration: None } => {
+                self.options.retry_interval.min(DISCONNECT_INTERVAL)
+            }
             _ => self.options.retry_interval,
         };
         Some(Awaited {

@@ -15,16 +15,25 @@ impl Client {
         if packet.forwarder.is_some() {
             return Ok(());
         }
+        if self.phase == Phase::Collecting {
+            self.stay_awake(now);
+        }
         match packet.message {
             Message::ConnAck { code } => self.on_connack(now, code),
             Message::WillTopicReq => self.on_will_topic_request(now),
             Message::WillMsgReq => self.on_will_message_request(now),
             Message::Disconnect { .. } => self.on_disconnect(),
-            // A refusal at QoS 0 may come while we are already leaving.
-            Message::PubAck { topic_id, msg_id, code } => {
+            Message::PubAck { topic_id, msg_id, code } if self.phase == Phase::Connected => {
                 self.on_puback(now, topic_id, msg_id, code);
             }
-            _ if self.phase != Phase::Connected => {}
+            // A refusal at QoS 0 may come while we are already leaving.
+            Message::PubAck { topic_id, code, .. }
+                if self.phase != Phase::Asleep && code != ReturnCode::ACCEPTED =>
+            {
+                self.events.push_back(Event::Rejected { topic_id, code });
+            }
+            Message::PingResp => self.on_ping_response(),
+            _ if !self.hears() => {}
             Message::Register { topic_id, msg_id, topic } => {
                 self.on_register(now, topic_id, msg_id, topic);
             }
@@ -34,6 +43,8 @@ impl Client {
                 self.received.remove(&msg_id);
                 self.send(now, &Message::PubComp { msg_id });
             }
+            // The rest answers requests, which are made while connected.
+            _ if self.phase != Phase::Connected => {}
             Message::RegAck { topic_id, msg_id, code } => {
                 self.on_regack(now, topic_id, msg_id, code);
             }
@@ -43,7 +54,6 @@ impl Client {
                 self.on_suback(now, qos, topic_id, msg_id, code);
             }
             Message::UnsubAck { msg_id } => self.on_unsuback(now, msg_id),
-            Message::PingResp => self.ping = None,
             Message::PingReq { .. } => self.send(now, &Message::PingResp),
             // Between clients and gateways, or from clients to gateways only.
             _ => {}

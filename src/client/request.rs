@@ -8,7 +8,9 @@
 //! SUBSCRIBE ──▶ ◀── SUBACK
 //! ```
 
-use super::{Client, Event, MOST_NAMES, Phase, Publication, Refusal, RequestId, Topic};
+use super::{
+    Client, Event, MOST_NAMES, MOST_REQUESTS, Phase, Publication, Refusal, RequestId, Topic,
+};
 use crate::codec::{Message, Publish, PublishTopic, Qos, ReturnCode, Subscribe, SubscribeTopic};
 use crate::time::Time;
 
@@ -53,6 +55,10 @@ impl Client {
     fn request(&mut self, now: Time, request: Request) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
+        if self.requests.len() >= MOST_REQUESTS {
+            self.refuse(id, &request, Refusal::TooMany);
+            return id;
+        }
         self.requests.push_back((id, request));
         self.continue_requests(now);
         id
@@ -290,6 +296,20 @@ impl Client {
     pub(super) fn learn(&mut self, topic_id: u16, name: String) -> bool {
         if self.names.len() >= MOST_NAMES && !self.names.contains_key(&topic_id) {
             return false;
+        }
+        match self.names.get(&topic_id) {
+            Some(known) if *known == name => return true,
+            Some(known) => self.events.push_back(Event::TopicIdReused {
+                topic_id,
+                before: known.clone(),
+                now: name.clone(),
+            }),
+            None => {}
+        }
+        let before = self.names.iter().find(|(_, known)| **known == name).map(|(id, _)| *id);
+        if let Some(before) = before {
+            let (topic, now) = (name.clone(), topic_id);
+            self.events.push_back(Event::TopicIdChanged { topic, before, now });
         }
         self.names.insert(topic_id, name);
         true

@@ -1,5 +1,7 @@
 //! The client against a gateway played by hand.
 
+mod sleep;
+
 use super::*;
 use crate::codec::{Connect, Publish, PublishTopic, Subscribe, SubscribeTopic, WillTopic, decode};
 
@@ -424,6 +426,45 @@ fn topic_names_do_not_grow_without_bound() {
 }
 
 #[test]
+fn requests_that_wait_do_not_grow_without_bound() {
+    let mut bench = Bench::new(Options::default());
+    let ids: Vec<_> = (0..MOST_REQUESTS + 1).map(|_| bench.publish("ab", Qos::One)).collect();
+    bench.event(Event::Published(*ids.last().unwrap(), Err(Refusal::TooMany)));
+    bench.no_event();
+    assert_eq!(bench.client.pending(), MOST_REQUESTS);
+}
+
+#[test]
+fn changes_of_topic_ids_are_reported() {
+    let mut bench = Bench::connected();
+    bench.subscribe("a/b", 7);
+    let mut register = |topic_id, topic: &str| {
+        bench.gateway(&Message::Register { topic_id, msg_id: 1, topic: topic.as_bytes() });
+        bench.sent(&Message::RegAck { topic_id, msg_id: 1, code: ACCEPTED });
+        bench.client.poll_event()
+    };
+    assert_eq!(register(7, "a/b"), None);
+    let changed = Event::TopicIdChanged { topic: "a/b".into(), before: 7, now: 8 };
+    assert_eq!(register(8, "a/b"), Some(changed));
+    let reused = Event::TopicIdReused { topic_id: 7, before: "a/b".into(), now: "c".into() };
+    assert_eq!(register(7, "c"), Some(reused));
+    assert_eq!(register(9, "d"), None);
+}
+
+#[test]
+fn an_answer_to_a_request_does_not_answer_the_goodbye_or_the_connection() {
+    let mut bench = Bench::connected();
+    bench.publish("ab", Qos::One);
+    bench.sent_name("PUBLISH");
+    bench.client.connect(bench.now);
+    bench.sent_name("CONNECT");
+    bench.gateway(&Message::PubAck { topic_id: 0, msg_id: 1, code: ACCEPTED });
+    bench.no_event();
+    bench.wait();
+    bench.sent_name("CONNECT");
+}
+
+#[test]
 fn no_datagram_of_a_gateway_can_harm() {
     let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = move || {
@@ -435,10 +476,13 @@ fn no_datagram_of_a_gateway_can_harm() {
     for round in 0..200 {
         let mut bench = Bench::connected();
         for _ in 0..100 {
-            match next() % 6 {
+            match next() % 10 {
                 0 => drop(bench.publish("a/b", [Qos::Zero, Qos::One, Qos::Two][round % 3])),
                 1 => bench.client.handle_timeout(bench.now.after(Duration::from_secs(next() % 60))),
                 2 if !bench.client.is_connected() => bench.client.connect(bench.now),
+                3 => bench.client.sleep(bench.now, 10),
+                4 => bench.client.collect(bench.now),
+                5 if next() % 4 == 0 => bench.client.wake(bench.now),
                 _ => {
                     let length = 2 + next() % 8;
                     let mut datagram: Vec<u8> = (0..length).map(|_| next() as u8).collect();

@@ -12,7 +12,7 @@ use super::names;
 use hashbrown::HashTable;
 
 use super::filter::FilterTree;
-use super::rounds::{Asks, Further, Seen};
+use super::rounds::{Asks, Further, Seen, WINDOW};
 use super::slots::{Handle, Slots};
 use super::tight;
 use super::upstream::MqttQos;
@@ -22,7 +22,7 @@ use crate::time::Time;
 const MAX_ID: u32 = 268_435_455;
 /// How much later than it could, what is remembered of a SUBSCRIBE is thrown away; so that many go
 /// at once.
-const SWEEP: Duration = Duration::from_secs(30);
+const AGEING: Duration = Duration::from_secs(30);
 
 /// A client of a filter. Its [`Subscription`](super::client::Subscription) knows the place.
 #[derive(Clone, Copy, Debug)]
@@ -218,7 +218,6 @@ impl Filters {
         }
         if self.slots.len() == 0 {
             self.open = VecDeque::new();
-            self.seen.clear();
         }
         Some(filter)
     }
@@ -246,6 +245,7 @@ impl Filters {
             self.slots.give_back();
             self.tree = FilterTree::new(self.hasher);
             self.exact = HashTable::new();
+            self.seen.clear();
         }
     }
 
@@ -266,7 +266,7 @@ impl Filters {
         let Some(filter) = self.slots.get_mut(handle) else { return };
         let Some(me) = filter.subscribers.get_mut(place as usize) else { return };
         let asks = filter.asks.get_or_insert_with(|| {
-            self.open.push_back((now, handle));
+            self.open.push_back((now.after(WINDOW), handle));
             Box::default()
         });
         me.round = asks.add(me.client, me.round, next_round);
@@ -330,14 +330,14 @@ impl Filters {
         self.hasher.hash_one((topic, payload))
     }
 
-    /// When [`Self::sweep`] has something to do.
-    pub(crate) fn sweep_deadline(&self) -> Option<Time> {
-        self.open.front().map(|(at, _)| at.after(SWEEP))
+    /// When [`Self::age`] wants to be called next.
+    pub(crate) fn age_deadline(&self) -> Option<Time> {
+        self.open.front().map(|(at, _)| at.after(AGEING))
     }
 
     /// Forgets for whom the broker was asked, where nothing more can come of it.
-    pub(crate) fn sweep(&mut self, now: Time) {
-        if self.sweep_deadline().is_none_or(|at| at > now) {
+    pub(crate) fn age(&mut self, now: Time) {
+        if self.age_deadline().is_none_or(|at| at > now) {
             return;
         }
         // Each once: what is not over yet goes to the end.
@@ -355,6 +355,7 @@ impl Filters {
             }
         }
         if self.open.is_empty() {
+            self.open = VecDeque::new();
             self.seen.clear();
         }
     }

@@ -331,7 +331,7 @@ impl Gateway {
         }
         self.end_probe(cx);
         self.ask_again(cx);
-        self.filters.sweep(now);
+        self.filters.age(now);
         if self.advertise_at.is_some_and(|at| at <= now) {
             self.advertise_at = Some(now.after(self.settings.advertise_interval));
             self.advertise(cx);
@@ -341,8 +341,12 @@ impl Gateway {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        let (probe, again) = (self.probe_deadline(), self.again_deadline());
-        let others = [self.advertise_at, probe, again, self.filters.sweep_deadline()];
+        let others = [
+            self.advertise_at,
+            self.probe_deadline(),
+            self.again_deadline(),
+            self.filters.age_deadline(),
+        ];
         others.into_iter().flatten().chain(self.wheel.next()).min()
     }
 

@@ -11,17 +11,18 @@ use hashbrown::HashSet;
 
 use super::hashing::Hashing;
 use super::slots::Handle;
+use super::tight;
 use super::upstream::MqttQos;
 use crate::time::Time;
 
 /// How long after the last sign of it retained messages may still belong to a SUBSCRIBE. At QoS 1
 /// and 2 they wait for the broker's window, which a device that is being lost can block.
-const WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const WINDOW: Duration = Duration::from_secs(120);
 /// The same at QoS 0: nothing holds these up.
 const WINDOW_QOS_0: Duration = Duration::from_secs(30);
 
-/// SUBSCRIBEs of one filter that are told apart. Of more, the oldest count as one: a client may get
-/// a retained message a second time.
+/// SUBSCRIBEs of one filter that are told apart. Of more, two count as one: a client may get a
+/// retained message a second time.
 const MAX_ROUNDS: usize = 16;
 /// Messages remembered, of all filters together. Beyond them the same.
 const MAX_SEEN: usize = 50_000;
@@ -121,11 +122,10 @@ impl Asks {
         if self.next.is_empty() {
             *counter = counter.checked_add(1).unwrap_or(1);
             self.next_id = *counter;
-            self.next.reserve_exact(1);
         } else if round == self.next_id {
             return round;
         }
-        self.next.push(client);
+        tight::push(&mut self.next, client);
         self.next_id
     }
 
@@ -162,41 +162,46 @@ impl Asks {
             return;
         }
         if self.rounds.len() >= MAX_ROUNDS {
-            self.merge_oldest(now);
+            self.make_room(now);
         }
         let mut clients = core::mem::take(&mut self.next);
         clients.sort_unstable();
-        self.rounds.reserve_exact(1);
-        self.rounds.push(Round {
-            id: self.next_id,
-            connection,
-            clients,
-            answered: None,
-            expires: now,
-            expires_qos_0: now,
-        });
+        let (expires, expires_qos_0) = (now, now);
+        let id = self.next_id;
+        let round = Round { id, connection, clients, answered: None, expires, expires_qos_0 };
+        tight::push(&mut self.rounds, round);
     }
 
-    /// Makes one round of the two oldest that have been answered. It remembers what the newer has
-    /// had: a message too many does less harm than one that never comes. But where none has come for
-    /// a while, the oldest just ends.
-    fn merge_oldest(&mut self, now: Time) {
-        let mut answered = self
-            .rounds
-            .iter()
-            .enumerate()
-            .filter(|(_, round)| round.answered.is_some())
-            .map(|(at, _)| at);
-        let (Some(first), Some(_)) = (answered.next(), answered.next()) else { return };
-        let oldest = self.rounds.remove(first);
-        if oldest.expires < now.after(WINDOW / 2) {
+    /// Makes one round of two neighbours that have been answered. It remembers what the newer has had:
+    /// a message too many does less harm than one that never comes. But where none has come for a
+    /// while, the oldest just ends.
+    ///
+    /// Of the older pairs the smallest is taken: a hundred thousand clients that subscribe to one
+    /// filter, one after the other, would else be sorted in a hundred thousand times. The newer rounds
+    /// are left alone, as something may still be under way for them.
+    fn make_room(&mut self, now: Time) {
+        let answered = |round: &Round| round.answered.is_some();
+        if let Some(oldest) = self.rounds.iter().position(answered)
+            && self.rounds.get(oldest).is_some_and(|it| it.expires < now.after(WINDOW / 2))
+        {
+            self.rounds.remove(oldest);
             return;
         }
-        if let Some(newer) = self.rounds.iter_mut().find(|round| round.answered.is_some()) {
-            newer.clients.extend(oldest.clients);
-            newer.clients.sort_unstable();
+        let older = self.rounds.windows(2).take(MAX_ROUNDS / 2);
+        let pairs = older.enumerate().filter_map(|(at, pair)| match pair {
+            [one, two] if answered(one) && answered(two) => {
+                Some((one.clients.len() + two.clients.len(), at))
+            }
+            _ => None,
+        });
+        let Some((_, at)) = pairs.min() else { return };
+        let older = self.rounds.remove(at);
+        if let Some(newer) = self.rounds.get_mut(at) {
+            newer.clients.extend(older.clients);
+            // Two runs in order, which this sort merges.
+            newer.clients.sort();
             newer.clients.dedup();
-            newer.expires = newer.expires.min(oldest.expires);
+            newer.expires = newer.expires.min(older.expires);
         }
     }
 

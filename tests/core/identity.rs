@@ -482,6 +482,19 @@ fn a_refused_connect_changes_nobody() {
     assert_eq!((world.stats().lost, world.stats().connected), (0, 1), "gateway full");
     world.exchange(&node, wake("n1"), &[PONG]);
 
+    // It makes way for its successor if its record goes with it.
+    let mut world = World::with(Settings { max_clients: 1, ..settings() });
+    world.connect(&node, "n1");
+    world.register(&node, 1, "own");
+    world.connect(&node, "n2");
+    world.exchange(&node, connect("n3", false, 60), &[connack(OK)]);
+    world.exchange(&node, connect("n4", false, 60), &[connack(OK)]);
+    assert_eq!((world.stats().lost, world.stats().clients, world.limit(Limit::Clients)), (3, 1, 0));
+    // A sleeper does not go, so there is no room.
+    world.sleep(&node, 600);
+    world.exchange(&node, connect("n5", true, 60), &[connack(CONGESTION)]);
+    world.exchange(&node, wake("n4"), &[PONG]);
+
     // Its id is not to be had from here.
     let mut world = World::with(Settings { takeover: Takeover::AsleepOrLost, ..settings() });
     let (node, other) = (device(1), device(2));

@@ -1,14 +1,17 @@
 //! The sans-IO gateway in conversation: devices on one side, a broker on the other, both played by
 //! the test. One file per conversation; each test is named for one behaviour.
 
+mod conversations;
 mod harness;
 mod messages;
 
 mod announce;
 mod bad_input;
+mod common_practice;
 mod connect;
 mod disconnect;
 mod discovery;
+mod filters;
 mod floods;
 mod forwarder;
 mod identity;
@@ -21,6 +24,7 @@ mod profiles;
 mod publish_down;
 mod publish_up;
 mod register;
+mod retained;
 mod sessions;
 mod sharing;
 mod sleep;

@@ -7,7 +7,12 @@
 mod crowd;
 mod discovery;
 mod hostile;
+mod policies;
 mod rig;
+mod roaming;
+mod sleep;
+mod sleep_witnesses;
+mod sleeping_crowd;
 mod startup;
 #[path = "../support/mod.rs"]
 mod support;

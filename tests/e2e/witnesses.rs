@@ -11,9 +11,9 @@ use mqtt_sn_gateway::codec::{Message, PublishTopic, Qos, ReturnCode, SubscribeTo
 
 use crate::rig::{Device, Lines, PATIENCE, Rig, Upstream, Way, heard, program};
 
-const HOW: &str = "run tests/setup.sh, or set MQTT_SN_SKIP_WITNESS=1 to go without";
+pub const HOW: &str = "run tests/setup.sh, or set MQTT_SN_SKIP_WITNESS=1 to go without";
 
-fn skipped() -> bool {
+pub fn skipped() -> bool {
     let skip = std::env::var("MQTT_SN_SKIP_WITNESS").is_ok_and(|value| value == "1");
     if skip {
         println!("skipped: MQTT_SN_SKIP_WITNESS=1");
@@ -21,19 +21,19 @@ fn skipped() -> bool {
     skip
 }
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A program of the virtual environment.
-fn venv(name: &str) -> PathBuf {
+pub fn venv(name: &str) -> PathBuf {
     let path = root().join(".venv/bin").join(name);
     assert!(path.exists(), "{} is missing: {HOW}", path.display());
     path
 }
 
 #[track_caller]
-fn succeed(output: Output) -> String {
+pub fn succeed(output: Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}: {errors}{out}", output.status);
@@ -192,7 +192,7 @@ fn everything(rig: &Rig, device: &mut Device, name: &str) {
 }
 
 /// The head of a capture file whose packets begin with IP.
-fn pcap_header() -> Vec<u8> {
+pub fn pcap_header() -> Vec<u8> {
     let mut file = Vec::new();
     file.extend_from_slice(&0xA1B2_C3D4_u32.to_le_bytes());
     file.extend_from_slice(&2_u16.to_le_bytes());
@@ -204,7 +204,7 @@ fn pcap_header() -> Vec<u8> {
 }
 
 /// One UDP datagram over IPv4, without checksums.
-fn pcap_packet(file: &mut Vec<u8>, from: SocketAddr, to: SocketAddr, octets: &[u8]) {
+pub fn pcap_packet(file: &mut Vec<u8>, from: SocketAddr, to: SocketAddr, octets: &[u8]) {
     let (SocketAddr::V4(from), SocketAddr::V4(to)) = (from, to) else { panic!("IPv4") };
     let udp = u16::try_from(octets.len() + 8).unwrap();
     let total = udp + 20;

@@ -40,6 +40,8 @@ impl Gateway {
         let mut recipients = core::mem::take(&mut self.recipients);
         recipients.clear();
         let name = message.topic.strip_prefix(&*self.settings.topic_prefix);
+        // What is nothing but the prefix has no name that a device could be told.
+        let name = name.filter(|name| !name.is_empty());
         if let Some(name) = name {
             let mut ids = core::mem::take(&mut self.ids);
             ids.clear();

@@ -20,6 +20,9 @@ const T_WAIT: Duration = Duration::from_secs(5 * 60);
 /// as the client shows signs of life.
 const PATIENCE: u8 = 4;
 
+/// How often the time between two REGISTERs that stay unanswered is doubled.
+const MAX_DOUBLINGS: u32 = 5;
+
 /// "Invalid topic id" answers that one message gets corrected for.
 const MAX_CORRECTIONS: u8 = 3;
 
@@ -241,15 +244,26 @@ impl Gateway {
             OutboundStage::Register { .. } if alive => {
                 self.give_up(cx, handle, queued, "the client does not answer REGISTER");
             }
+            // Whether it is there or not its next ping will tell: a device that pings more seldom
+            // than REGISTER is repeated must not be taken for lost over a topic.
+            OutboundStage::Register { .. } => self.register_later(cx, handle),
             _ => {
-                let to = match stage {
-                    OutboundStage::Register { .. } => "REGISTER",
-                    OutboundStage::Publish => "PUBLISH",
-                    OutboundStage::Release => "PUBREL",
-                };
+                let to = if stage == OutboundStage::Publish { "PUBLISH" } else { "PUBREL" };
                 self.lose(cx, handle, Loss::NoAnswer { to, tries });
             }
         }
+    }
+
+    /// REGISTER again, after a time that doubles.
+    fn register_later(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let interval = self.retry_at(cx.now, handle).since(cx.now);
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(outbound) = client.outbound.as_deref_mut() else { return };
+        outbound.unanswered = outbound.unanswered.saturating_add(1);
+        let doublings = u32::from(outbound.unanswered).min(MAX_DOUBLINGS);
+        outbound.deadline = cx.now.after(interval * 2_u32.pow(doublings));
+        self.stats.retransmissions += 1;
+        self.transmit(cx, handle);
     }
 
     /// Leaves the client alone for T_WAIT; what was in flight is kept.

@@ -31,7 +31,7 @@ const UNMARKED_REPETITION: Duration = Duration::from_secs(30);
 /// Repetitions without DUP of a finished publication: no more than N_retry (§7.2) can be real.
 const MAX_UNMARKED: u8 = 5;
 /// Finished publications remembered per client.
-const MAX_REMEMBERED: usize = 8;
+const MAX_REMEMBERED: usize = 16;
 /// Unfinished publications per client; the protocol allows one, some stacks send five.
 const MAX_OPEN: usize = 32;
 

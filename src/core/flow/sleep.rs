@@ -92,15 +92,21 @@ impl Gateway {
         let Some(outbound) = client.outbound.as_deref_mut() else {
             return self.pump(cx, handle);
         };
-        if matches!(outbound.stage, OutboundStage::Register { .. }) {
-            outbound.unanswered = outbound.unanswered.saturating_add(1);
+        // A PINGREQ that the network doubled, or that comes before an answer can have come, says
+        // nothing about the REGISTER.
+        let lately = outbound.deadline.since(cx.now) * 2 > deadline.since(cx.now);
+        let due = outbound.tries > 1 || !lately;
+        if due && matches!(outbound.stage, OutboundStage::Register { .. }) {
+            outbound.unanswered = outbound.unanswered.saturating_add(outbound.tries);
             if outbound.unanswered >= enough {
                 let queued = outbound.queued;
                 return self.give_up(cx, handle, queued, "the client does not answer REGISTER");
             }
         }
         outbound.tries = 1;
-        outbound.deadline = deadline;
+        if due {
+            outbound.deadline = deadline;
+        }
         self.stats.retransmissions += 1;
         self.transmit(cx, handle);
         self.rearm(handle);

@@ -1,5 +1,6 @@
 //! Sleeping clients (MQTT-SN 1.2 §6.14).
 
+mod answers;
 mod buffer;
 mod checklist;
 mod interrupted;
@@ -66,4 +67,14 @@ fn connect_willed(world: &mut World, node: &Device, clean: bool, keep_alive: u16
     world.exchange(node, connect_with_will("n1", clean, keep_alive), &[Message::WillTopicReq]);
     world.exchange(node, will_topic("lwt", Qos::Zero, false), &[Message::WillMsgReq]);
     world.exchange(node, will_msg("gone"), &[connack(OK)]);
+}
+
+/// A sleeper with a wildcard subscription for whom "s/1/cmd" waits, at this QoS.
+fn with_unknown_topic(qos: Qos) -> (World, Device) {
+    let (mut world, node) = subscribed_to_all(qos);
+    world.sleep(&node, 3_600);
+    world.deliver(&Down::new("s/1/cmd", b"x").qos2(1));
+    world.up();
+    world.notices();
+    (world, node)
 }

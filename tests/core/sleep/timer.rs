@@ -160,5 +160,6 @@ fn sleepers_that_are_gone_leave_no_timer() {
     let (mut world, node) = sleeper(Qos::One, 60);
     world.exchange(&node, wake("n1"), &[PONG]);
     world.exchange(&node, BYE, &[BYE]);
+    world.pass(seconds(600));
     assert_eq!(world.gateway.next_timeout(), None);
 }

@@ -41,6 +41,8 @@ pub struct Device {
     /// QoS 2 messages between PUBLISH and PUBREL.
     unreleased: Vec<u16>,
     inbox: VecDeque<Received>,
+    /// It takes what comes and answers nothing, as if its sender were broken.
+    pub mute: bool,
     /// The gateway has sent DISCONNECT without being asked.
     pub dismissed: bool,
     /// Every datagram, sent or received.
@@ -68,6 +70,7 @@ impl Device {
             names: HashMap::new(),
             unreleased: Vec::new(),
             inbox: VecDeque::new(),
+            mute: false,
             dismissed: false,
             trace: Vec::new(),
         }
@@ -85,6 +88,18 @@ impl Device {
     pub fn behind_forwarder(mut self, node: &[u8]) -> Self {
         self.node = Some(node.to_vec());
         self
+    }
+
+    /// Gets another port, as a device does whose NAT has forgotten it; gives the old socket.
+    pub fn roam(&mut self) -> UdpSocket {
+        let fresh = UdpSocket::bind((self.address().ip(), 0)).unwrap();
+        fresh.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        std::mem::replace(&mut self.socket, fresh)
+    }
+
+    /// Gets the address of another device, which gets ours.
+    pub fn take_over(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.socket, &mut other.socket);
     }
 
     /// The socket's address.
@@ -130,6 +145,34 @@ impl Device {
         self.ask("DISCONNECT", &Message::Disconnect { duration: None }, |message| {
             matches!(message, Message::Disconnect { duration: None }).then_some(())
         });
+    }
+
+    /// DISCONNECT with a duration in seconds, answered.
+    #[track_caller]
+    pub fn sleep(&mut self, duration: u16) {
+        self.ask("DISCONNECT", &Message::Disconnect { duration: Some(duration) }, |message| {
+            matches!(message, Message::Disconnect { duration: None }).then_some(())
+        });
+    }
+
+    /// PINGREQ with a client id, and everything up to PINGRESP; the messages that came.
+    #[track_caller]
+    pub fn collect(&mut self, id: &str) -> Vec<Received> {
+        self.ask("PINGRESP", &Message::PingReq { client_id: id.as_bytes() }, |message| {
+            matches!(message, Message::PingResp).then_some(())
+        });
+        self.inbox()
+    }
+
+    /// Nothing has come that was not taken. To be asked when something that was sent later has come
+    /// elsewhere.
+    #[track_caller]
+    pub fn heard_nothing(&mut self) {
+        self.socket.set_nonblocking(true).unwrap();
+        let octets = self.take();
+        self.socket.set_nonblocking(false).unwrap();
+        assert_eq!(octets, None, "sent to a device that did not ask for it");
+        assert_eq!(self.inbox(), []);
     }
 
     /// PINGREQ, answered. Everything that the gateway sent before has then been taken.
@@ -369,6 +412,9 @@ impl Device {
 
     /// Does what a device does with something it did not ask for.
     fn answer(&mut self, octets: &[u8]) {
+        if self.mute {
+            return;
+        }
         let packet = decode(octets).unwrap_or_else(|error| panic!("{octets:02x?}: {error:?}"));
         let node = packet.forwarder.map(|forwarder| forwarder.node_id.to_vec());
         assert_eq!(node, self.node, "encapsulated as the device is");

@@ -4,7 +4,10 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::lines::Lines;
@@ -105,6 +108,13 @@ impl Gateway {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// CPU time that it has used, all threads.
+    pub fn cpu(&self) -> Duration {
+        let id = self.child.as_ref().expect("it runs").id();
+        let clock = clock_getcpuclockid(Pid::from_raw(id.cast_signed())).unwrap();
+        clock.now().unwrap().into()
     }
 
     /// Most memory that it has had in use, KiB.

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use device::{Device, Received, Way, connect_packet, received};
 pub use gateway::{Gateway, configuration, free_tcp_port, program};
 pub use lines::Lines;
-pub use world::{Heard, Listener, heard, keep_for, publish};
+pub use world::{Heard, Listener, heard, keep_for, publish, publish_lines, publish_retained};
 
 use crate::support::mosquitto::Mosquitto;
 

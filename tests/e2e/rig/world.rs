@@ -120,6 +120,21 @@ pub fn publish_retained(broker: SocketAddr, topic: &str, payload: &str) {
     run(broker, &["-t", topic, "-m", payload, "-q", "1", "-r"]);
 }
 
+/// Publishes each line under a topic, in order, and returns once the broker has acknowledged all.
+#[track_caller]
+pub fn publish_lines(broker: SocketAddr, topic: &str, lines: &[String], qos: u8) {
+    let mut child = Command::new("mosquitto_pub")
+        .args(["-h", "127.0.0.1", "-p", &broker.port().to_string()])
+        .args(["-t", topic, "-l", "-q", &qos.to_string()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("mosquitto_pub: {error}; tests/setup.sh installs it"));
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, (lines.join("\n") + "\n").as_bytes()).unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success(), "mosquitto_pub -l");
+}
+
 #[track_caller]
 fn run(broker: SocketAddr, arguments: &[&str]) {
     let output = Command::new("mosquitto_pub")

@@ -156,6 +156,8 @@ pub struct Contract {
     pub down: BTreeMap<u16, Exchange>,
     /// When the gateway last repeated something to it.
     pub hesitated: Time,
+    /// When a message for it last came from the broker.
+    pub fed_at: Time,
     /// It is known which exchanges are open; a CONNECT that may be a repetition blurs that.
     pub counts_exchanges: bool,
     pub will: Option<MsgNo>,
@@ -207,6 +209,7 @@ impl Contract {
             up: BTreeMap::new(),
             down: BTreeMap::new(),
             hesitated: Time(0),
+            fed_at: Time(0),
             counts_exchanges: true,
             will: None,
             new_will: None,

@@ -115,8 +115,12 @@ impl Oracle {
 
     /// `sensor` subscribes to `filter` while the broker retains `message`.
     pub fn retained_for(&mut self, sensor: usize, filter: &str, message: MsgNo) {
+        let (app, contract) = (self.ledger.get(message), &self.contracts[sensor]);
+        if contract.link != Link::Up || !contract.has_use_for(&app.topic.name, app.payload.len()) {
+            return;
+        }
         // What it is being sent as published is not sent once more.
-        let mut exchanges = self.contracts[sensor].down.values();
+        let mut exchanges = contract.down.values();
         if exchanges.any(|exchange| !exchange.acked && exchange.message == Some(message)) {
             return;
         }
@@ -155,6 +159,7 @@ impl Oracle {
         for descent in self.descents.values_mut() {
             descent.owed_asleep.remove(&sensor);
             descent.expected_unacknowledged.remove(&sensor);
+            descent.retained_due.remove(&sensor);
         }
     }
 
@@ -202,7 +207,9 @@ impl Oracle {
             if contract.may_qos(&topic).is_some() && !contract.makes_room(message, size, crowded) {
                 evicted.push(sensor);
             }
+            let mut alone = true;
             if let Some(qos) = contract.may_qos(&topic) {
+                alone = std::mem::replace(&mut contract.fed_at, now) < now;
                 let seen = if publish.retain { &mut descent.retained } else { &mut descent.live };
                 let due = seen.entry(sensor).or_default();
                 *due = (*due).max(qos.min(publish.qos));
@@ -228,8 +235,10 @@ impl Oracle {
             }
             if qos > 0 {
                 let acked = descent.acked_by.contains(&sensor);
-                let first =
-                    contract.living(now) && contract.counts_exchanges && contract.is_at_leisure();
+                let first = contract.living(now)
+                    && contract.counts_exchanges
+                    && contract.is_at_leisure()
+                    && alone;
                 let (connects, since) = (contract.connects, now);
                 let expected = Expected { acked, connects, first, since, at };
                 descent.expected.entry(sensor).or_insert(expected);

@@ -273,6 +273,11 @@ impl Oracle {
             .requests
             .get(&msg_id)
             .is_some_and(|old| old.filter == filter && old.qos == qos && old.connects == connects);
+        // A CONNECT between the two may have been an echo.
+        let echo = contract
+            .requests
+            .get(&msg_id)
+            .is_some_and(|old| old.filter == filter && old.qos == qos && now.since(old.at) < ECHO);
         // What waits may now go out at QoS 0.
         let old = contract.subs.get(&filter);
         if old.is_some_and(|old| qos.is_some_and(|qos| qos < old.qos)) {
@@ -300,7 +305,7 @@ impl Oracle {
                     let right = Right { filter: filter.clone(), asked: false, settled: None };
                     contract.retained_rights.push(right);
                 }
-                if !known {
+                if !known && !echo {
                     self.new_subscriptions.push((sensor, filter.clone()));
                 }
             }

@@ -1,6 +1,6 @@
 //! The gateway's other boundary: MQTT packets to and from the broker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqtt_sn_gateway::time::Time;
 
@@ -17,6 +17,8 @@ pub struct Upstream {
     receive_maximum: usize,
     /// Publications of the gateway by packet id.
     up: BTreeMap<u16, (Option<MsgNo>, u8)>,
+    /// Those that were sent on this connection.
+    quota: BTreeSet<u16>,
     /// SUBSCRIBEs by packet id.
     asking: BTreeMap<u16, Vec<(String, u8)>>,
     /// Publications of the broker by packet id.
@@ -155,7 +157,8 @@ impl Oracle {
             ));
         }
         self.upstream.up.insert(publish.id, entry);
-        if self.upstream.up.len() > self.upstream.receive_maximum {
+        self.upstream.quota.insert(publish.id);
+        if self.upstream.quota.len() > self.upstream.receive_maximum {
             return Err("more in flight than the broker's Receive Maximum".into());
         }
         Ok(())
@@ -167,6 +170,7 @@ impl Oracle {
         match packet {
             Packet::ConnAck { present, code: 0, receive_maximum } => {
                 upstream.connected = true;
+                upstream.quota.clear();
                 upstream.receive_maximum = receive_maximum.map_or(usize::MAX, usize::from);
                 if !present {
                     upstream.up.clear();
@@ -179,6 +183,7 @@ impl Oracle {
                 let known = upstream.up.get(id).copied();
                 if over {
                     upstream.up.remove(id);
+                    upstream.quota.remove(id);
                 }
                 if let (Some((Some(message), _)), true) = (known, *code < 0x80) {
                     self.owned(message);
