@@ -178,8 +178,8 @@ impl fmt::Display for ConnectionError {
             ),
             Self::ReceiveMaximumExceeded(maximum) => write!(
                 f,
-                "the broker sent more than {maximum} messages without waiting for an \
-                 acknowledgement, which it was told not to; connecting again"
+                "the broker sent many times more than the {maximum} messages that it may send \
+                 without waiting for an acknowledgement; connecting again"
             ),
             Self::Stalled(waiting) => write!(
                 f,

@@ -13,6 +13,12 @@ use crate::mqtt::wire::{self, Header, Malformed, Protocol, Reader, kind};
 use crate::mqtt::{reasons, replies};
 use crate::time::Time;
 
+/// How far a broker may exceed our receive maximum, as a factor. Widespread ones (mosquitto 2.0.11)
+/// keep to it only until the first acknowledgement and then send all they have. Hanging up stops
+/// everybody's messages for seconds, and they come again all the same; a few thousand more packet
+/// ids cost little.
+const LENIENCE: u16 = 16;
+
 impl Session {
     /// Works through whole packets; returns how many octets are done with.
     pub(super) fn packets(
@@ -174,7 +180,8 @@ impl Session {
         let publish = wire::publish(self.protocol, first, body, &mut self.subscription_ids)?;
         let mut delivery = None;
         if publish.qos != MqttQos::Zero {
-            let maximum = (self.protocol == Protocol::V5).then_some(self.settings.receive_maximum);
+            let maximum = self.settings.receive_maximum.saturating_mul(LENIENCE);
+            let maximum = (self.protocol == Protocol::V5).then_some(maximum);
             match self.incoming.publish(&publish, maximum, self.protocol, &mut self.output) {
                 Verdict::Report(id) => delivery = Some(id),
                 Verdict::Repetition => {

@@ -129,6 +129,8 @@ pub struct Contract {
     pub heard_since_connack: bool,
     pub keep_alive: Duration,
     pub last_heard: Time,
+    /// When the connection ended, as far as it was seen to.
+    pub gone_since: Time,
     /// The gateway may have given it up.
     pub doubtful: bool,
     pub clean: bool,
@@ -193,6 +195,7 @@ impl Contract {
             heard_since_connack: false,
             keep_alive: Duration::ZERO,
             last_heard: Time(0),
+            gone_since: Time(0),
             doubtful: false,
             clean: true,
             wiped: false,
@@ -267,7 +270,15 @@ impl Contract {
     pub fn kept(&self, now: Time) -> bool {
         let persistent =
             !self.clean && !self.wiped && self.connect.as_ref().is_some_and(|c| !c.clean);
-        persistent && now.since(self.last_heard) < self.rules.expiry
+        persistent && !self.may_have_expired(now)
+    }
+
+    /// Whether a kept session may be over by now.
+    pub fn may_have_expired(&self, now: Time) -> bool {
+        if self.link == Link::Down {
+            return now.since(self.gone_since) >= self.rules.expiry;
+        }
+        now.since(self.last_heard) >= self.rules.expiry + self.least_silence()
     }
 
     /// Highest QoS of the subscriptions that may cover `topic`.
@@ -436,6 +447,16 @@ impl Contract {
     pub fn is_at_leisure(&self) -> bool {
         let asking = self.requests.values().any(|r| r.qos.is_some() && !r.answered);
         !asking && self.offered.is_none() && self.down.values().all(|exchange| !exchange.open)
+    }
+
+    /// The gateway sends it something that only goes to those that it knows: whatever doubt there
+    /// was, it is gone, and so is what was in flight before.
+    pub fn goes_on(&mut self, now: Time, msg_id: u16) {
+        if std::mem::take(&mut self.doubtful) {
+            let others = self.down.iter_mut().filter(|(other, _)| **other != msg_id);
+            others.for_each(|(_, exchange)| exchange.open = false);
+            self.tire(now);
+        }
     }
 
     /// After its last retransmission the gateway may take the sensor for lost.

@@ -19,7 +19,7 @@ mod wills;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mqtt_sn_gateway::codec::{Message, Qos, decode};
+use mqtt_sn_gateway::codec::{Message, Publish, Qos, decode};
 use mqtt_sn_gateway::mqtt::Version;
 use mqtt_sn_gateway::time::Time;
 
@@ -184,6 +184,11 @@ impl Oracle {
             .and_then(|()| self.is_awaited(now, sensor, &packet.message))
             .map_err(|error| format!("to sensor {sensor}: {error}: {:?}", packet.message))?;
         let verdict = self.judge(now, sensor, to, &packet.message);
+        if let Message::Register { msg_id, .. } | Message::Publish(Publish { msg_id, .. }) =
+            packet.message
+        {
+            self.contracts[sensor].goes_on(now, msg_id);
+        }
         verdict.map_err(|error| format!("to sensor {sensor}: {error}: {:?}", packet.message))
     }
 

@@ -39,7 +39,7 @@ impl Oracle {
         self.note_silence(now, former);
         self.will_falls_due(former);
         self.contracts[former].address = None;
-        self.ends(former);
+        self.ends(now, former);
     }
 
     /// The gateway refuses a CONNECT.

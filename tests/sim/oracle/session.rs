@@ -26,9 +26,7 @@ impl Oracle {
         if contract.link != Link::Down && silence >= contract.least_silence() {
             contract.doubtful = true;
         }
-        let away =
-            if contract.link == Link::Down { Duration::ZERO } else { contract.least_silence() };
-        if silence >= contract.rules.expiry + away {
+        if contract.may_have_expired(now) {
             self.session_expires(sensor);
         }
         self.note_silence(now, sensor);
@@ -96,7 +94,7 @@ impl Oracle {
             contract.epoch += 1;
             contract.sure_epoch += u32::from(!repetition);
             contract.wiped = true;
-            if !repetition {
+            if !repetition && !contract.slept {
                 // A late PUBREC of the session before still gets its PUBREL.
                 contract.down.values_mut().for_each(|exchange| exchange.done = true);
             }
@@ -193,12 +191,13 @@ impl Oracle {
         self.will_in_doubt(sensor);
     }
 
-    pub(super) fn ends(&mut self, sensor: usize) {
+    pub(super) fn ends(&mut self, now: Time, sensor: usize) {
         let contract = &mut self.contracts[sensor];
         if contract.link == Link::Down {
             return;
         }
         contract.link = Link::Down;
+        contract.gone_since = now;
         contract.abandon_exchanges();
         let clean = contract.clean;
         // What it just subscribed to may come while it is away, and at QoS 0 is not kept.

@@ -56,7 +56,7 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         if seconds == 0 || !(contract.link == Link::Up || contract.sleeps()) {
             self.will_dismissed(sensor);
-            return self.ends(sensor);
+            return self.ends(now, sensor);
         }
         let kind = Kind::Sleep { sure: !contract.doubtful };
         contract.link = Link::Asleep;
@@ -141,7 +141,7 @@ impl Oracle {
         if contract.living(now) || contract.dozing(now) {
             return Err("the gateway must know this client".into());
         }
-        self.ends(sensor);
+        self.ends(now, sensor);
         Ok(())
     }
 
