@@ -11,7 +11,8 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline.toml")
 
 const HEAD: &str = "\
 # What the gateway costs as a multiple of the relay: cpu, p50 and p99 the smaller the better, rate the
-# larger. Sizes (each, count: of a client) are figures by themselves. Compare with `cargo bench --bench gateway -- --baseline`; replace with --write-baseline.
+# larger. Sizes (each, count: of a client) are figures by themselves. Compare with
+# `cargo bench --bench gateway -- --baseline`; replace with --write-baseline.
 ";
 
 pub struct Baseline(Table);
