@@ -129,10 +129,14 @@ pub struct Contract {
     pub heard_since_connack: bool,
     pub keep_alive: Duration,
     pub last_heard: Time,
-    /// When the connection ended, as far as it was seen to.
+    /// The same, the time before.
+    pub heard_before: Time,
+    /// When the connection ended, at the earliest.
     pub gone_since: Time,
     /// The gateway may have given it up.
     pub doubtful: bool,
+    /// Since when, at the earliest.
+    pub doubt_since: Time,
     pub clean: bool,
     /// A CONNECT with CleanSession came since the last CONNACK.
     pub wiped: bool,
@@ -195,8 +199,10 @@ impl Contract {
             heard_since_connack: false,
             keep_alive: Duration::ZERO,
             last_heard: Time(0),
+            heard_before: Time(0),
             gone_since: Time(0),
             doubtful: false,
+            doubt_since: Time(0),
             clean: true,
             wiped: false,
             connects: 0,
@@ -277,6 +283,9 @@ impl Contract {
     pub fn may_have_expired(&self, now: Time) -> bool {
         if self.link == Link::Down {
             return now.since(self.gone_since) >= self.rules.expiry;
+        }
+        if self.doubtful && now.since(self.doubt_since) >= self.rules.expiry {
+            return true;
         }
         now.since(self.last_heard) >= self.rules.expiry + self.least_silence()
     }
@@ -419,6 +428,12 @@ impl Contract {
         id.is_some_and(|(_, known)| *known)
     }
 
+    /// REGISTER was repeated as often as it may be: at QoS 0 the message may be given up.
+    pub fn tired_of_register(&self) -> bool {
+        let retries = u32::from(self.rules.retries);
+        self.offered.is_some_and(|(_, _, sends)| sends > retries)
+    }
+
     /// Topic ids that it may have.
     pub fn topics(&self) -> usize {
         self.ids.len() + self.old_ids.len()
@@ -476,7 +491,14 @@ impl Contract {
         if self.offered.is_some_and(|(_, _, sends)| tired(sends))
             || self.down.values().any(|exchange| exchange.open && tired(exchange.sends))
         {
-            self.doubtful = true;
+            self.doubt(self.last_heard);
+        }
+    }
+
+    /// The gateway may have given it up at `since` or later.
+    pub fn doubt(&mut self, since: Time) {
+        if !std::mem::replace(&mut self.doubtful, true) {
+            self.doubt_since = since;
         }
     }
 }

@@ -188,6 +188,9 @@ impl Oracle {
             packet.message
         {
             self.contracts[sensor].goes_on(now, msg_id);
+            if self.contracts[sensor].tired_of_register() {
+                self.forgive_unacknowledged(sensor);
+            }
         }
         verdict.map_err(|error| format!("to sensor {sensor}: {error}: {:?}", packet.message))
     }

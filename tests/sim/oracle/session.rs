@@ -24,14 +24,14 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         let silence = now.since(contract.last_heard);
         if contract.link != Link::Down && silence >= contract.least_silence() {
-            contract.doubtful = true;
+            contract.doubt(contract.last_heard.after(contract.least_silence()));
         }
         if contract.may_have_expired(now) {
             self.session_expires(sensor);
         }
         self.note_silence(now, sensor);
         let contract = &mut self.contracts[sensor];
-        contract.last_heard = now;
+        contract.heard_before = std::mem::replace(&mut contract.last_heard, now);
         contract.heard_since_connack = true;
     }
 

@@ -142,6 +142,8 @@ impl Oracle {
             return Err("the gateway must know this client".into());
         }
         self.ends(now, sensor);
+        // That it is gone comes out only now.
+        self.contracts[sensor].gone_since = self.contracts[sensor].heard_before;
         Ok(())
     }
 

@@ -139,10 +139,9 @@ impl Sensor {
         }
         let any = |request: &Request| matches!(request, Request::Publish { .. });
         let refused = self.finish(msg_id, any).map(|pending| pending.request);
-        if code == ReturnCode::INVALID_TOPIC_ID
-            && let Some(name) = self.names.remove(&topic_id)
-        {
-            self.ids.remove(&name);
+        if code == ReturnCode::INVALID_TOPIC_ID {
+            self.names.remove(&topic_id);
+            self.ids.retain(|_, id| *id != topic_id);
         }
         if code == ReturnCode::CONGESTION {
             self.hold = io.now.after(T_WAIT);
