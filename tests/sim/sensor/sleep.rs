@@ -169,7 +169,8 @@ impl Sensor {
 
     /// Something to publish, said from sleep.
     fn murmur_something(&mut self, io: &mut Io<'_>) {
-        let known: Vec<String> = self.ids.keys().cloned().collect();
+        let own = self.ids.keys().filter(|name| !name.starts_with("liar/"));
+        let known: Vec<String> = own.cloned().collect();
         let name = match known.len() as u64 {
             0 => "ab".to_owned(),
             count => known[self.rng.below(count) as usize].clone(),
