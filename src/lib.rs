@@ -33,6 +33,7 @@ pub mod mqtt;
 pub mod ops;
 #[cfg(feature = "gateway")]
 pub mod runtime;
+pub mod store;
 pub mod time;
 #[cfg(feature = "gateway")]
 pub mod transport;

@@ -1,0 +1,15 @@
+//! What survives the process.
+//!
+//! The pure rooms say what has changed as [`record`]s; whoever runs them writes these down in
+//! batches (`journal`), and lets promises out when they are on the disk. At the next start the
+//! records make an [`image`], from which the pure rooms go on.
+//!
+//! ```text
+//! core, mqtt ──records──▶ engine ──commits──▶ journal ──▶ storage (files, or a model of a disk)
+//!     ▲                      ▲                   │
+//!     └──────image───────────┴────── outcome ────┘
+//! ```
+
+pub mod commit;
+pub mod image;
+pub mod record;
