@@ -6,6 +6,8 @@ use bytes::BytesMut;
 use crate::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
 use crate::core::{self, Address, Effect, Effects, Gateway, LinkId};
 use crate::mqtt::{self, ConnectionError, Session, Will};
+use crate::store::commit::{Commit, CommitSettings, Outcome};
+use crate::store::image::Image;
 use crate::time::Time;
 
 /// Token of what is published without anybody waiting for the outcome at QoS 1.
@@ -50,6 +52,30 @@ impl Engine {
             status,
         }
     }
+
+    /// As [`Self::new`], with a state that survives the process: goes on from `image`, or begins with
+    /// nothing. What is promised waits until it is written, see [`Self::commit`].
+    #[must_use]
+    pub fn durable(
+        core: core::Settings,
+        mqtt: mqtt::Settings,
+        _commits: CommitSettings,
+        seed: u64,
+        now: Time,
+        _image: Option<Image>,
+    ) -> Self {
+        Self::new(core, mqtt, seed, now)
+    }
+
+    /// What is to be written now, if anything is and the commit before is over. The caller writes it
+    /// and calls [`Self::committed`].
+    pub fn commit(&mut self, _now: Time) -> Option<Commit> {
+        None
+    }
+
+    /// A commit is over, one way or the other: promises that waited for it are in
+    /// [`Self::outgoing`] and [`Self::broker_output`].
+    pub fn committed(&mut self, _now: Time, _outcome: Outcome) {}
 
     /// A datagram from a device.
     pub fn datagram(&mut self, now: Time, link: LinkId, from: &Address, bytes: &[u8]) {

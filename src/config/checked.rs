@@ -226,6 +226,7 @@ impl Config {
                 .udp
                 .iter()
                 .map(|link| core::LinkSettings {
+                    name: format!("udp {}", link.listen).into(),
                     retry_interval: link.retry_interval,
                     max_packet: MAX_UDP_PAYLOAD,
                     broadcast: !link.advertise_to.is_empty(),
@@ -250,6 +251,7 @@ impl Config {
             session_expiry: sessions.session_expiry,
             advertise_interval: self.discovery.advertise_interval,
             answer_search: self.discovery.answer_search,
+            durable: true,
         }
     }
 
@@ -271,6 +273,7 @@ impl Config {
             }),
             // The built-in broker hangs up on an acknowledgement out of order.
             acknowledge_in_order: self.upstream.uses_embedded(),
+            spool: Some(mqtt::Spool::default()),
             ..mqtt::Settings::default()
         }
     }

@@ -70,11 +70,15 @@ pub struct Settings {
     pub advertise_interval: Duration,
     /// Answer SEARCHGW with GWINFO.
     pub answer_search: bool,
+    /// State survives the process: changes are recorded, and promises wait until they are written.
+    pub durable: bool,
 }
 
 /// What the core needs to know about a link.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
+    /// By which it is found again after a restart, whatever its number then.
+    pub name: Box<str>,
     /// Overrides [`Settings::retry_interval`].
     pub retry_interval: Option<Duration>,
     /// Longest datagram that fits the link, octets.
@@ -85,7 +89,7 @@ pub struct LinkSettings {
 
 impl Default for LinkSettings {
     fn default() -> Self {
-        Self { retry_interval: None, max_packet: 65_507, broadcast: false }
+        Self { name: "".into(), retry_interval: None, max_packet: 65_507, broadcast: false }
     }
 }
 
@@ -116,6 +120,7 @@ impl Default for Settings {
             session_expiry: Duration::from_secs(7 * 24 * 3600),
             advertise_interval: Duration::from_secs(15 * 60),
             answer_search: true,
+            durable: false,
         }
     }
 }

@@ -98,5 +98,5 @@ mod wire_v5;
 pub use backoff::Backoff;
 pub use error::ConnectionError;
 pub use session::Session;
-pub use settings::{Settings, Version, Will};
+pub use settings::{Settings, Spool, Version, Will};
 pub use stats::Stats;

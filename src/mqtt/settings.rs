@@ -66,6 +66,34 @@ pub struct Settings {
     /// a connection that serves one device. On a connection that serves many it would let one slow
     /// device hold up all others, so it is off by default; brokers take either order.
     pub acknowledge_in_order: bool,
+    /// Publications survive the process; `None` if they do not.
+    pub spool: Option<Spool>,
+}
+
+/// Publications that are kept for a broker that is away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Spool {
+    /// Most octets: topic and payload of each, and [`Self::OVERHEAD`].
+    pub max_bytes: u64,
+    /// What is older is thrown away.
+    pub max_age: Duration,
+    /// Keep QoS 0 too.
+    pub qos0: bool,
+}
+
+impl Spool {
+    /// What a publication counts beyond topic and payload, octets.
+    pub const OVERHEAD: usize = 64;
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 * 1024 * 1024,
+            max_age: Duration::from_secs(7 * 24 * 3600),
+            qos0: false,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -86,6 +114,7 @@ impl Default for Settings {
             max_queued: 10_000,
             max_queued_bytes: 16 * 1024 * 1024,
             acknowledge_in_order: false,
+            spool: None,
         }
     }
 }
