@@ -59,7 +59,18 @@ impl Engine {
     /// A gateway without clients and without a connection. The will of the MQTT settings, if any,
     /// is the status topic: it reads `online` while there is a connection.
     #[must_use]
-    pub fn new(core: core::Settings, mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
+    pub fn new(
+        mut core: core::Settings,
+        mut mqtt: mqtt::Settings,
+        seed: u64,
+        now: Time,
+    ) -> Self {
+        core.durable = false;
+        mqtt.spool = None;
+        Self::with(core, mqtt, seed, now)
+    }
+
+    fn with(core: core::Settings, mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
         let status = mqtt.will.as_ref().map(|Will { topic, payload, .. }| Status {
             topic: topic.clone(),
             offline: payload.clone(),
@@ -89,7 +100,7 @@ impl Engine {
         mqtt.spool.get_or_insert_default();
         let topic = format!("mqtt-sn-gateway/{}/store", core.name).into();
         let kept = image.as_ref().and_then(|image| image.seed);
-        let mut engine = Self::new(core, mqtt, kept.unwrap_or(seed), now);
+        let mut engine = Self::with(core, mqtt, kept.unwrap_or(seed), now);
         // Packet ids shall not begin with those of the last life.
         engine.session.reseed(seed);
         let mut commits = Commits::new(commits);

@@ -373,7 +373,9 @@ impl Outgoing {
         if !request.released {
             request.released = true;
             request.order = order;
-            if !std::mem::replace(&mut request.reported, true) && request.token != NOBODY {
+            if !std::mem::replace(&mut request.reported, true)
+                && (request.token != NOBODY || !notes.are_kept())
+            {
                 events(UpstreamEvent::Received { token: request.token });
             }
             notes.record(&Record::RequestReleased { key: request.accepted });
@@ -638,7 +640,7 @@ impl Outgoing {
             events(UpstreamEvent::Wasted { topic, why });
         }
         self.take_out(slot, ids);
-        if token != NOBODY || self.spool.is_none() {
+        if token != NOBODY || !notes.are_kept() {
             events(UpstreamEvent::Published { token, outcome });
         }
     }
