@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -165,15 +165,19 @@ fn check_says_how_the_state_is_and_changes_nothing() {
     fs::remove_dir_all(&state).expect("removed");
     fs::write(&state, "").expect("written");
     assert_eq!(state_line(here), shown("it is not a directory"));
+    fs::remove_file(&state).expect("removed");
+    symlink(here.join("nowhere"), &state).expect("a link");
+    assert_eq!(state_line(here), shown("it is a link to something that is not there"));
 
     let elsewhere = format!("state_dir = \"no/such/place\"\n{GOOD}");
     fs::write(here.join("gateway.toml"), elsewhere).expect("written");
-    assert!(
-        state_line(here)
-            .ends_with("/no/such/place: it cannot be made, because no/such is not there."),
-        "{}",
-        state_line(here)
+    let parent = here.join("no/such");
+    let expected = format!(
+        "{}/place: it cannot be made, because {} is not there.",
+        parent.display(),
+        parent.display()
     );
+    assert_eq!(state_line(here), expected);
 }
 
 #[test]

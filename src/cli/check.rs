@@ -23,12 +23,12 @@ pub(super) fn run(config: &Config, source: &Source) -> Result<(), Failure> {
         Source::File(path) => format!("{} is fine", path.display()),
         Source::Sample => format!("there is no {DEFAULT_PATH} here: this is the built-in sample"),
     };
-    let directory = &config.state_dir;
-    // Whole, because this is read somewhere else than where the gateway is started.
-    let whole = std::path::absolute(directory);
-    let shown = whole.as_ref().unwrap_or(directory).display().to_string();
+    // Whole, because this may be read somewhere else than where the gateway is started.
+    let directory =
+        std::path::absolute(&config.state_dir).unwrap_or_else(|_| config.state_dir.clone());
     // A name may have a line end in it.
-    let state = format!("{}: {}", shown.escape_debug(), file::look(directory));
+    let shown = directory.display().to_string().replace(char::is_control, "?");
+    let state = format!("{shown}: {}", file::look(&directory));
     print(&format!(
         "# {from}. In effect, with the environment:\n# State in {state}.\n{}",
         config.to_toml()

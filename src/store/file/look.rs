@@ -81,6 +81,9 @@ fn lock_of(directory: &Path) -> io::Result<Option<Option<u32>>> {
 
 /// Whether the directory can be made.
 fn look_above(directory: &Path) -> Look {
+    if fs::symlink_metadata(directory).is_ok() {
+        return Look::Unusable("it is a link to something that is not there".to_owned());
+    }
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     match may(parent, AccessFlags::W_OK | AccessFlags::X_OK) {
