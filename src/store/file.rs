@@ -211,9 +211,8 @@ impl Storage for FileStorage {
 
 impl Directory {
     fn open(path: &Path) -> Result<Self, StateError> {
-        let failed = |what| {
-            move |error| StateError::Directory { path: path.to_owned(), what, error }
-        };
+        let failed =
+            |what| move |error| StateError::Directory { path: path.to_owned(), what, error };
         // Not its parents: one that is missing is a name misspelt or a disk not mounted.
         match DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => sync_parent(path).map_err(failed("create"))?,
@@ -231,9 +230,7 @@ impl Directory {
             .map_err(failed("write to"))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
         let mut lock = lock.map_err(|(file, errno)| match errno {
-            Errno::EWOULDBLOCK => {
-                StateError::Locked { path: path.to_owned(), pid: read_pid(file) }
-            }
+            Errno::EWOULDBLOCK => StateError::Locked { path: path.to_owned(), pid: read_pid(file) },
             errno => failed("lock")(errno.into()),
         })?;
         // Only for the message that the next one gets; a full disk may swallow it.
