@@ -18,19 +18,23 @@ pub(super) struct State {
     pub(super) not_before: Time,
 }
 
-/// Opens the state directory, and says what was in it.
+/// Opens the state directory.
 pub(super) fn open(config: &Config) -> Result<State, StateError> {
     let (journal, image, opened) = file::open(&config.state_dir, config.store.sync)?;
-    let directory = config.state_dir.display();
-    match &image {
-        None => info!("state directory {directory}: empty, beginning with nothing"),
-        Some(image) => info!("state directory {directory}: going on with {}", contents(image)),
-    }
     if opened.cut > 0 {
-        warn!("state directory {directory}: {}", what_was_cut(&opened));
+        warn!("state directory {}: {}", config.state_dir.display(), what_was_cut(&opened));
     }
     let not_before = Time(image.as_ref().map_or(0, Image::latest));
     Ok(State { journal, image, not_before })
+}
+
+/// Says what was there, once nothing else stands in the way of the start.
+pub(super) fn announce(config: &Config, image: Option<&Image>) {
+    let directory = config.state_dir.display();
+    match image {
+        None => info!("state directory {directory}: empty, beginning with nothing"),
+        Some(image) => info!("state directory {directory}: going on with {}", contents(image)),
+    }
 }
 
 fn contents(image: &Image) -> String {
