@@ -286,6 +286,18 @@ impl Image {
         }
     }
 
+    /// The latest moment that it speaks of, milliseconds since 1970; 0 if of none.
+    #[must_use]
+    pub fn latest(&self) -> u64 {
+        let clients = self.clients.values().flat_map(|client| {
+            let standings = client.client.iter();
+            let moments = standings.flat_map(|of| [of.asleep_since, of.heard, of.connected]);
+            moments.chain(client.publications.values().map(|publication| publication.at))
+        });
+        let requests = self.requests.values().map(|request| request.at);
+        clients.chain(requests).max().unwrap_or(0)
+    }
+
     fn apply_session(&mut self, record: &Record<'_>) {
         match *record {
             Record::Session => self.session = true,
