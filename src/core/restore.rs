@@ -24,7 +24,7 @@ use super::upstream::MqttQos;
 use crate::store::image::{
     ClientImage, Image, MessageImage, PeerImage, Standings, Table, WillImage,
 };
-use crate::store::record::Standing;
+use crate::store::record::{Record, Standing};
 use crate::time::Time;
 
 /// Message ids towards a client go on so far from the last one recorded, which may be long ago: an
@@ -68,9 +68,12 @@ impl Gateway {
         clients.sort_unstable_by_key(|(slot, _)| *slot);
         let mut offset = 0;
         for (slot, client) in clients {
-            if let Some(handle) = self.restore_client(cx, slot, client, &mut parts) {
-                let client = self.clients.get(handle);
-                offset = client.map_or(offset, |client| client.topics.offset().max(offset));
+            match self.restore_client(cx, slot, client, &mut parts) {
+                Some(handle) => {
+                    let client = self.clients.get(handle);
+                    offset = client.map_or(offset, |client| client.topics.offset().max(offset));
+                }
+                None => self.note(cx, &Record::ClientGone { slot }),
             }
         }
         self.clients.close_gaps();
@@ -86,13 +89,6 @@ impl Gateway {
             self.pump(cx, handle);
         }
         Restored { clients: self.clients.len(), waiting: self.buffered, spooled: 0 }
-    }
-
-    /// Whether the links of an image have the numbers that they have here.
-    #[must_use]
-    pub fn has_links(&self, image: &Image) -> bool {
-        let here = self.settings.links.iter().map(|link| &link.name);
-        image.links.len() == self.settings.links.len() && image.links.values().eq(here)
     }
 
     /// Links are found by their names.
