@@ -35,11 +35,17 @@ pub struct ClientImage {
     pub publications: BTreeMap<u16, PublicationImage>,
 }
 
+/// Where a client is, or was: link number, address, node id.
+pub type PeerImage = (u16, Box<[u8]>, Option<Box<[u8]>>);
+
+/// A will: topic, message, QoS, retain.
+pub type WillImage = (Box<str>, Box<[u8]>, MqttQos, bool);
+
 /// [`ClientRecord`], owned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standings {
     /// Link number, address, node id.
-    pub peer: Option<(u16, Box<[u8]>, Option<Box<[u8]>>)>,
+    pub peer: Option<PeerImage>,
     /// See [`ClientRecord`], as all that follows.
     pub bound: bool,
     /// State.
@@ -65,7 +71,7 @@ pub struct Standings {
     /// Where its topic ids begin.
     pub offset: u16,
     /// Topic, message, QoS, retain.
-    pub will: Option<(Box<str>, Box<[u8]>, MqttQos, bool)>,
+    pub will: Option<WillImage>,
 }
 
 /// A topic id of a client.
