@@ -2,6 +2,8 @@
 //!
 //! Nothing is preallocated: after one big write the kernel writes megabytes back with every sync.
 
+mod look;
+
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -16,6 +18,7 @@ use nix::unistd::{Uid, User};
 use super::commit::SyncMode;
 use super::image::Image;
 use super::journal::{Journal, OpenError, Opened, Storage};
+pub use look::{Look, look};
 
 /// The journal in force.
 const JOURNAL: &str = "journal";

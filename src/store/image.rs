@@ -35,16 +35,10 @@ pub struct ClientImage {
     pub publications: BTreeMap<u16, PublicationImage>,
 }
 
-/// Where a client is, or was: link number, address, node id.
-pub type PeerImage = (u16, Box<[u8]>, Option<Box<[u8]>>);
-
-/// A will: topic, message, QoS, retain.
-pub type WillImage = (Box<str>, Box<[u8]>, MqttQos, bool);
-
 /// [`ClientRecord`], owned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standings {
-    /// Link number, address, node id.
+    /// Where it is, or was.
     pub peer: Option<PeerImage>,
     /// See [`ClientRecord`], as all that follows.
     pub bound: bool,
@@ -70,8 +64,32 @@ pub struct Standings {
     pub msg_id: u16,
     /// Where its topic ids begin.
     pub offset: u16,
-    /// Topic, message, QoS, retain.
+    /// Its will.
     pub will: Option<WillImage>,
+}
+
+/// [`PeerRecord`](super::record::PeerRecord), owned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerImage {
+    /// Link number.
+    pub link: u16,
+    /// Address on it.
+    pub address: Box<[u8]>,
+    /// Node id behind a forwarder.
+    pub node: Option<Box<[u8]>>,
+}
+
+/// [`WillRecord`](super::record::WillRecord), owned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WillImage {
+    /// Topic.
+    pub topic: Box<str>,
+    /// Payload.
+    pub message: Box<[u8]>,
+    /// QoS.
+    pub qos: MqttQos,
+    /// Retain.
+    pub retain: bool,
 }
 
 /// A topic id of a client.
@@ -236,6 +254,11 @@ impl Image {
             Record::FilterOver { text } => {
                 self.filters.remove(text);
             }
+            Record::FiltersLost => {
+                for filter in self.filters.values_mut() {
+                    filter.granted = None;
+                }
+            }
             Record::Session
             | Record::Request { .. }
             | Record::RequestSent { .. }
@@ -382,9 +405,17 @@ impl ClientImage {
 
 impl From<&ClientRecord<'_>> for Standings {
     fn from(client: &ClientRecord<'_>) -> Self {
-        let peer =
-            client.peer.map(|peer| (peer.link, peer.address.into(), peer.node.map(Into::into)));
-        let will = client.will.map(|w| (w.topic.into(), w.message.into(), w.qos, w.retain));
+        let peer = client.peer.map(|peer| PeerImage {
+            link: peer.link,
+            address: peer.address.into(),
+            node: peer.node.map(Into::into),
+        });
+        let will = client.will.map(|will| WillImage {
+            topic: will.topic.into(),
+            message: will.message.into(),
+            qos: will.qos,
+            retain: will.retain,
+        });
         Self {
             peer,
             bound: client.bound,
