@@ -296,7 +296,8 @@ impl Engine {
     /// Says goodbye to the broker: status `offline`, then DISCONNECT, both left in
     /// [`Self::broker_output`].
     pub fn shutdown(&mut self, now: Time) {
-        if let Some(status) = &self.status {
+        // Without a connection the broker has published the will.
+        if let Some(status) = self.status.as_ref().filter(|_| self.session.is_connected()) {
             // At QoS 0: there is nobody to wait for the acknowledgement.
             let offline = &status.offline;
             let _ = self.session.publish(now, NOBODY, &status.topic, offline, MqttQos::Zero, true);

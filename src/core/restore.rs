@@ -33,6 +33,9 @@ const MSG_ID_STEP: u16 = 0x4000;
 /// The same for subscription identifiers: one may have been given out that was never written.
 const FILTER_ID_STEP: u32 = 1_000;
 
+/// Milliseconds since 1970.
+const YEAR_2020: u64 = 1_577_836_800_000;
+
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Restored {
@@ -144,7 +147,7 @@ impl Gateway {
         client.reuses_ids = it.reuses_ids;
         client.next_msg_id = it.msg_id.wrapping_add(MSG_ID_STEP);
         client.connected_at = Time(it.connected.min(cx.now.0));
-        client.last_heard = if gone { Time(it.heard.min(cx.now.0)) } else { cx.now };
+        client.last_heard = if gone { calendar(it.heard, cx.now) } else { cx.now };
         client.nap = Nap { since: cx.now, duration: it.sleep, ..Nap::default() };
         client.will = restored_will(&it);
         let handle = self.clients.insert_at(slot, client)?;
@@ -297,6 +300,13 @@ impl Gateway {
             })
         });
     }
+}
+
+/// When something happened. Small machines have no clock of their own and begin in 1970: what they
+/// did before somebody told them the time was not decades ago.
+fn calendar(at: u64, now: Time) -> Time {
+    let unset = at < YEAR_2020 && now.0 >= YEAR_2020;
+    if unset { now } else { Time(at).min(now) }
 }
 
 fn restored_will(it: &Standings) -> Option<Box<Will>> {
