@@ -103,15 +103,15 @@ impl Engine {
         match image {
             Some(mut image) => {
                 // The journal was read from the cache of the system, and what a failed write has left
-                // there may never reach the disk. Also records bear numbers of links, which the
-                // configuration may have given to others.
+                // there may never reach the disk.
                 commits.begin_anew();
+                let renumbered = !engine.gateway.has_links(&image);
                 let spooled = engine.session.restore(&mut image);
                 restored = engine.gateway.restore(now, &mut image, &mut engine.effects);
                 restored.spooled = spooled;
                 commits.measure(&engine.gateway, &engine.session);
-                if kept.is_none() {
-                    engine.gateway.record_general(&mut engine.effects);
+                if kept.is_none() || renumbered {
+                    engine.gateway.record_places(&mut engine.effects);
                 }
             }
             None => engine.gateway.record_general(&mut engine.effects),
@@ -151,16 +151,24 @@ impl Engine {
         match change {
             Change::None => {}
             Change::Failed(trouble) => {
-                self.store_fails(trouble.kind, &trouble.text);
+                self.store_fails(now, trouble.kind, &trouble.text);
             }
             Change::Recovered(after) => {
-                self.gateway.set_failing(false);
+                self.gateway.set_failing(now, false, &mut self.effects);
+                self.session.set_failing(false);
+                let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+                let events = &mut |event: UpstreamEvent<'_>| {
+                    gateway.handle_upstream(now, event, effects);
+                };
+                self.session.resume(now, events);
                 self.effects.note_store_recovered(after);
                 self.tell_store(now, "{\"state\":\"ok\"}".to_owned());
             }
         }
         self.hand_over(now);
-        if written {
+        // What was given up meanwhile is not all written.
+        let failing = self.durable.as_ref().is_some_and(|durable| durable.commits.is_failing());
+        if written && !failing {
             self.session.release(now);
             self.let_out(outcome.number, true);
         }
@@ -168,16 +176,15 @@ impl Engine {
     }
 
     /// Nothing can be written any longer: what was promised is taken back.
-    fn store_fails(&mut self, kind: TroubleKind, text: &str) {
-        self.gateway.set_failing(true);
+    fn store_fails(&mut self, now: Time, kind: TroubleKind, text: &str) {
+        self.gateway.set_failing(now, true, &mut self.effects);
+        self.session.set_failing(true);
         self.effects.note_store_failed(kind.label(), text);
         self.let_out(u64::MAX, false);
         let kind = kind.label();
-        let error: String = text.chars().flat_map(char::escape_default).collect();
-        let status = format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":\"{error}\"}}");
-        if let Some(durable) = &mut self.durable {
-            durable.said = status;
-        }
+        let error = json_text(text);
+        let status = format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":{error}}}");
+        self.tell_store(now, status);
     }
 
     /// Sends what waited for commits up to this one, or what takes its place.
@@ -348,6 +355,10 @@ impl Engine {
                 _ => {}
             }
             let Some((token, refusal)) = self.submit(now, effect) else { continue };
+            if let (Err(Refusal::Congestion), Effect::Unsubscribe { .. }) = (refusal, effect) {
+                self.gateway.unsubscribe_refused(token);
+                continue;
+            }
             let event = match (refusal, effect) {
                 (outcome, Effect::Publish { .. }) => UpstreamEvent::Published { token, outcome },
                 (Err(refusal), Effect::Subscribe { .. }) => {
@@ -365,10 +376,10 @@ impl Engine {
     fn settle(&mut self, now: Time) {
         let Some(durable) = &mut self.durable else { return };
         durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
-        if durable.commits.overflows() {
+        if durable.commits.is_stuck(now) {
             durable.commits.give_up(now);
             let text = "the disk does not take what is to be written; it is very slow, or hangs";
-            self.store_fails(TroubleKind::Io, text);
+            self.store_fails(now, TroubleKind::Io, text);
             return;
         }
         if self.session.has_deferred() && durable.commits.gate(now) == Gate::Open {
@@ -439,10 +450,11 @@ impl Engine {
                 session.acknowledge(now, delivery, wait);
                 return None;
             }
-            Effect::Publish { token, qos, retain, topic, payload, origin, keep } => {
+            Effect::Publish { token, qos, retain, topic, payload, origin, keep, record } => {
                 let (topic, payload) = (text(topic), effects.bytes(payload));
                 let failing = self.durable.as_ref().is_some_and(|d| d.commits.is_failing());
-                let publication = Publication { token, topic, payload, qos, retain, origin, keep };
+                let publication =
+                    Publication { token, topic, payload, qos, retain, origin, keep, record };
                 let result = if failing && qos > MqttQos::Zero && !keep && !session.is_connected() {
                     // It would go into the spool.
                     Err(Refusal::Congestion)
@@ -473,4 +485,18 @@ impl Engine {
         };
         result.is_err().then_some((token, result))
     }
+}
+
+/// A text as JSON has it, with its quotation marks.
+fn json_text(text: &str) -> String {
+    let mut json = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            c if c.is_control() => json.push(' '),
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+    json
 }

@@ -94,6 +94,13 @@ impl Gateway {
         Restored { clients: self.clients.len(), waiting: self.buffered, spooled: 0 }
     }
 
+    /// Whether the links of an image have the numbers that they have here.
+    #[must_use]
+    pub fn has_links(&self, image: &Image) -> bool {
+        let here = self.settings.links.iter().map(|link| &link.name);
+        image.links.len() == self.settings.links.len() && image.links.values().eq(here)
+    }
+
     /// Links are found by their names.
     fn links_of(&self, image: &Image) -> Vec<(u16, LinkId)> {
         let find = |name: &str| self.settings.links.iter().position(|link| &*link.name == name);

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::client::Client;
-use super::gateway::Gateway;
+use super::gateway::{Gateway, Request};
 use super::recording::publication_record;
 use super::upstream::MqttQos;
 use crate::store::record::Record;
@@ -58,12 +58,15 @@ impl Gateway {
                 }
                 Room::Filters => {
                     // Of these the broker may know, but nobody here.
-                    for text in &self.broker.stale {
-                        put_stale(text, out);
-                    }
-                    for (_, request) in self.requests.iter() {
-                        if let super::gateway::Request::Unsubscribe { filter } = request {
-                            put_stale(filter, out);
+                    let unsubscribed =
+                        self.requests.iter().filter_map(|(_, request)| match request {
+                            Request::Unsubscribe { filter } => Some(filter),
+                            _ => None,
+                        });
+                    for text in self.broker.stale.iter().chain(unsubscribed) {
+                        // Somebody may want it again.
+                        if self.filters.find(text).is_none() {
+                            put_stale(text, out);
                         }
                     }
                     cursor.next(Room::Messages);

@@ -17,7 +17,9 @@ use crate::time::Time;
 const LAZY: Duration = Duration::from_secs(1);
 /// So many octets of them are written at once.
 const MANY: usize = 256 * 1024;
-/// A disk that has not taken a commit while so many octets of changes gathered has failed.
+/// A disk that has not taken a commit for so long, or while so many octets of changes gathered, has
+/// failed.
+const TOO_LONG: Duration = Duration::from_secs(10);
 const TOO_MANY: usize = 16 * 1024 * 1024;
 /// Shortest and longest pause before a failing disk is tried again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -57,6 +59,15 @@ struct Snapshot {
     bytes: u64,
 }
 
+/// A commit that is being written.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    number: u64,
+    since: Time,
+    /// A snapshot ends with it, and holds all that is known.
+    ends: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Failing {
     since: Time,
@@ -71,8 +82,7 @@ pub(super) struct Commits {
     pending: Vec<u8>,
     /// Number of the next commit.
     number: u64,
-    /// Number of the one under way, and whether a snapshot ends with it.
-    under_way: Option<(u64, bool)>,
+    under_way: Option<UnderWay>,
     /// Since when somebody waits for the next one, and how many do.
     wanted: Option<Time>,
     waiting: u32,
@@ -168,9 +178,14 @@ impl Commits {
     ) {
         session.drain_records(&mut self.pending);
         effects.drain_records(&mut self.pending);
-        if self.failing.is_some() && self.snapshot.is_none() {
-            // The snapshot to come will tell.
-            self.pending.clear();
+        if self.failing.is_some() {
+            if self.pending.len() > TOO_MANY {
+                self.void();
+            }
+            if self.snapshot.is_none() {
+                // The snapshot to come will tell.
+                self.pending.clear();
+            }
         }
         if self.changed.is_none() && (!self.pending.is_empty() || gateway.has_changes()) {
             self.changed = Some(now);
@@ -186,7 +201,7 @@ impl Commits {
             self.waiting = self.waiting.saturating_add(1);
             Gate::After(self.number)
         } else {
-            self.under_way.map_or(Gate::Open, |(number, _)| Gate::After(number))
+            self.under_way.map_or(Gate::Open, |commit| Gate::After(commit.number))
         }
     }
 
@@ -211,8 +226,8 @@ impl Commits {
 
     /// When [`Self::commit`] has something to do.
     pub(super) fn deadline(&self) -> Option<Time> {
-        if self.under_way.is_some() {
-            return None;
+        if let Some(commit) = &self.under_way {
+            return self.failing.is_none().then(|| commit.since.after(TOO_LONG));
         }
         if let Some(failing) = &self.failing {
             return Some(failing.retry_at);
@@ -252,14 +267,18 @@ impl Commits {
         }
         gateway.record_changes(&mut self.pending);
         session.seal();
-        let records = std::mem::take(&mut self.pending);
+        let mut records = std::mem::take(&mut self.pending);
         let mut ends = false;
+        // The journal in force lacks what was given up: without that, changes would be about other
+        // things than they were made for. They belong to the snapshot alone.
+        let apart = self.failing.map(|_| std::mem::take(&mut records));
         let size = self.settings.part;
         let part = self.snapshot.as_mut().map(|snapshot| {
-            let mut records = Vec::new();
             let begin = !std::mem::replace(&mut snapshot.begun, true);
-            let end = snapshot.write(gateway, session, &mut records, size);
-            snapshot.bytes += records.len() as u64;
+            let mut records = apart.filter(|_| !begin).unwrap_or_default();
+            let changes = records.len();
+            let end = snapshot.write(gateway, session, &mut records, changes + size);
+            snapshot.bytes += (records.len() - changes) as u64;
             ends = end;
             Part { begin, records, end }
         });
@@ -270,7 +289,7 @@ impl Commits {
         self.bytes += (records.len() + part_len) as u64;
         let number = self.number;
         self.number += 1;
-        self.under_way = Some((number, ends));
+        self.under_way = Some(UnderWay { number, since: now, ends });
         self.wanted = None;
         self.waiting = 0;
         self.changed = None;
@@ -279,7 +298,7 @@ impl Commits {
 
     /// The journal has taken a commit, or has not.
     pub(super) fn committed(&mut self, now: Time, outcome: &Outcome) -> Change {
-        let ends = self.under_way.take().is_some_and(|(_, ends)| ends);
+        let ends = self.under_way.take().is_some_and(|commit| commit.ends);
         self.size = outcome.size;
         self.made += 1;
         match &outcome.snapshot {
@@ -320,19 +339,28 @@ impl Commits {
         }
     }
 
-    /// Whether changes gather faster than they are written. Then they are not any longer, until a
+    /// Whether the disk does not take what it is given. Then changes do not gather any longer, until a
     /// snapshot tells of them all.
-    pub(super) fn overflows(&self) -> bool {
-        self.failing.is_none() && self.under_way.is_some() && self.pending.len() > TOO_MANY
+    pub(super) fn is_stuck(&self, now: Time) -> bool {
+        let Some(commit) = self.under_way.filter(|_| self.failing.is_none()) else { return false };
+        self.pending.len() > TOO_MANY || commit.since.after(TOO_LONG) <= now
     }
 
-    /// See [`Self::overflows`].
+    /// The snapshot that is being made comes to nothing.
+    fn void(&mut self) {
+        self.snapshot = None;
+        self.pending = Vec::new();
+        if let Some(commit) = &mut self.under_way {
+            commit.ends = false;
+        }
+    }
+
+    /// See [`Self::is_stuck`].
     pub(super) fn give_up(&mut self, now: Time) {
+        self.void();
         let (pause, retry_at) = (PAUSE.0, now.after(PAUSE.0));
         self.failing = Some(Failing { since: now, retry_at, pause });
         self.failed += 1;
-        self.snapshot = None;
-        self.pending = Vec::new();
         self.wanted = None;
         self.changed = None;
         self.waiting = 0;

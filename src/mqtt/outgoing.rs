@@ -59,8 +59,10 @@ pub(super) struct Request {
     pub(super) released: bool,
     /// `Received` has been reported.
     pub(super) reported: bool,
-    /// Sent on this connection; only then does an acknowledgement count.
+    /// Sent on this connection, or about to be.
     pub(super) sent: bool,
+    /// It was indeed; only then does an acknowledgement count.
+    pub(super) written: bool,
     /// It has been recorded, by its order of acceptance.
     pub(super) recorded: bool,
     /// Slot of the client.
@@ -132,6 +134,8 @@ pub struct Publication<'a> {
     pub origin: u32,
     /// Into the spool from the start, where there is one.
     pub keep: bool,
+    /// It is recorded where there is a spool, whatever its QoS.
+    pub record: bool,
 }
 
 /// Where packets go and how they look.
@@ -203,7 +207,7 @@ impl Outgoing {
         now: Time,
         notes: &mut Notes,
     ) -> Result<Taken, Refusal> {
-        let Publication { token, topic, payload, qos, retain, origin, keep } = publication;
+        let Publication { token, topic, payload, qos, retain, origin, keep, record } = publication;
         let size = topic.len().saturating_add(payload.len());
         if size > self.bounds.bytes {
             return Err(Refusal::NotSupported);
@@ -219,7 +223,7 @@ impl Outgoing {
             Some(wire) => self.waiting.is_empty() && self.in_flight() < self.window(wire.limits),
             None => false,
         };
-        let recorded = keep || (spools && qos == MqttQos::Two);
+        let recorded = keep || (spools && (record || qos == MqttQos::Two));
         let queued = if spools { self.live.len() } else { self.waiting.len() };
         let fits = if recorded {
             self.has_room(size)
@@ -246,6 +250,7 @@ impl Outgoing {
             released: false,
             reported: false,
             sent: false,
+            written: false,
             recorded,
             origin,
             at: now,
@@ -281,7 +286,8 @@ impl Outgoing {
         if self.again_at.is_some_and(|at| at <= wire.now) {
             self.again_at = None;
         }
-        while let Some((live, slot)) = self.next(window) {
+        while let Some((live, slot)) = self.next(window, notes.is_failing()) {
+            self.lower(slot, wire.limits.qos);
             let waste = if self.is_expired(slot, wire.now) {
                 Some(Waste::Expired)
             } else if self.fits(slot, wire) {
@@ -313,8 +319,14 @@ impl Outgoing {
     }
 
     /// What is to be sent next, and whether it is in the queue beside the spool.
-    fn next(&self, window: usize) -> Option<(bool, usize)> {
-        let (waiting, live) = (self.waiting.front().copied(), self.live.front().copied());
+    /// `failing`: nothing can be written.
+    fn next(&self, window: usize, failing: bool) -> Option<(bool, usize)> {
+        let can_go = |slot: &usize| {
+            let request = self.requests.get(*slot);
+            !failing || request.is_none_or(|request| request.qos == MqttQos::One)
+        };
+        let waiting = self.waiting.front().copied().filter(can_go);
+        let live = self.live.front().copied().filter(can_go);
         // A PUBREL is no new publication, so the window does not hold it back.
         let is_released =
             |slot: &usize| self.requests.get(*slot).is_some_and(|request| request.released);
@@ -436,7 +448,7 @@ impl Outgoing {
         notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) {
-        let sent = self.requests.iter().filter(|(_, request)| request.sent && !request.released);
+        let sent = self.requests.iter().filter(|(_, request)| request.written && !request.released);
         let head = sent.min_by_key(|(_, request)| request.order);
         let head = head.map(|(slot, request)| (slot, request.accepted));
         if std::mem::take(&mut self.progress) {
@@ -458,6 +470,7 @@ impl Outgoing {
         self.drop_sent_zero();
         for (_, request) in &mut self.requests {
             request.sent = false;
+            request.written = false;
         }
         self.queue_all();
         self.keep_all(notes, events);
@@ -602,8 +615,9 @@ impl Outgoing {
         }
     }
 
-    fn write(&self, slot: usize, again: bool, wire: &mut Wire<'_>) -> bool {
-        let Some(request) = self.requests.get(slot) else { return false };
+    fn write(&mut self, slot: usize, again: bool, wire: &mut Wire<'_>) -> bool {
+        let Some(request) = self.requests.get_mut(slot) else { return false };
+        request.written = true;
         if request.released {
             wire.pubrel(request.id, 0);
             return true;
@@ -627,7 +641,7 @@ impl Outgoing {
     fn find(&mut self, id: u16, qos: MqttQos, ids: &PacketIds) -> Option<(usize, &mut Request)> {
         let Some(Exchange::Publish(slot)) = ids.get(id) else { return None };
         let request = self.requests.get_mut(slot)?;
-        if request.qos != qos || !request.sent {
+        if request.qos != qos || !request.written {
             return None;
         }
         self.progress = true;

@@ -127,11 +127,17 @@ impl Session {
     /// Goes on with what a former life has written down. To be called once, before anything else.
     /// Gives the number of publications that are still owed to the broker.
     pub fn restore(&mut self, image: &mut Image) -> usize {
-        if image.session {
+        if image.session.as_ref() == Some(&self.settings.client_id) {
             self.started = true;
             self.recorded = true;
             // Its CONNECT may have begun a session that has nothing in it.
             self.unanswered = true;
+        } else {
+            // Under another client id there is another session.
+            image.received.clear();
+            for request in image.requests.values_mut() {
+                request.packet_id = 0;
+            }
         }
         let spooled = self.outgoing.restore(image, &mut self.ids);
         self.incoming.restore(&image.received);
@@ -143,12 +149,16 @@ impl Session {
     /// False if nothing is left.
     pub fn snapshot(&self, place: &mut usize, out: &mut Vec<u8>, limit: usize) -> bool {
         if *place == 0 {
+            *place = 1;
             if self.recorded {
-                Record::Session.put(out);
+                Record::Session { client_id: &self.settings.client_id }.put(out);
             }
             self.incoming.snapshot(out);
         }
-        self.outgoing.snapshot(place, out, limit)
+        let mut slot = *place - 1;
+        let more = self.outgoing.snapshot(&mut slot, out, limit);
+        *place = slot + 1;
+        more
     }
 
     /// Moves the [records](crate::store::record) of what has changed to `into`.
@@ -197,13 +207,13 @@ impl Session {
                 Step::Answer { id, serial } => {
                     self.incoming.write_deferred(id, serial, self.protocol, &mut self.output);
                 }
-                Step::Complete { id } => {
+                Step::Complete { id, reason } => {
                     wire::put_acknowledgement(
                         &mut self.output,
                         self.protocol,
                         wire::first::PUBCOMP,
                         id,
-                        0,
+                        reason,
                     );
                 }
             }
@@ -212,6 +222,20 @@ impl Session {
             self.keep_alive.sent(now);
         }
         self.gauge();
+    }
+
+    /// Nothing can be written, or it can again: what has to be written before it is said stays where it
+    /// is meanwhile, and does not take the place of what need not.
+    pub fn set_failing(&mut self, failing: bool) {
+        self.notes.set_failing(failing);
+    }
+
+    /// Sends what waits, as far as it may be sent.
+    pub fn resume(&mut self, now: Time, events: Events<'_>) {
+        if self.is_connected() {
+            self.pump(now, events);
+            self.gauge();
+        }
     }
 
     /// The client asks again for the acknowledgement of a publication that the broker has not
@@ -369,8 +393,8 @@ impl Session {
         qos: MqttQos,
         retain: bool,
     ) -> Result<(), Refusal> {
-        let (origin, keep) = (u32::MAX, false);
-        let publication = Publication { token, topic, payload, qos, retain, origin, keep };
+        let (origin, keep, record) = (u32::MAX, false, false);
+        let publication = Publication { token, topic, payload, qos, retain, origin, keep, record };
         self.take(now, publication).map(|_| ())
     }
 

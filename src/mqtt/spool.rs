@@ -130,6 +130,17 @@ impl Outgoing {
         events(UpstreamEvent::Kept { token });
     }
 
+    /// What the gateway has taken over goes to a broker that takes no such QoS at the highest that it
+    /// does take.
+    pub(super) fn lower(&mut self, slot: usize, most: MqttQos) {
+        if let Some(request) = self.requests.get_mut(slot)
+            && request.recorded
+            && request.id == 0
+        {
+            request.qos = request.qos.min(most);
+        }
+    }
+
     /// Whether the broker refused only for the moment what the gateway has promised to deliver.
     pub(super) fn is_for_later(&self, slot: usize, outcome: Result<(), Refusal>) -> bool {
         let request = self.requests.get(slot);
@@ -148,6 +159,7 @@ impl Outgoing {
         let Some(request) = self.requests.get_mut(slot) else { return };
         let id = std::mem::take(&mut request.id);
         request.sent = false;
+        request.written = false;
         if request.qos == MqttQos::Two {
             notes.record(&Record::RequestSent { key: request.accepted, packet_id: 0 });
         }
@@ -198,6 +210,7 @@ impl Outgoing {
                 released,
                 reported: true,
                 sent: false,
+                written: false,
                 recorded: true,
                 origin: it.origin,
                 at: Time(it.at),

@@ -18,6 +18,7 @@ use crate::core::client::{Inbound, Publication, REPETITION};
 use crate::core::effects::Effect;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway, Request};
+use crate::core::hashing::stable_hash;
 use crate::core::names;
 use crate::core::recording::Else;
 use crate::core::slots::Handle;
@@ -63,9 +64,9 @@ enum Seen {
 }
 
 impl Gateway {
-    /// Highest QoS that the broker takes. While it is away the session keeps what it is given.
+    /// Highest QoS that the broker takes, or took when it was there last.
     pub(crate) fn broker_qos(&self) -> MqttQos {
-        if self.broker.connected { self.broker.maximum_qos } else { MqttQos::Two }
+        self.broker.maximum_qos
     }
 
     /// QoS −1 (§6.8): no session, no answer, QoS 0 at the broker.
@@ -201,8 +202,8 @@ impl Gateway {
         let topic = cx.fx.store_joined(&self.settings.topic_prefix, name);
         let payload = cx.fx.store(publish.data);
         let origin = handle.map_or(u32::MAX, |handle| handle.slot);
-        let (retain, keep) = (publish.retain, false);
-        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
+        let (retain, keep, record) = (publish.retain, false, publish.qos == Qos::Two);
+        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep, record });
         Ok(())
     }
 
@@ -228,6 +229,17 @@ impl Gateway {
 
     /// Of everything but DUP.
     fn fingerprint(&self, publish: &Publish<'_>) -> u64 {
+        if publish.qos == Qos::Two {
+            // This one is written down.
+            let kind = match publish.topic {
+                PublishTopic::Normal(_) => 0,
+                PublishTopic::Predefined(_) => 1,
+                PublishTopic::Short(_) => 2,
+                PublishTopic::Reserved(_) => 3,
+            };
+            let head = [kind, u8::from(publish.retain)];
+            return stable_hash(&[&head, &topic_field(publish.topic).to_be_bytes(), publish.data]);
+        }
         self.hasher.hash_one((publish.topic, publish.qos, publish.retain, publish.data))
     }
 

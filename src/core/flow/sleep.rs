@@ -78,7 +78,7 @@ impl Gateway {
         }
         let paused = client.busy.paused_until.is_some();
         self.set_state(handle, State::Awake);
-        if paused {
+        if paused || self.is_stopped(handle) {
             return self.end_window(cx, handle);
         }
         self.resume_delivery(cx, handle);

@@ -118,7 +118,7 @@ impl Session {
         self.started = true;
         self.unanswered = false;
         if !std::mem::replace(&mut self.recorded, true) {
-            self.notes.record(&Record::Session);
+            self.notes.record(&Record::Session { client_id: &self.settings.client_id });
         }
         if wipe {
             wire::put_disconnect(&mut self.output, self.protocol, 0);
