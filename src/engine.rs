@@ -188,6 +188,8 @@ impl Engine {
                 self.effects.send(held.link, held.to, bytes);
             }
         }
+        // They have waited, and are not to wait once more behind what was promised after them.
+        self.handled = self.effects.items().len();
     }
 
     /// Says on the status topic how the store is.
