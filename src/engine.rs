@@ -147,7 +147,7 @@ impl Engine {
     pub fn committed(&mut self, now: Time, outcome: Outcome) {
         let Some(durable) = &mut self.durable else { return };
         let change = durable.commits.committed(now, &outcome);
-        let written = outcome.journal.is_ok();
+        let written = outcome.journal.is_ok() && !durable.commits.is_failing();
         match change {
             Change::None => {}
             Change::Failed(trouble) => {

@@ -303,6 +303,8 @@ impl Commits {
         }
         match (&outcome.journal, self.failing) {
             (Ok(()), None) | (Err(_), Some(_)) => Change::None,
+            // It has answered after it was given up. What was to be written meanwhile is forgotten.
+            (Ok(()), Some(_)) if !ends => Change::None,
             (Ok(()), Some(failing)) => {
                 self.failing = None;
                 Change::Recovered(now.since(failing.since))
@@ -332,6 +334,8 @@ impl Commits {
         let (pause, retry_at) = (PAUSE.0, now.after(PAUSE.0));
         self.failing = Some(Failing { since: now, retry_at, pause });
         self.failed += 1;
+        // The commit under way may have the last part of one, but not what came after it.
+        self.under_way = self.under_way.map(|(number, _)| (number, false));
         self.snapshot = None;
         self.pending = Vec::new();
         self.wanted = None;
