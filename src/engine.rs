@@ -151,7 +151,7 @@ impl Engine {
         match change {
             Change::None => {}
             Change::Failed(trouble) => {
-                self.store_fails(trouble.kind, &trouble.text);
+                self.store_fails(now, trouble.kind, &trouble.text);
             }
             Change::Recovered(after) => {
                 self.gateway.set_failing(false);
@@ -167,16 +167,16 @@ impl Engine {
     }
 
     /// Nothing can be written any longer: what was promised is taken back.
-    fn store_fails(&mut self, kind: TroubleKind, text: &str) {
+    fn store_fails(&mut self, now: Time, kind: TroubleKind, text: &str) {
         self.gateway.set_failing(true);
         self.effects.note_store_failed(kind.label(), text);
         self.let_out(u64::MAX, false);
         let kind = kind.label();
-        let error: String = text.chars().flat_map(char::escape_default).collect();
-        let status = format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":\"{error}\"}}");
-        if let Some(durable) = &mut self.durable {
-            durable.said = status;
-        }
+        let error = json_text(text);
+        self.tell_store(
+            now,
+            format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":{error}}}"),
+        );
     }
 
     /// Sends what waited for commits up to this one, or what takes its place.
@@ -364,7 +364,7 @@ impl Engine {
         if durable.commits.overflows() {
             durable.commits.give_up(now);
             let text = "the disk does not take what is to be written; it is very slow, or hangs";
-            self.store_fails(TroubleKind::Io, text);
+            self.store_fails(now, TroubleKind::Io, text);
             return;
         }
         if self.session.has_deferred() && durable.commits.gate(now) == Gate::Open {
@@ -469,4 +469,18 @@ impl Engine {
         };
         result.is_err().then_some((token, result))
     }
+}
+
+/// A text as JSON has it.
+fn json_text(text: &str) -> String {
+    let mut json = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            c if c.is_control() => json.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+    json
 }
