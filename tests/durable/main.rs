@@ -11,3 +11,4 @@ mod messages;
 mod mqtt;
 
 mod promises;
+mod trouble;
