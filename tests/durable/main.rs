@@ -1,0 +1,14 @@
+//! The gateway whose state survives its process: core, MQTT session and journal together, between
+//! devices, a broker and a disk that are all played by the test. One theme a file; each test is named
+//! for one behaviour.
+
+mod conversations;
+mod disk;
+mod harness;
+#[expect(dead_code, reason = "those of the core's tests, all of them")]
+#[path = "../core/messages.rs"]
+mod messages;
+mod mqtt;
+
+mod promises;
+mod trouble;
