@@ -41,6 +41,8 @@ pub struct Rig {
     datagram: Box<[u8]>,
     /// Client id's first part; changes with every set of devices.
     generation: u32,
+    /// How often the broker was taken away, or the process.
+    outages: u64,
 }
 
 impl Rig {
@@ -54,7 +56,6 @@ impl Rig {
     ) -> Result<Self, Failure> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let sink = Sink::bind()?;
-        epoll.add(&sink.listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
         let target = Target::start(subject, gateway, sink.address, pin, settings)?;
         let mut rig = Self {
             epoll,
@@ -64,7 +65,9 @@ impl Rig {
             target,
             datagram: vec![0; 2048].into_boxed_slice(),
             generation: 0,
+            outages: 0,
         };
+        rig.listen()?;
         rig.await_start()?;
         Ok(rig)
     }
@@ -110,6 +113,51 @@ impl Rig {
             if !self.sink.connected() || self.sink.counts.connections != seen {
                 (since, seen) = (Instant::now(), self.sink.counts.connections);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes the broker away, and gives the gateway a moment to notice.
+    pub fn broker_leaves(&mut self) -> Result<(), Failure> {
+        self.sink.leave();
+        self.outages += 1;
+        self.rest(Duration::from_millis(100))
+    }
+
+    /// Kills the measured process and starts it again.
+    pub fn restart(&mut self) -> Result<(), Failure> {
+        self.outages += 1;
+        self.target.restart()
+    }
+
+    /// Brings the broker back, and waits until the gateway has found it. Returns when that was, to the
+    /// millisecond: what follows may be over before this thread runs again.
+    pub fn broker_returns(&mut self) -> Result<Instant, Failure> {
+        self.sink.come_back()?;
+        self.listen()?;
+        let deadline = Instant::now() + START_LIMIT;
+        let mut before = Instant::now();
+        while !self.sink.connected() {
+            before = Instant::now();
+            if before > deadline {
+                let log = self.target.log();
+                return Err(format!("the broker was not found again{log}").into());
+            }
+            self.turn_quietly(Duration::from_millis(1))?;
+        }
+        Ok(before)
+    }
+
+    /// A remark if the gateway lost its broker when nobody took it away.
+    pub fn lost_connections(&self) -> Option<String> {
+        // One connection may have been there to discard an old session.
+        (self.sink.counts.connections > 2 + self.outages)
+            .then(|| "WRONG: the broker connection was lost meanwhile".into())
+    }
+
+    fn listen(&mut self) -> Result<(), Failure> {
+        if let Some(listener) = &self.sink.listener {
+            self.epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
         }
         Ok(())
     }

@@ -33,7 +33,8 @@ pub struct Counts {
 }
 
 pub struct Sink {
-    pub listener: TcpListener,
+    /// `None` while the sink is away.
+    pub listener: Option<TcpListener>,
     pub address: SocketAddr,
     pub counts: Counts,
     connections: Vec<Option<Connection>>,
@@ -63,12 +64,26 @@ impl Sink {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (counts, connections) = (Counts::default(), Vec::new());
-        Ok(Self { listener, address, counts, connections, last_id: 0 })
+        Ok(Self { listener: Some(listener), address, counts, connections, last_id: 0 })
+    }
+
+    /// Goes away: closes everything, and cannot be reached.
+    pub fn leave(&mut self) {
+        self.listener = None;
+        self.connections.clear();
+    }
+
+    /// Comes back, at the same address.
+    pub fn come_back(&mut self) -> Result<&TcpListener, Failure> {
+        let listener = TcpListener::bind(self.address)?;
+        listener.set_nonblocking(true)?;
+        Ok(self.listener.insert(listener))
     }
 
     /// Accepts one waiting connection and returns its slot.
     pub fn accept(&mut self) -> Result<Option<usize>, Failure> {
-        let stream = match self.listener.accept() {
+        let Some(listener) = &self.listener else { return Ok(None) };
+        let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error.into()),
