@@ -196,6 +196,7 @@ impl Rig {
         wait: Duration,
         mut on: impl FnMut(usize, &UdpSocket, &[u8]) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
+        let wait = self.answer_late(wait)?;
         let count = self.wait(wait)?;
         for position in 0..count {
             match self.events[position].data() {
@@ -216,6 +217,19 @@ impl Rig {
             self.target.check()?;
         }
         Ok(count > 0)
+    }
+
+    /// Sends what a sink that takes its time has held back, if it is time. Returns for how long to
+    /// wait at most.
+    fn answer_late(&mut self, wait: Duration) -> Result<Duration, Failure> {
+        let Some(due) = self.sink.due else { return Ok(wait) };
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            for slot in self.sink.answer_late()? {
+                self.watch_writes(slot)?;
+            }
+        }
+        Ok(wait.min(left))
     }
 
     /// Serves the sink until `count` messages have arrived there, or none has for `patience`.

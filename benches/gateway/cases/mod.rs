@@ -378,7 +378,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "state-drain",
-        about: "the broker is back: 100,000 from the spool, and others at 500/s beside it",
+        about: "100,000 from the spool, others at 500/s beside it; the broker answers every 10 ms",
         metrics: state::DRAIN,
         settings: state::FIND_SOON,
         once: true,

@@ -16,6 +16,8 @@ const RATE: f64 = 200.0;
 /// Devices that publish while the spool is emptied, and how many messages per second.
 const LIVE: usize = 20;
 const LIVE_RATE: f64 = 500.0;
+/// The broker answers so often, so that emptying the spool takes a while.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How long the broker may take for what was spooled.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -56,6 +58,7 @@ pub fn fill(place: Place<'_>, scale: &Scale) -> Result<Sample, Failure> {
 /// How fast the spool is emptied, and what others notice of it.
 pub fn drain(rig: &mut Rig, scale: &Scale) -> Result<Sample, Failure> {
     let total = scale.sleepers as u64;
+    rig.sink.pause = Some(PAUSE);
     let mut fleet = Fleet::ready(rig, DEVICES + LIVE)?;
     let until = Until::Measured(scale.warm_up, scale.steady);
     let rate = Some(LIVE_RATE);
