@@ -56,6 +56,7 @@ struct Snapshot {
     session_done: bool,
     core: core::Cursor,
     begun: bool,
+    /// Octets so far, without messages and publications: they come and go while it is made.
     bytes: u64,
 }
 
@@ -148,18 +149,16 @@ impl Commits {
         let (mut snapshot, mut scratch) = (Snapshot::default(), Vec::new());
         loop {
             scratch.clear();
-            let end = snapshot.write(gateway, session, &mut scratch, self.settings.part);
-            snapshot.bytes += scratch.len() as u64;
-            if end {
+            if snapshot.write(gateway, session, &mut scratch, self.settings.part) {
                 break;
             }
         }
-        self.learn(snapshot.bytes, gateway, session);
+        self.learn(snapshot, gateway);
     }
 
-    fn learn(&mut self, bytes: u64, gateway: &Gateway, session: &Session) {
-        let (clients, messages) = sizes(gateway, session);
-        self.per_client = bytes.saturating_sub(messages) / clients.max(1);
+    fn learn(&mut self, snapshot: Snapshot, gateway: &Gateway) {
+        let (clients, ..) = gateway.sizes();
+        self.per_client = snapshot.bytes / (clients as u64).max(1);
     }
 
     /// Octets that a snapshot would take now, about.
@@ -276,14 +275,13 @@ impl Commits {
         let part = self.snapshot.as_mut().map(|snapshot| {
             let begin = !std::mem::replace(&mut snapshot.begun, true);
             let mut records = apart.filter(|_| !begin).unwrap_or_default();
-            let changes = records.len();
-            let end = snapshot.write(gateway, session, &mut records, changes + size);
-            snapshot.bytes += (records.len() - changes) as u64;
+            let most = records.len() + size;
+            let end = snapshot.write(gateway, session, &mut records, most);
             ends = end;
             Part { begin, records, end }
         });
         if ends && let Some(snapshot) = self.snapshot {
-            self.learn(snapshot.bytes, gateway, session);
+            self.learn(snapshot, gateway);
         }
         let part_len = part.as_ref().map_or(0, |part| part.records.len());
         self.bytes += (records.len() + part_len) as u64;
@@ -380,7 +378,10 @@ impl Snapshot {
             self.session_done = !session.snapshot(&mut self.session, out, size);
         }
         if self.session_done {
+            let (before, messages) = (out.len(), self.core.messages());
             gateway.snapshot(&mut self.core, out, size);
+            let messages = self.core.messages() - messages;
+            self.bytes += ((out.len() - before) as u64).saturating_sub(messages);
         }
         self.core.is_at_end()
     }
