@@ -581,10 +581,12 @@ impl Outgoing {
         }
         request.sent = true;
         wire.stats.resent += u64::from(dup);
-        if !notes.are_kept() || request.qos == MqttQos::One {
+        // At QoS 1 nothing has to be written first; but what comes from the spool stays in order.
+        let at_once = request.qos == MqttQos::One && !(request.recorded && notes.has_steps());
+        if !notes.are_kept() || at_once {
             return self.write(slot, dup, wire);
         }
-        if !dup {
+        if !dup && request.qos == MqttQos::Two {
             notes.record(&Record::RequestSent { key, packet_id: request.id });
         }
         let step = if request.released {

@@ -435,7 +435,16 @@ impl Gateway {
             }
         }
         if let Some(code) = refused {
-            let why = "the broker refused the message, or is not taking any";
+            let spools = self.settings.durable && !self.broker.connected;
+            let why = match code {
+                ReturnCode::CONGESTION if self.failing => {
+                    "it would have to be kept, and the state directory cannot be written to"
+                }
+                ReturnCode::CONGESTION if spools => {
+                    "the broker is away and the spool is full (upstream.spool.max_bytes)"
+                }
+                _ => "the broker refused the message, or is not taking any",
+            };
             self.tell_refusal(cx, handle, "PUBLISH", About::Topic(topic), code, why);
         }
         self.forget_finished(
