@@ -148,10 +148,14 @@ impl Gateway {
             request: Some(request),
             unmarked: 0,
             muted: false,
+            // At a lower QoS the message is the device's alone until the broker has it.
+            recorded: upstream == MqttQos::Two,
             at: cx.now,
         };
         tight::push(&mut client.busy.publications, publication);
-        self.note_publication(cx, handle.slot, &publication);
+        if publication.recorded {
+            self.note_publication(cx, handle.slot, &publication);
+        }
     }
 
     /// Whether the client may have one more open publication. A handshake that it let go of long ago
@@ -400,7 +404,9 @@ impl Gateway {
             Inbound::Done(code) if code != ReturnCode::ACCEPTED => Some(code),
             _ => None,
         };
-        if refused.is_some() {
+        let news =
+            publication.stage != before && !core::mem::replace(&mut publication.recorded, true);
+        if refused.is_some() || news {
             // Of a refusal nothing remains.
             let publication = *publication;
             self.note_publication(cx, handle.slot, &publication);
