@@ -452,11 +452,10 @@ impl Engine {
                 session.acknowledge(now, delivery, wait);
                 return None;
             }
-            Effect::Publish { token, qos, retain, topic, payload, origin, keep, record } => {
+            Effect::Publish { token, qos, retain, topic, payload, origin, keep } => {
                 let (topic, payload) = (text(topic), effects.bytes(payload));
                 let failing = self.durable.as_ref().is_some_and(|d| d.commits.is_failing());
-                let publication =
-                    Publication { token, topic, payload, qos, retain, origin, keep, record };
+                let publication = Publication { token, topic, payload, qos, retain, origin, keep };
                 let result = if failing && qos > MqttQos::Zero && !keep && !session.is_connected() {
                     // It would go into the spool.
                     Err(Refusal::Congestion)

@@ -134,8 +134,6 @@ pub struct Publication<'a> {
     pub origin: u32,
     /// Into the spool from the start, where there is one.
     pub keep: bool,
-    /// It is recorded where there is a spool, whatever its QoS.
-    pub record: bool,
 }
 
 /// Where packets go and how they look.
@@ -207,7 +205,7 @@ impl Outgoing {
         now: Time,
         notes: &mut Notes,
     ) -> Result<Taken, Refusal> {
-        let Publication { token, topic, payload, qos, retain, origin, keep, record } = publication;
+        let Publication { token, topic, payload, qos, retain, origin, keep } = publication;
         let size = topic.len().saturating_add(payload.len());
         if size > self.bounds.bytes {
             return Err(Refusal::NotSupported);
@@ -223,7 +221,7 @@ impl Outgoing {
             Some(wire) => self.waiting.is_empty() && self.in_flight() < self.window(wire.limits),
             None => false,
         };
-        let recorded = keep || (spools && (record || qos == MqttQos::Two));
+        let recorded = keep || (spools && qos == MqttQos::Two);
         let queued = if spools { self.live.len() } else { self.waiting.len() };
         let fits = if recorded {
             self.has_room(size)

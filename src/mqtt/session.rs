@@ -398,8 +398,8 @@ impl Session {
         qos: MqttQos,
         retain: bool,
     ) -> Result<(), Refusal> {
-        let (origin, keep, record) = (u32::MAX, false, false);
-        let publication = Publication { token, topic, payload, qos, retain, origin, keep, record };
+        let (origin, keep) = (u32::MAX, false);
+        let publication = Publication { token, topic, payload, qos, retain, origin, keep };
         self.take(now, publication).map(|_| ())
     }
 

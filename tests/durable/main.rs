@@ -11,4 +11,7 @@ mod messages;
 mod mqtt;
 
 mod promises;
+mod restart_clients;
+mod restart_down;
+mod restart_up;
 mod trouble;
