@@ -220,7 +220,10 @@ impl Device {
         };
         let topic = SubscribeTopic::Name(filter.as_bytes());
         let msg_id = self.next_id();
-        self.ask(msg_id, Message::Subscribe(Subscribe { dup: false, qos: Qos::Two, msg_id, topic }));
+        self.ask(
+            msg_id,
+            Message::Subscribe(Subscribe { dup: false, qos: Qos::Two, msg_id, topic }),
+        );
     }
 
     fn register(&mut self, index: u8) {
@@ -280,7 +283,9 @@ impl Device {
         self.repeats += 1;
         let message = match decode(&octets).expect("our own").message {
             Message::Publish(publish) => Message::Publish(Publish { dup: true, ..publish }),
-            Message::Subscribe(subscribe) => Message::Subscribe(Subscribe { dup: true, ..subscribe }),
+            Message::Subscribe(subscribe) => {
+                Message::Subscribe(Subscribe { dup: true, ..subscribe })
+            }
             Message::Disconnect { duration } => {
                 self.late_goodbyes += 1;
                 Message::Disconnect { duration }

@@ -74,10 +74,6 @@ impl Proxy {
     }
 
     /// Where the gateway finds the broker.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     pub fn url(&self) -> String {
         format!("mqtt://{}", self.address)
     }
@@ -206,8 +202,7 @@ impl Shared {
             }
         }
         // The other direction ends too, with what it has on the way.
-        let resets =
-            !self.holds(generation) && self.reset.load(Ordering::SeqCst);
+        let resets = !self.holds(generation) && self.reset.load(Ordering::SeqCst);
         if !resets {
             let _ = to.shutdown(Shutdown::Write);
             let _ = from.shutdown(Shutdown::Read);

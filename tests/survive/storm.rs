@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::device::Life;
 use crate::field::Field;
-use crate::ledger::{Ledger, Owed};
+use crate::ledger::{Ledger, Owed, Way};
 use crate::proxy::Proxy;
 use crate::rig::{Gateway, Upstream, mosquitto, steady_configuration};
 use crate::support::mosquitto::Mosquitto;
@@ -64,11 +64,9 @@ impl Storm {
     pub fn begin(plan: &Plan<'_>) -> Self {
         println!("seed {}", plan.seed);
         let ledger = Arc::<Ledger>::default();
-        let broker =
-            mosquitto(&format!("max_inflight_messages 0\n{}", plan.broker));
+        let broker = mosquitto(&format!("max_inflight_messages 0\n{}", plan.broker));
         // The first connection makes the session; who is to be absent is gone again.
-        let mut listener =
-            Some(World::start(broker.address(), Part::Listener, &ledger, plan.seed));
+        let mut listener = Some(World::start(broker.address(), Part::Listener, &ledger, plan.seed));
         wait("the listener", || listener.as_ref().is_some_and(|world| world.connected() > 0));
         if !plan.listening {
             listener = None;
@@ -143,10 +141,10 @@ impl Storm {
         self.commander.enough();
         let commander = &self.commander;
         self.wait("all to be acknowledged", || self.field.is_idle() && commander.open() == 0);
-        if self.listener.is_none() {
+        let listening = self.listener.is_some();
+        if !listening {
             let broker = self.broker.address();
-            self.listener =
-                Some(World::start(broker, Part::Listener, &self.ledger, self.seed + 2));
+            self.listener = Some(World::start(broker, Part::Listener, &self.ledger, self.seed + 2));
         }
         // What is missing for good is for `settle` to say.
         let arrived = holds_in_time(|| self.ledger.missing(owed).0 == 0);
@@ -168,6 +166,11 @@ impl Storm {
         }
         assert!(self.gateway.is_running(), "the gateway has ended by itself");
         self.ledger.settle(&title, owed);
+        if listening && owed == Owed::Everything {
+            // A broker lets a new message overtake those that it has kept for somebody absent, so
+            // the order is only that of the gateway where nobody was.
+            self.ledger.settle_order(Way::Up);
+        }
         assert_eq!(self.gateway.terminate(), 0);
         self.look_at_log();
     }

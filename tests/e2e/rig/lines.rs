@@ -83,7 +83,11 @@ impl Lines {
         let mut state = self.state.0.lock().unwrap();
         while !state.ended {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "the program does not end; so far:\n{}", state.lines.join("\n"));
+            assert!(
+                !left.is_zero(),
+                "the program does not end; so far:\n{}",
+                state.lines.join("\n")
+            );
             state = self.state.1.wait_timeout(state, left).unwrap().0;
         }
     }
