@@ -59,12 +59,7 @@ impl Engine {
     /// A gateway without clients and without a connection. The will of the MQTT settings, if any,
     /// is the status topic: it reads `online` while there is a connection.
     #[must_use]
-    pub fn new(
-        mut core: core::Settings,
-        mut mqtt: mqtt::Settings,
-        seed: u64,
-        now: Time,
-    ) -> Self {
+    pub fn new(mut core: core::Settings, mut mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
         core.durable = false;
         mqtt.spool = None;
         Self::with(core, mqtt, seed, now)

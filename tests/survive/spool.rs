@@ -149,13 +149,13 @@ fn kept_and_delivered_in_order() {
 /// A spool has an end, and says so.
 #[test]
 fn full_and_congested() {
-    let mut bench = Bench::new("", "[upstream.spool]\nmax_bytes = \"16KiB\"\n");
+    let mut bench = Bench::new("", "[upstream.spool]\nmax_bytes = \"64KiB\"\n");
     let mut sensors = [Sensor::new(&bench.gateway, "a"), Sensor::new(&bench.gateway, "b")];
     for _ in 0..2 {
         bench.away();
         for qos in [Qos::One, Qos::Two] {
             for sensor in &mut sensors {
-                let mut codes = std::iter::repeat_with(|| sensor.publish(qos)).take(1_000);
+                let mut codes = std::iter::repeat_with(|| sensor.publish(qos)).take(2_000);
                 assert!(codes.any(|code| code == ReturnCode::CONGESTION), "never full");
             }
         }
@@ -168,7 +168,7 @@ fn full_and_congested() {
         bench.back();
         bench.gateway.wait_for_broker(1);
         for sensor in &mut sensors {
-            let mut codes = std::iter::repeat_with(|| sensor.publish(Qos::Two)).take(1_000);
+            let mut codes = std::iter::repeat_with(|| sensor.publish(Qos::Two)).take(2_000);
             assert!(codes.any(|code| code == ReturnCode::ACCEPTED), "congested for ever");
         }
     }

@@ -131,8 +131,9 @@ fn damaged_in_the_middle_and_put_aside() {
     assert_eq!(device.connect("meter"), ReturnCode::ACCEPTED);
     device.register("sensors/meter/1").unwrap();
 
-    // What is sound is not put aside: the switch may stay in a service file.
+    // Once and by hand; then as ever.
     gateway.kill();
+    gateway.set_arguments(&[]);
     gateway.restart_and_wait();
     device.ping();
     assert!(!device.dismissed);
