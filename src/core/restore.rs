@@ -21,7 +21,9 @@ use super::peer::{LinkId, PeerRef};
 use super::recording::topic_of;
 use super::slots::Handle;
 use super::upstream::MqttQos;
-use crate::store::image::{ClientImage, Image, MessageImage, Standings, Table};
+use crate::store::image::{
+    ClientImage, Image, MessageImage, PeerImage, Standings, Table, WillImage,
+};
 use crate::store::record::Standing;
 use crate::time::Time;
 
@@ -183,7 +185,7 @@ impl Gateway {
 
     /// Binds a client to its address, if the link is still there and nobody else has the address.
     fn restore_place(&mut self, handle: Handle, it: &Standings, parts: &Parts) {
-        let Some((link, address, node)) = &it.peer else { return };
+        let Some(PeerImage { link, address, node }) = &it.peer else { return };
         let link = parts.links.iter().find(|(number, _)| number == link);
         let Some((_, link)) = link else { return };
         if address.len() > super::peer::Address::MAX {
@@ -302,8 +304,7 @@ impl Gateway {
 }
 
 fn restored_will(it: &Standings) -> Option<Box<Will>> {
-    let (topic, message, qos, retain) = it.will.as_ref()?;
+    let WillImage { topic, message, qos, retain } = it.will.clone()?;
     names::topic_name(topic.as_bytes())?;
-    let (topic, message) = (topic.clone(), message.clone());
-    Some(Box::new(Will { topic, message, qos: *qos, retain: *retain }))
+    Some(Box::new(Will { topic, message, qos, retain }))
 }
