@@ -4,7 +4,7 @@
 //! It never connects again because something failed. A gateway that it would have to connect to
 //! again has forgotten something, and that is a fault.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -24,6 +24,9 @@ const RETRY: Duration = Duration::from_millis(60);
 
 /// How long a device waits after "congestion".
 const WAIT: Duration = Duration::from_millis(50);
+
+/// So many datagrams are remembered.
+const TRACE: usize = 40;
 
 /// Announced for keep-alive and sleep. Nobody is to be lost while a test runs.
 const LONG: u16 = 600;
@@ -94,6 +97,8 @@ pub struct Device {
     late_goodbyes: u32,
     /// The last PINGREQ was sent more than once: the gateway may open another window for the copy.
     late_window: bool,
+    /// The last datagrams, sent and received.
+    trace: VecDeque<(Instant, bool, Vec<u8>)>,
     pub congested: u32,
     pub naps: u32,
     pub repeats: u32,
@@ -128,6 +133,7 @@ impl Device {
             to_say: 0,
             late_goodbyes: 0,
             late_window: false,
+            trace: VecDeque::new(),
             congested: 0,
             naps: 0,
             repeats: 0,
@@ -267,6 +273,8 @@ impl Device {
             self.next = Instant::now() + self.chance.millis(1, 15);
             return false;
         }
+        let text = format!("the device: PUBLISH {msg_id}");
+        self.ledger.event(Some((flow, number)), text);
         self.ask(msg_id, Message::Publish(publish));
         self.pending.as_mut().expect("just asked").message = Some((flow, number));
         true
@@ -295,11 +303,39 @@ impl Device {
         self.send(message);
     }
 
-    fn send(&self, message: Message<'_>) {
+    fn send(&mut self, message: Message<'_>) {
         self.transmit(&encode(message));
     }
 
-    fn transmit(&self, octets: &[u8]) {
+    fn note(&mut self, sent: bool, octets: &[u8]) {
+        if self.trace.len() == TRACE {
+            self.trace.pop_front();
+        }
+        self.trace.push_back((Instant::now(), sent, octets.to_vec()));
+    }
+
+    /// The last datagrams, to be read.
+    fn story(&self) -> String {
+        let mut text = format!("{}:\n", self.id);
+        for (at, sent, octets) in &self.trace {
+            let (way, age) = (if *sent { "sent" } else { "got " }, at.elapsed().as_millis());
+            let what = match decode(octets).map(|packet| packet.message) {
+                Ok(Message::Publish(publish)) => format!(
+                    "PUBLISH {} {:?} dup {} {}",
+                    publish.msg_id,
+                    publish.qos,
+                    publish.dup,
+                    String::from_utf8_lossy(publish.data)
+                ),
+                other => format!("{other:?}"),
+            };
+            text.push_str(&format!("  {age:5} ms ago {way} {what}\n"));
+        }
+        text
+    }
+
+    fn transmit(&mut self, octets: &[u8]) {
+        self.note(true, octets);
         // Nobody listens while the gateway is away; the datagram is lost, as they are.
         let _ = self.socket.send_to(octets, self.gateway);
     }
@@ -310,6 +346,7 @@ impl Device {
             match self.socket.recv_from(&mut buffer) {
                 Ok((length, from)) => {
                     assert_eq!(from, self.gateway);
+                    self.note(false, &buffer[..length]);
                     let packet = decode(&buffer[..length]).expect("something that can be decoded");
                     self.take(packet.message);
                 }
@@ -467,6 +504,7 @@ impl Device {
 
     fn published(&mut self) {
         if let Some((flow, number)) = self.pending.as_ref().and_then(|pending| pending.message) {
+            self.ledger.event(Some((flow, number)), "the device has its acknowledgement");
             self.ledger.acknowledged(flow, number);
         }
         let pause = self.chance.millis(1, 15);
@@ -531,6 +569,9 @@ impl Device {
         let Some((flow, number)) = Flow::parse(publish.data) else {
             return self.fault(&format!("nobody has sent {publish:?}"));
         };
+        let dup = if publish.dup { " again" } else { "" };
+        let told = format!("to the device: PUBLISH {msg_id}{dup}");
+        self.ledger.event(Some((flow, number)), told);
         let right = flow.topic() == *name
             && flow.device == self.number
             && flow.way == Way::Down
@@ -544,12 +585,14 @@ impl Device {
                 self.send(Message::PubAck { topic_id, msg_id, code: ReturnCode::ACCEPTED });
             }
             Qos::Two => {
-                if self.unreleased.insert(msg_id) {
-                    self.ledger.delivered(flow, number);
+                if self.unreleased.insert(msg_id) && self.ledger.delivered(flow, number) == 2 {
+                    self.ledger.event(Some((flow, number)), self.story());
                 }
                 self.send(Message::PubRec { msg_id });
             }
-            Qos::Zero | Qos::MinusOne => self.ledger.delivered(flow, number),
+            Qos::Zero | Qos::MinusOne => {
+                self.ledger.delivered(flow, number);
+            }
         }
     }
 

@@ -20,6 +20,7 @@ fn a_broker_that_remembers(upstream: Upstream) {
     let rounds = chance::number("SURVIVE_KILLS", 80) / 8;
     for _ in 0..rounds {
         thread::sleep(chance.millis(20, 400));
+        storm.ledger.event(None, "the broker stops");
         storm.broker.stop();
         thread::sleep(chance.millis(0, 300));
         storm.broker.restart();
@@ -39,6 +40,7 @@ fn a_broker_that_forgets(upstream: Upstream) {
     let rounds = chance::number("SURVIVE_KILLS", 80) / 8;
     for _ in 0..rounds {
         thread::sleep(chance.millis(20, 400));
+        storm.ledger.event(None, "the broker is killed");
         storm.broker.kill();
         thread::sleep(chance.millis(0, 300));
         storm.broker.restart();
@@ -56,6 +58,7 @@ fn both_at_once(upstream: Upstream) {
     let rounds = chance::number("SURVIVE_KILLS", 80) / 8;
     for _ in 0..rounds {
         thread::sleep(chance.millis(20, 300));
+        storm.ledger.event(None, "the broker stops");
         storm.broker.stop();
         if chance.one_in(2) {
             thread::sleep(chance.millis(0, 50));

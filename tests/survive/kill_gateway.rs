@@ -41,6 +41,7 @@ fn killed_while_the_broker_is_away() {
     let rounds = chance::number("SURVIVE_KILLS", 60).div_ceil(10);
     for _ in 0..rounds {
         thread::sleep(chance.millis(50, 200));
+        storm.ledger.event(None, "the broker stops");
         storm.broker.stop();
         for _ in 0..5 {
             thread::sleep(chance.millis(10, 100));

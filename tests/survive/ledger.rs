@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Mutex;
+use std::time::Instant;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -78,6 +79,25 @@ struct Book {
     out_of_order: BTreeMap<(Way, u8), u32>,
     faults: Vec<String>,
     fault_count: usize,
+    /// What has happened to each message, and (without one) to all of them.
+    events: Vec<(Instant, Option<(Flow, u32)>, String)>,
+}
+
+impl Book {
+    /// What has happened to a message, and to everybody meanwhile.
+    fn history(&self, message: (Flow, u32)) -> String {
+        let of_it = |event: &&(Instant, Option<(Flow, u32)>, String)| event.1 == Some(message);
+        let Some((begin, ..)) = self.events.iter().find(of_it) else { return String::new() };
+        let end = self.events.iter().rev().find(of_it).map_or(begin, |(at, ..)| at);
+        let mut text = format!("the story of {}:\n", message.0.payload(message.1));
+        for (at, about, what) in &self.events {
+            if (begin..=end).contains(&at) && about.is_none_or(|about| about == message) {
+                let after = at.duration_since(*begin).as_millis();
+                text.push_str(&format!("  {after:6} ms  {what}\n"));
+            }
+        }
+        text
+    }
 }
 
 /// The book of a test.
@@ -138,13 +158,14 @@ impl Ledger {
         self.with(flow, number, |entry| entry.taken = true);
     }
 
-    pub fn delivered(&self, flow: Flow, number: u32) {
-        let mut first = false;
+    /// It came out; how often by now.
+    pub fn delivered(&self, flow: Flow, number: u32) -> u32 {
+        let mut copies = 0;
         self.with(flow, number, |entry| {
-            first = entry.delivered == 0;
             entry.delivered += 1;
+            copies = entry.delivered;
         });
-        if first {
+        if copies == 1 {
             let mut book = self.0.lock().unwrap();
             let newest = book.newest.entry(flow).or_default();
             if number > *newest {
@@ -153,6 +174,7 @@ impl Ledger {
                 *book.out_of_order.entry((flow.way, flow.qos)).or_default() += 1;
             }
         }
+        copies
     }
 
     /// A probe has come through: from now on the broker owes this flow to the device.
@@ -167,6 +189,12 @@ impl Ledger {
     /// Flows that are open.
     pub fn open_count(&self) -> usize {
         self.0.lock().unwrap().open.len()
+    }
+
+    /// Something has happened to a message, or (without one) to everybody. To be read if the accounts
+    /// are wrong.
+    pub fn event(&self, message: Option<(Flow, u32)>, text: impl Into<String>) {
+        self.0.lock().unwrap().events.push((Instant::now(), message, text.into()));
     }
 
     /// Something that must never happen did.
@@ -259,8 +287,12 @@ impl Ledger {
             wrong.push(format!("{count} missing:\n  {}", missing.join("\n  ")));
         }
         let book = self.0.lock().unwrap();
+        let mut suspects = Vec::new();
         for (flow, entries) in &book.flows {
             for (index, entry) in entries.iter().enumerate() {
+                if is_missing(*flow, entry, owed) {
+                    suspects.push((*flow, index as u32 + 1));
+                }
                 let allowed = match (flow.qos, flow.way, owed) {
                     (1, _, _) => continue,
                     (_, Way::Up, Owed::Everything) => 1,
@@ -270,6 +302,7 @@ impl Ledger {
                     _ => entry.crossed.max(1),
                 };
                 if entry.delivered > allowed {
+                    suspects.push((*flow, index as u32 + 1));
                     wrong.push(format!(
                         "{} came {} times: {entry:?}",
                         flow.payload(index as u32 + 1),
@@ -282,6 +315,10 @@ impl Ledger {
             wrong.push(format!("{} faults:\n  {}", book.fault_count, book.faults.join("\n  ")));
         }
         wrong.truncate(40);
+        for suspect in suspects.into_iter().take(5) {
+            println!("{}", book.history(suspect));
+        }
+        drop(book);
         assert!(wrong.is_empty(), "{title}\n{}", wrong.join("\n"));
     }
 

@@ -63,6 +63,7 @@ impl Tap {
     fn frame(&self, side: Side, frame: &Frame) {
         let mut session = self.session.lock().unwrap();
         let from_gateway = side == Side::Gateway;
+        self.remember(&session, side, frame);
         match frame.kind() {
             kind::CONNECT => session.level = frame.body[6],
             kind::CONNACK if frame.body[1] == 0 && frame.body[0] & 1 == 0 => {
@@ -74,13 +75,19 @@ impl Tap {
                 // What the gateway publishes about itself is not ours.
                 let Some(message) = Flow::parse(&publish.payload) else { return };
                 if publish.qos > 0 {
-                    let known =
-                        session.open.insert((from_gateway, publish.packet_id), message).is_some();
-                    if known {
+                    // A packet id whose exchange is not over may still name another message: a
+                    // broker that was restarted counts anew.
+                    let before = session.open.insert((from_gateway, publish.packet_id), message);
+                    if before == Some(message) {
                         return;
                     }
                 }
                 self.ledger.crossed(message.0, message.1);
+            }
+            // After PUBREL the message must not be sent again. mosquitto does, when it was stopped
+            // before PUBCOMP came; then it has begun anew.
+            kind::PUBREL => {
+                session.open.remove(&(from_gateway, frame.packet_id()));
             }
             // An acknowledgement of a message that the other side has published.
             kind::PUBACK | kind::PUBREC if !frame.refuses() => {
@@ -95,6 +102,38 @@ impl Tap {
                 session.open.remove(&(!from_gateway, frame.packet_id()));
             }
             _ => {}
+        }
+    }
+
+    /// For the story of the message.
+    fn remember(&self, session: &Session, side: Side, frame: &Frame) {
+        let (name, publisher) = match frame.kind() {
+            kind::CONNACK => ("CONNACK", None),
+            kind::PUBLISH => ("PUBLISH", None),
+            kind::PUBACK => ("PUBACK", Some(side == Side::Broker)),
+            kind::PUBREC => ("PUBREC", Some(side == Side::Broker)),
+            kind::PUBREL => ("PUBREL", Some(side == Side::Gateway)),
+            kind::PUBCOMP => ("PUBCOMP", Some(side == Side::Broker)),
+            _ => return,
+        };
+        let (message, id) = match publisher {
+            Some(publisher) => {
+                let id = frame.packet_id();
+                (session.open.get(&(publisher, id)).copied(), id)
+            }
+            None if frame.kind() == kind::PUBLISH => {
+                let publish = frame.publish(session.level);
+                (Flow::parse(&publish.payload), publish.packet_id)
+            }
+            None => {
+                let present = frame.body[0] & 1;
+                self.ledger.event(None, format!("{side:?}: CONNACK, session present {present}"));
+                return;
+            }
+        };
+        let dup = if frame.head & 8 != 0 { " again" } else { "" };
+        if message.is_some() {
+            self.ledger.event(message, format!("{side:?}: {name} {id}{dup}"));
         }
     }
 }

@@ -264,7 +264,9 @@ impl Client {
             Some((flow, _)) if flow.topic() != topic => {
                 self.ledger.fault(format!("{} came as {topic}", flow.topic()));
             }
-            Some((flow, number)) => self.ledger.delivered(flow, number),
+            Some((flow, number)) => {
+                self.ledger.delivered(flow, number);
+            }
             // A word of the test itself.
             None => {}
         }
