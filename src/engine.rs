@@ -102,10 +102,10 @@ impl Engine {
         let mut restored = Restored::default();
         match image {
             Some(mut image) => {
-                // Records bear numbers of links, which the configuration may have given to others.
-                if !engine.gateway.has_links(&image) {
-                    commits.begin_anew();
-                }
+                // The journal was read from the cache of the system, and what a failed write has left
+                // there may never reach the disk. Also records bear numbers of links, which the
+                // configuration may have given to others.
+                commits.begin_anew();
                 let spooled = engine.session.restore(&mut image);
                 restored = engine.gateway.restore(now, &mut image, &mut engine.effects);
                 restored.spooled = spooled;
@@ -159,6 +159,7 @@ impl Engine {
                 self.tell_store(now, "{\"state\":\"ok\"}".to_owned());
             }
         }
+        self.hand_over(now);
         if written {
             self.session.release(now);
             self.let_out(outcome.number, true);
@@ -188,6 +189,8 @@ impl Engine {
                 self.effects.send(held.link, held.to, bytes);
             }
         }
+        // These have waited already: they are not to queue up behind what was promised after them.
+        self.handled = self.effects.items().len();
     }
 
     /// Says on the status topic how the store is.
@@ -262,6 +265,8 @@ impl Engine {
     /// As [`Self::broker_input`]: the broker is silent.
     pub fn timeout(&mut self, now: Time) -> Result<(), ConnectionError> {
         self.gateway.handle_timeout(now, &mut self.effects);
+        let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+        self.session.try_again(now, &mut |event| gateway.handle_upstream(now, event, effects));
         let result = self.session.handle_timeout(now);
         self.hand_over(now);
         result
@@ -291,7 +296,8 @@ impl Engine {
     /// Says goodbye to the broker: status `offline`, then DISCONNECT, both left in
     /// [`Self::broker_output`].
     pub fn shutdown(&mut self, now: Time) {
-        if let Some(status) = &self.status {
+        // Without a connection the broker has published the will.
+        if let Some(status) = self.status.as_ref().filter(|_| self.session.is_connected()) {
             // At QoS 0: there is nobody to wait for the acknowledgement.
             let offline = &status.offline;
             let _ = self.session.publish(now, NOBODY, &status.topic, offline, MqttQos::Zero, true);
