@@ -300,11 +300,12 @@ impl Commits {
             None => {}
         }
         match (&outcome.journal, self.failing) {
-            (Ok(()), None) | (Err(_), Some(_)) => Change::None,
-            (Ok(()), Some(failing)) => {
+            // What was under way when it was given up may well have been written; the rest was not.
+            (Ok(()), Some(failing)) if ends => {
                 self.failing = None;
                 Change::Recovered(now.since(failing.since))
             }
+            (Ok(()), _) | (Err(_), Some(_)) => Change::None,
             (Err(trouble), None) => {
                 self.failed += 1;
                 let (pause, retry_at) = (PAUSE.0, now.after(PAUSE.0));

@@ -178,6 +178,10 @@ impl Session {
     pub fn release(&mut self, now: Time) {
         let before = self.output.len();
         while let Some(step) = self.notes.next() {
+            if self.state != State::Connected {
+                // After the goodbye; the next connection begins with it.
+                continue;
+            }
             match step {
                 Step::Publish { .. } | Step::Release { .. } => {
                     let mut wire = Wire {
