@@ -91,6 +91,8 @@ pub struct Device {
     unreleased: BTreeSet<u16>,
     /// When it does the next thing.
     next: Instant,
+    /// It does not leave before: what waits for it shall have a chance.
+    stays: Instant,
     /// Messages to publish before it sleeps or leaves again.
     to_say: u32,
     /// Answers to repeated DISCONNECTs that may still come.
@@ -130,6 +132,7 @@ impl Device {
             names: BTreeMap::new(),
             unreleased: BTreeSet::new(),
             next: Instant::now(),
+            stays: Instant::now(),
             to_say: 0,
             late_goodbyes: 0,
             late_window: false,
@@ -197,12 +200,11 @@ impl Device {
     }
 
     fn be_awake(&mut self, now: Instant, enough: bool) {
-        let rests = self.life != Life::Talker && (self.to_say == 0 || enough);
-        if rests && self.postponed.is_none() {
+        let done = (self.to_say == 0 || enough) && self.postponed.is_none();
+        if done && self.life != Life::Talker && now >= self.stays {
             self.fall_asleep_or_leave();
         } else if enough && self.postponed.is_none() {
-            // Somebody who is always awake shows that it is there.
-            self.next = now + Duration::from_millis(100);
+            self.next = now + Duration::from_millis(20);
         } else {
             self.to_say = self.to_say.saturating_sub(1);
             self.say();
@@ -437,6 +439,7 @@ impl Device {
         match code {
             ReturnCode::ACCEPTED if self.topics[2].is_some() => {
                 self.done(Duration::ZERO);
+                self.stays = Instant::now() + self.chance.millis(20, 400);
                 self.stage = Stage::Awake;
                 self.to_say = self.chance.within(1, 6) as u32;
             }

@@ -24,7 +24,7 @@ struct Bench {
 impl Bench {
     #[track_caller]
     fn new(connection: &str, rest: &str) -> Self {
-        let broker = mosquitto("max_inflight_messages 0");
+        let broker = mosquitto("");
         let world = Listener::start(broker.address(), &["up/#"]);
         let proxy = Proxy::start(broker.address(), None);
         let gateway = Gateway::start(&steady_configuration(&proxy.url(), connection, rest));
@@ -43,10 +43,19 @@ impl Bench {
         });
     }
 
-    fn back(&self) {
-        self.proxy.set(Network::Whole);
+    /// The network is back, and the gateway has noticed.
+    #[track_caller]
+    fn back(&self, network: Network) {
+        let connected = self.gateway.log.count(CONNECTED);
+        self.proxy.set(network);
+        self.gateway.log.wait("the broker to be found again", |lines| {
+            let now = lines.iter().filter(|line| line.contains(CONNECTED)).count();
+            (now > connected).then_some(())
+        });
     }
 }
+
+const CONNECTED: &str = "INFO connected to ";
 
 /// A device and its topic.
 struct Sensor {
@@ -131,14 +140,12 @@ fn kept_and_delivered_in_order() {
                 bench.gateway.restart_and_wait();
             }
         }
-        bench.back();
+        bench.back(Network::Whole);
         if round == 2 {
             // Once more while it is being emptied.
-            bench.gateway.wait_for_broker(1);
             bench.gateway.kill();
             bench.gateway.restart_and_wait();
         }
-        bench.gateway.wait_for_broker(1);
         for sensor in &mut sensors {
             assert_eq!(sensor.publish(Qos::One), ReturnCode::ACCEPTED);
         }
@@ -165,8 +172,7 @@ fn full_and_congested() {
         bench.gateway.kill();
         bench.gateway.restart_and_wait();
         assert_eq!(sensors[1].publish(Qos::One), ReturnCode::CONGESTION);
-        bench.back();
-        bench.gateway.wait_for_broker(1);
+        bench.back(Network::Whole);
         for sensor in &mut sensors {
             let mut codes = std::iter::repeat_with(|| sensor.publish(Qos::Two)).take(2_000);
             assert!(codes.any(|code| code == ReturnCode::ACCEPTED), "congested for ever");
@@ -183,7 +189,7 @@ fn qos_0_as_configured() {
         bench.away();
         sensor.publish(Qos::Zero);
         assert_eq!(sensor.publish(Qos::One), ReturnCode::ACCEPTED);
-        bench.back();
+        bench.back(Network::Whole);
         let last = sensor.accepted.last().unwrap().clone();
         let before = bench.world.until(&last);
         assert_eq!(before.len(), usize::from(kept), "{qos0}: {before:?}");
@@ -201,17 +207,13 @@ fn live_traffic_while_it_is_emptied() {
         assert_eq!(hoarder.publish(Qos::One), ReturnCode::ACCEPTED);
     }
     // Some seconds' worth of work.
-    bench.proxy.set(Network::Slow(40_000));
-    bench.gateway.log.wait("the connection", |lines| {
-        let connected = lines.iter().filter(|line| line.contains("INFO connected to ")).count();
-        (connected > 1).then_some(())
-    });
+    bench.back(Network::Slow(40_000));
     assert_eq!(live.publish(Qos::One), ReturnCode::ACCEPTED);
     let mine = live.accepted[0].clone();
     let before = bench.world.until(&mine);
     println!("{} of {} old messages came first", before.len(), hoarder.accepted.len());
     assert!(before.len() < hoarder.accepted.len(), "it had to wait for all of them");
-    bench.back();
+    bench.proxy.set(Network::Whole);
     settle(&bench.world, &[&hoarder, &live]);
 }
 
@@ -279,7 +281,7 @@ fn a_broker_that_stalls() {
     bench.gateway.log.wait_for(&["lost the connection", "silent"]);
     bench.gateway.log.wait_for(&["did not answer CONNECT"]);
     bench.proxy.cut(Cut::Reset);
-    bench.back();
+    bench.back(Network::Whole);
     settle(&bench.world, &[&sensor]);
 }
 

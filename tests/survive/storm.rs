@@ -164,21 +164,6 @@ impl Storm {
         );
         if !arrived {
             println!("{}", self.field.states());
-            self.gateway.kill();
-            let opened = mqtt_sn_gateway::store::file::open(
-                &self.gateway.state(),
-                mqtt_sn_gateway::store::commit::SyncMode::Off,
-            );
-            if let Ok((_, Some(image), _)) = opened {
-                println!("RECEIVED {:?}", image.received);
-                for (slot, client) in &image.clients {
-                    println!("CLIENT {slot} {} {:?} {:?} {:?}", client.id, client.client.as_ref().map(|c| c.standing), client.queue, client.outbound);
-                }
-                for (serial, message) in &image.messages {
-                    println!("MESSAGE {serial} {}", String::from_utf8_lossy(&message.payload));
-                }
-            }
-            self.gateway.restart();
         }
         assert!(self.gateway.is_running(), "the gateway has ended by itself");
         self.ledger.settle(&title, owed);
