@@ -68,6 +68,9 @@ struct Entry {
     delivered: u32,
 }
 
+/// When, to which message (without one: to all), and what.
+type Event = (Instant, Option<(Flow, u32)>, String);
+
 #[derive(Default)]
 struct Book {
     /// By flow; a message's number is its index plus one.
@@ -79,14 +82,14 @@ struct Book {
     out_of_order: BTreeMap<(Way, u8), u32>,
     faults: Vec<String>,
     fault_count: usize,
-    /// What has happened to each message, and (without one) to all of them.
-    events: Vec<(Instant, Option<(Flow, u32)>, String)>,
+    /// What has happened.
+    events: Vec<Event>,
 }
 
 impl Book {
     /// What has happened to a message, and to everybody meanwhile.
     fn history(&self, message: (Flow, u32)) -> String {
-        let of_it = |event: &&(Instant, Option<(Flow, u32)>, String)| event.1 == Some(message);
+        let of_it = |event: &&Event| event.1 == Some(message);
         let Some((begin, ..)) = self.events.iter().find(of_it) else { return String::new() };
         let end = self.events.iter().rev().find(of_it).map_or(begin, |(at, ..)| at);
         let mut text = format!("the story of {}:\n", message.0.payload(message.1));
