@@ -195,7 +195,7 @@ impl Outgoing {
         let place = self.waiting.partition_point(|other| {
             self.requests.get(*other).is_some_and(|other| other.accepted < accepted)
         });
-        self.waiting.insert(place, slot);
+        self.waiting.insert(place.max(self.leaving), slot);
         self.again_at = Some(now.after(AGAIN));
     }
 
