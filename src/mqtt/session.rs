@@ -147,8 +147,13 @@ impl Session {
                 Record::Session.put(out);
             }
             self.incoming.snapshot(out);
+            // However long that was: it is behind us.
+            *place = 1;
         }
-        self.outgoing.snapshot(place, out, limit)
+        let mut request = *place - 1;
+        let more = self.outgoing.snapshot(&mut request, out, limit);
+        *place = request + 1;
+        more
     }
 
     /// Moves the [records](crate::store::record) of what has changed to `into`.
