@@ -57,13 +57,15 @@ impl Gateway {
                     }
                 }
                 Room::Filters => {
-                    // Of these the broker may know, but nobody here.
-                    for text in &self.broker.stale {
-                        put_stale(text, out);
-                    }
-                    for (_, request) in self.requests.iter() {
-                        if let super::gateway::Request::Unsubscribe { filter } = request {
-                            put_stale(filter, out);
+                    // Of these the broker may know, but nobody here, unless somebody has come back to
+                    // them since.
+                    let ending = self.requests.iter().filter_map(|(_, request)| match request {
+                        super::gateway::Request::Unsubscribe { filter } => Some(filter),
+                        _ => None,
+                    });
+                    for text in self.broker.stale.iter().chain(ending) {
+                        if self.filters.find(text).is_none() {
+                            put_stale(text, out);
                         }
                     }
                     cursor.next(Room::Messages);
