@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use mqtt_sn_gateway::codec::{Encapsulation, Message, Packet as Frame, decode};
-use mqtt_sn_gateway::core::upstream::Waste;
-use mqtt_sn_gateway::core::{
-    Address, Cursor, Drop, Effect, Effects, Limit, LinkId, LinkSettings, Loss, Notice, Settings,
-};
+use mqtt_sn_gateway::core::{Address, Cursor, Drop, Effect, Limit, LinkId, LinkSettings, Settings};
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::mqtt::{self as session, Spool, Version};
 use mqtt_sn_gateway::store::commit::{Commit, CommitSettings, Outcome, SyncMode};
@@ -21,6 +18,7 @@ use mqtt_sn_gateway::time::Time;
 use crate::disk::Disk;
 use crate::messages::*;
 use crate::mqtt::{self, Packet, Publish};
+use crate::notices::tell;
 
 /// How long a change may stay unwritten that nobody waits for.
 pub const LAZY: Duration = Duration::from_secs(1);
@@ -548,43 +546,6 @@ fn image_of(engine: &Engine) -> Image {
     let mut image = Image::default();
     image.apply_all(&records).expect("records of its own making");
     image
-}
-
-/// The notices that tests ask for; the others by the names that they have.
-fn tell(fx: &Effects, notice: &Notice) -> String {
-    let text = |span| String::from_utf8_lossy(fx.bytes(span)).into_owned();
-    match notice {
-        Notice::Lost { client, why, will } => {
-            let why = match why {
-                Loss::Silent { .. } => "silent",
-                Loss::NoAnswer { .. } => "no answer",
-                Loss::Overslept { .. } => "overslept",
-                Loss::Replaced => "replaced",
-            };
-            format!("lost: {}, {why}, will {will}", text(*client))
-        }
-        Notice::Wasted { topic, why } => {
-            let why = if *why == Waste::Expired { "expired" } else { "refused" };
-            format!("wasted: {}, {why}", text(*topic))
-        }
-        Notice::StoreFailed { kind, error } => format!("store failed: {kind}, {}", text(*error)),
-        Notice::StoreRecovered { after } => format!("store recovered: {}", after.as_secs()),
-        Notice::SubscriptionLost { filter } => format!("subscription lost: {}", text(*filter)),
-        Notice::Moved { client, .. } => format!("moved: {}", text(*client)),
-        Notice::Connected { client, resumed, .. } => {
-            format!("connected: {}{}", text(*client), if *resumed { ", resumed" } else { "" })
-        }
-        Notice::LimitReached { client, limit } => {
-            format!("limit: {} {}", text(*client), limit.label())
-        }
-        Notice::Refused { client, operation, code, .. } => {
-            format!("refused: {} {operation} {}", text(*client), code.0)
-        }
-        Notice::Abandoned { client, topic, .. } => {
-            format!("abandoned: {} {}", text(*client), text(*topic))
-        }
-        other => format!("{other:?}"),
-    }
 }
 
 pub fn encode(device: &Device, message: Message<'_>) -> Vec<u8> {

@@ -5,13 +5,18 @@
 mod conversations;
 mod disk;
 mod harness;
-#[expect(dead_code, reason = "those of the core's tests, all of them")]
 #[path = "../core/messages.rs"]
 mod messages;
 mod mqtt;
+mod notices;
 
+mod configuration;
 mod promises;
+mod quiet;
 mod restart_clients;
 mod restart_down;
 mod restart_up;
+mod snapshots;
+mod spool;
+mod subscriptions;
 mod trouble;

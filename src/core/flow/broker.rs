@@ -163,7 +163,11 @@ impl Gateway {
         }
         let Some(filter) = self.filters.remove(handle) else { return };
         if !filter.asked {
-            return self.note(cx, &Record::FilterOver { text: &filter.text });
+            // Unless the broker is still to be told that an earlier one has ended.
+            if !self.broker.stale.contains(&filter.text) {
+                self.note(cx, &Record::FilterOver { text: &filter.text });
+            }
+            return;
         }
         if self.broker.connected {
             self.unsubscribe(cx, filter.text);
