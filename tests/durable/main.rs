@@ -11,4 +11,5 @@ mod messages;
 mod mqtt;
 
 mod promises;
+mod size;
 mod trouble;
