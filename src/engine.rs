@@ -155,11 +155,11 @@ impl Engine {
             }
             Change::Recovered(after) => {
                 self.gateway.set_failing(now, false, &mut self.effects);
-                self.session.set_failing(false);
                 let (gateway, effects) = (&mut self.gateway, &mut self.effects);
                 let events = &mut |event: UpstreamEvent<'_>| {
                     gateway.handle_upstream(now, event, effects);
                 };
+                self.session.set_failing(false, events);
                 self.session.resume(now, events);
                 self.effects.note_store_recovered(after);
                 self.tell_store(now, "{\"state\":\"ok\"}".to_owned());
@@ -177,12 +177,13 @@ impl Engine {
 
     /// Nothing can be written any longer: what was promised is taken back.
     fn store_fails(&mut self, now: Time, kind: TroubleKind, text: &str) {
-        self.gateway.set_failing(now, true, &mut self.effects);
-        self.session.set_failing(true);
-        self.effects.note_store_failed(kind.label(), text);
         self.let_out(u64::MAX, false);
-        let kind = kind.label();
-        let error = json_text(text);
+        self.gateway.set_failing(now, true, &mut self.effects);
+        let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+        let events = &mut |event: UpstreamEvent<'_>| gateway.handle_upstream(now, event, effects);
+        self.session.set_failing(true, events);
+        self.effects.note_store_failed(kind.label(), text);
+        let (kind, error) = (kind.label(), json_text(text));
         let status = format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":{error}}}");
         self.tell_store(now, status);
     }
@@ -380,7 +381,8 @@ impl Engine {
             durable.commits.give_up(now);
             let text = "the disk does not take what is to be written; it is very slow, or hangs";
             self.store_fails(now, TroubleKind::Io, text);
-            return;
+            // It has given back what it could not keep.
+            return self.hand_over(now);
         }
         if self.session.has_deferred() && durable.commits.gate(now) == Gate::Open {
             self.session.seal();
@@ -450,11 +452,10 @@ impl Engine {
                 session.acknowledge(now, delivery, wait);
                 return None;
             }
-            Effect::Publish { token, qos, retain, topic, payload, origin, keep, record } => {
+            Effect::Publish { token, qos, retain, topic, payload, origin, keep } => {
                 let (topic, payload) = (text(topic), effects.bytes(payload));
                 let failing = self.durable.as_ref().is_some_and(|d| d.commits.is_failing());
-                let publication =
-                    Publication { token, topic, payload, qos, retain, origin, keep, record };
+                let publication = Publication { token, topic, payload, qos, retain, origin, keep };
                 let result = if failing && qos > MqttQos::Zero && !keep && !session.is_connected() {
                     // It would go into the spool.
                     Err(Refusal::Congestion)
@@ -493,7 +494,7 @@ fn json_text(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => json.extend(['\\', c]),
-            c if c.is_control() => json.push(' '),
+            c if c.is_control() => json.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             c => json.push(c),
         }
     }

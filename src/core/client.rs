@@ -102,6 +102,8 @@ pub(crate) struct Publication {
     pub(crate) unmarked: u8,
     /// The client went to sleep over it: it is answered when it asks again.
     pub(crate) muted: bool,
+    /// QoS 2: the gateway has the message, and has recorded that.
+    pub(crate) recorded: bool,
     /// When it was last asked about or answered.
     pub(crate) at: Time,
 }

@@ -82,8 +82,6 @@ pub enum Effect {
         origin: u32,
         /// Nobody has it but the gateway, so it is to be kept from the start.
         keep: bool,
-        /// The client is told that it has it once and for all: it is to be recorded at any QoS.
-        record: bool,
     },
     /// The client asks again for the acknowledgement of a publication: the broker is slow. It is to be
     /// kept, so that the client can have it.

@@ -251,6 +251,7 @@ impl Gateway {
                 request: None,
                 unmarked: 0,
                 muted: false,
+                recorded: true,
                 at,
             });
         }

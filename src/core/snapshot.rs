@@ -162,7 +162,7 @@ impl Gateway {
             let released = outbound.stage == super::client::OutboundStage::Release;
             Record::Outbound { slot, message, msg_id, released }.put(out);
         }
-        for publication in &client.busy.publications {
+        for publication in client.busy.publications.iter().filter(|p| p.recorded) {
             if let Some(record) = publication_record(slot, publication)
                 && !matches!(record, Record::PublicationOver { .. })
             {

@@ -134,8 +134,6 @@ pub struct Publication<'a> {
     pub origin: u32,
     /// Into the spool from the start, where there is one.
     pub keep: bool,
-    /// It is recorded where there is a spool, whatever its QoS.
-    pub record: bool,
 }
 
 /// Where packets go and how they look.
@@ -207,7 +205,7 @@ impl Outgoing {
         now: Time,
         notes: &mut Notes,
     ) -> Result<Taken, Refusal> {
-        let Publication { token, topic, payload, qos, retain, origin, keep, record } = publication;
+        let Publication { token, topic, payload, qos, retain, origin, keep } = publication;
         let size = topic.len().saturating_add(payload.len());
         if size > self.bounds.bytes {
             return Err(Refusal::NotSupported);
@@ -223,7 +221,7 @@ impl Outgoing {
             Some(wire) => self.waiting.is_empty() && self.in_flight() < self.window(wire.limits),
             None => false,
         };
-        let recorded = keep || (spools && (record || qos == MqttQos::Two));
+        let recorded = keep || (spools && qos == MqttQos::Two);
         let queued = if spools { self.live.len() } else { self.waiting.len() };
         let fits = if recorded {
             self.has_room(size)
@@ -581,10 +579,12 @@ impl Outgoing {
         }
         request.sent = true;
         wire.stats.resent += u64::from(dup);
-        if !notes.are_kept() || request.qos == MqttQos::One {
+        // At QoS 1 nothing has to be written first; but what comes from the spool stays in order.
+        let at_once = request.qos == MqttQos::One && !(request.recorded && notes.has_steps());
+        if !notes.are_kept() || at_once {
             return self.write(slot, dup, wire);
         }
-        if !dup {
+        if !dup && request.qos == MqttQos::Two {
             notes.record(&Record::RequestSent { key, packet_id: request.id });
         }
         let step = if request.released {

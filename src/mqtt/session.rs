@@ -226,8 +226,13 @@ impl Session {
 
     /// Nothing can be written, or it can again: what has to be written before it is said stays where it
     /// is meanwhile, and does not take the place of what need not.
-    pub fn set_failing(&mut self, failing: bool) {
+    /// What waits to be said since then is given back, with `Published` and congestion.
+    pub fn set_failing(&mut self, failing: bool, events: Events<'_>) {
         self.notes.set_failing(failing);
+        if failing {
+            self.outgoing.give_back(&mut self.ids, &mut self.notes, events);
+            self.gauge();
+        }
     }
 
     /// Sends what waits, as far as it may be sent.
@@ -393,8 +398,8 @@ impl Session {
         qos: MqttQos,
         retain: bool,
     ) -> Result<(), Refusal> {
-        let (origin, keep, record) = (u32::MAX, false, false);
-        let publication = Publication { token, topic, payload, qos, retain, origin, keep, record };
+        let (origin, keep) = (u32::MAX, false);
+        let publication = Publication { token, topic, payload, qos, retain, origin, keep };
         self.take(now, publication).map(|_| ())
     }
 

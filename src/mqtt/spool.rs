@@ -15,7 +15,7 @@ use super::notes::Notes;
 use super::outgoing::{NOBODY, Outgoing, Request};
 use super::packet_ids::{Exchange, PacketIds};
 use super::settings::Spool;
-use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent};
+use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent, Waste};
 use crate::store::image::Image;
 use crate::store::record::Record;
 use crate::time::Time;
@@ -94,6 +94,30 @@ impl Outgoing {
         });
         if let Some(slot) = found {
             self.keep_one(slot, notes, events);
+        }
+    }
+
+    /// Nothing can be written: what the broker has not been sent for that reason is given back to its
+    /// clients, who hear congestion.
+    pub(super) fn give_back(
+        &mut self,
+        ids: &mut PacketIds,
+        notes: &mut Notes,
+        events: &mut dyn FnMut(UpstreamEvent<'_>),
+    ) {
+        let unsent = |request: &Request| {
+            request.recorded && request.token != NOBODY && request.id != 0 && !request.written
+        };
+        let mut unsent: Vec<(u64, usize)> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.sent && unsent(request))
+            .map(|(slot, request)| (request.accepted, slot))
+            .collect();
+        unsent.sort_unstable();
+        for (_, slot) in unsent {
+            let outcome = Err(Refusal::Congestion);
+            self.finish(slot, outcome, Waste::Refused, ids, notes, events);
         }
     }
 

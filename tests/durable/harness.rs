@@ -169,6 +169,13 @@ impl World {
         world
     }
 
+    /// An MQTT 5 broker that does.
+    pub fn obliging_five() -> Self {
+        let mut world = Self::five();
+        world.obliging = true;
+        world
+    }
+
     fn is_five(&self) -> bool {
         self.mqtt.version == Version::V5
     }
@@ -580,7 +587,7 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
     }
 }
 
-fn encode(device: &Device, message: Message<'_>) -> Vec<u8> {
+pub fn encode(device: &Device, message: Message<'_>) -> Vec<u8> {
     let forwarder = device.node.as_deref().map(|node_id| Encapsulation { radius: 0, node_id });
     let frame = Frame { forwarder, message };
     let mut bytes = vec![0; frame.encoded_len()];

@@ -11,5 +11,8 @@ mod messages;
 mod mqtt;
 
 mod promises;
+mod restart_clients;
+mod restart_down;
+mod restart_up;
 mod size;
 mod trouble;

@@ -92,17 +92,8 @@ impl Gateway {
             let topic = self.own_name(cx, TOPIC);
             let payload = cx.fx.store(b"how many copies?");
             let qos = MqttQos::Zero;
-            let (token, retain, origin, keep, record) = (Token(0), false, u32::MAX, false, false);
-            cx.fx.push(Effect::Publish {
-                token,
-                qos,
-                retain,
-                topic,
-                payload,
-                origin,
-                keep,
-                record,
-            });
+            let (token, retain, origin, keep) = (Token(0), false, u32::MAX, false);
+            cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
         }
     }
 

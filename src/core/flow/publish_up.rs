@@ -149,10 +149,14 @@ impl Gateway {
             request: Some(request),
             unmarked: 0,
             muted: false,
+            // At a lower QoS the message is the device's alone until the broker has it.
+            recorded: upstream == MqttQos::Two,
             at: cx.now,
         };
         tight::push(&mut client.busy.publications, publication);
-        self.note_publication(cx, handle.slot, &publication);
+        if publication.recorded {
+            self.note_publication(cx, handle.slot, &publication);
+        }
     }
 
     /// Whether the client may have one more open publication. A handshake that it let go of long ago
@@ -202,8 +206,8 @@ impl Gateway {
         let topic = cx.fx.store_joined(&self.settings.topic_prefix, name);
         let payload = cx.fx.store(publish.data);
         let origin = handle.map_or(u32::MAX, |handle| handle.slot);
-        let (retain, keep, record) = (publish.retain, false, publish.qos == Qos::Two);
-        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep, record });
+        let (retain, keep) = (publish.retain, false);
+        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
         Ok(())
     }
 
@@ -412,8 +416,10 @@ impl Gateway {
             Inbound::Done(code) if code != ReturnCode::ACCEPTED => Some(code),
             _ => None,
         };
+        let news =
+            publication.stage != before && !core::mem::replace(&mut publication.recorded, true);
         // Of a refusal nothing remains.
-        if matches!(publication.stage, Inbound::Done(_)) {
+        if news || matches!(publication.stage, Inbound::Done(_)) {
             let publication = *publication;
             self.note_publication(cx, handle.slot, &publication);
         }
@@ -435,7 +441,16 @@ impl Gateway {
             }
         }
         if let Some(code) = refused {
-            let why = "the broker refused the message, or is not taking any";
+            let spools = self.settings.durable && !self.broker.connected;
+            let why = match code {
+                ReturnCode::CONGESTION if self.failing => {
+                    "it would have to be kept, and the state directory cannot be written to"
+                }
+                ReturnCode::CONGESTION if spools => {
+                    "the broker is away and the spool is full (upstream.spool.max_bytes)"
+                }
+                _ => "the broker refused the message, or is not taking any",
+            };
             self.tell_refusal(cx, handle, "PUBLISH", About::Topic(topic), code, why);
         }
         self.forget_finished(

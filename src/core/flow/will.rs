@@ -180,9 +180,8 @@ impl Gateway {
         let payload = cx.fx.store(&will.message);
         let qos = will.qos.min(self.broker_qos());
         // The client cannot say it again.
-        let (retain, origin, record) = (will.retain, handle.slot, false);
-        let keep = will.qos > MqttQos::Zero;
-        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep, record });
+        let (retain, origin, keep) = (will.retain, handle.slot, will.qos > MqttQos::Zero);
+        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
         // A persistent session keeps its will for the next connection (§6.3).
         if let Some(client) = self.clients.get_mut(handle)
             && !client.print.clean
