@@ -153,7 +153,7 @@ pub(super) struct Outgoing {
     /// Not sent on this connection, first to be sent first.
     pub(super) waiting: VecDeque<usize>,
     /// The same, of clients with nothing in the other queue. They have their turns.
-    live: VecDeque<usize>,
+    pub(super) live: VecDeque<usize>,
     live_next: bool,
     /// The broker has no room for what is in the spool. Not before then.
     pub(super) again_at: Option<Time>,

@@ -248,7 +248,7 @@ impl Session {
     /// The client asks again for the acknowledgement of a publication that the broker has not
     /// answered: it goes into the spool, if there is one with room, and `Kept` follows.
     pub fn keep(&mut self, token: Token, events: Events<'_>) {
-        self.outgoing.keep(token, &mut self.notes, events);
+        self.outgoing.keep(token, &self.ids, &mut self.notes, events);
         self.gauge();
     }
 
