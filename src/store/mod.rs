@@ -10,6 +10,17 @@
 //!     └──────image───────────┴────── outcome ────┘
 //! ```
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
 pub mod commit;
+#[cfg(feature = "mqtt")]
+mod frame;
 pub mod image;
+#[cfg(feature = "mqtt")]
+pub mod journal;
 pub mod record;
+#[cfg(feature = "mqtt")]
+mod replay;
