@@ -12,9 +12,11 @@
 
 mod broker;
 mod clock;
+mod disk;
 mod ending;
 mod ledger;
 mod liars;
+mod machine;
 mod network;
 mod oracle;
 mod places;

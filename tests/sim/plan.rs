@@ -295,8 +295,8 @@ impl Plan {
                 delay: (1, rng.pick(&[5, 50, 500])),
             },
         };
-        let trouble = weather.has_broker_trouble()
-            || (weather == Weather::DiskTrouble && rng.chance(500));
+        let trouble =
+            weather.has_broker_trouble() || (weather == Weather::DiskTrouble && rng.chance(500));
         let broker = BrokerPlan {
             level: rng.pick(&[Level::V4, Level::V5]),
             hangs_up: rng.chance(500),

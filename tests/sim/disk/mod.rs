@@ -234,6 +234,11 @@ impl Disk {
         self.state().crash_at = Some((operation, moment));
     }
 
+    /// It does not.
+    pub fn spare(&self) {
+        self.state().crash_at = None;
+    }
+
     /// Whether it has.
     pub fn is_dead(&self) -> bool {
         self.state().dead
@@ -308,9 +313,10 @@ impl Storage for Disk {
         if let Some(error) = state.fails() {
             return Err(error);
         }
+        let lies = state.lies;
         let file = state.file(false)?;
         file.truncate(length as usize);
-        if !matches!(go, Go::Part) {
+        if !lies && !matches!(go, Go::Part) {
             file.sync();
         }
         alive(&go)

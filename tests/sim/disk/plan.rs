@@ -46,7 +46,7 @@ impl DiskPlan {
     /// The plan of a seed. `duration` is how long the world lives before it heals.
     pub fn draw(rng: &mut Rng, weather: Weather, duration: u64) -> Self {
         let fragile = weather.has_crashes() || weather == Weather::DiskTrouble;
-        if !fragile && !rng.chance(500) {
+        if (!fragile && !rng.chance(500)) || std::env::var_os("SIM_NO_DISK").is_some() {
             return Self::steady(false);
         }
         // What is written without syncs need not survive a power cut.

@@ -70,6 +70,8 @@ pub struct SubRequest {
     pub connects: u32,
     /// When it arrived last.
     pub at: Time,
+    /// The broker could not be asked when it came.
+    pub broker_away: bool,
 }
 
 /// A QoS 1 or 2 PUBLISH of the gateway.
@@ -122,6 +124,11 @@ pub struct Contract {
     /// What may wait for it at the gateway, with octets.
     pub backlog: Vec<(MsgNo, usize)>,
     pub link: Link,
+    /// It said DISCONNECT, for good or for a while, and that has not been answered; the will that
+    /// it dismissed.
+    pub parting: Option<Option<MsgNo>>,
+    /// What has to be answered soon, and since when.
+    pub owed_answer: Option<(Time, &'static str)>,
     pub address: Option<[u8; 2]>,
     pub previous_address: Option<[u8; 2]>,
     pub connect: Option<ConnectSeen>,
@@ -193,6 +200,8 @@ impl Contract {
             asked: BTreeMap::new(),
             backlog: Vec::new(),
             link: Link::Down,
+            parting: None,
+            owed_answer: None,
             address: None,
             previous_address: None,
             connect: None,

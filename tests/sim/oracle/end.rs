@@ -62,6 +62,11 @@ impl Oracle {
         for (message, ascent) in &self.ascents {
             let app = self.ledger.get(*message);
             let forbidden = app.topic.name.starts_with(FORBIDDEN);
+            if ascent.is_missing() && !forbidden {
+                return Err(format!(
+                    "message {message} was acknowledged and has not come to the broker"
+                ));
+            }
             let strict = self.strict && app.qos <= 0 && !forbidden;
             if strict && ascent.accepted < ascent.due {
                 return Err(format!(

@@ -54,6 +54,9 @@ impl Oracle {
         seconds: u16,
     ) {
         let contract = &mut self.contracts[sensor];
+        if contract.link != Link::Down {
+            contract.parting = Some(contract.will.filter(|_| seconds == 0));
+        }
         if seconds == 0 || !(contract.link == Link::Up || contract.sleeps()) {
             self.will_dismissed(sensor);
             return self.ends(now, sensor);
@@ -114,13 +117,30 @@ impl Oracle {
     ///
     /// # Errors
     /// When it should have.
-    pub fn step_ends(&mut self) -> Verdict {
+    pub fn step_ends(&mut self, now: Time) -> Verdict {
         let Some(step) = self.step.take() else { return Ok(()) };
         let owed = matches!(step.kind, Kind::Sleep { sure: true } | Kind::Ping { sure: true });
         if owed && step.answers == 0 {
             let what =
                 if matches!(step.kind, Kind::Ping { .. }) { "PINGREQ" } else { "DISCONNECT" };
+            if self.stored.is_some() {
+                // It may have to be written down first.
+                self.contracts[step.sensor].owed_answer = Some((now, what));
+                return Ok(());
+            }
             return Err(format!("to sensor {}: {what} is not answered", step.sensor));
+        }
+        Ok(())
+    }
+
+    /// What only had to be written down has been answered.
+    pub(super) fn answers_are_prompt(&self, now: Time) -> Verdict {
+        for contract in self.contracts.iter().filter(|_| !self.disk_trouble()) {
+            if let Some((since, what)) = contract.owed_answer
+                && now.since(since) > self.prompt
+            {
+                return Err(format!("to sensor {}: {what} is not answered", contract.number));
+            }
         }
         Ok(())
     }
@@ -128,6 +148,12 @@ impl Oracle {
     /// DISCONNECT from the gateway: the answer to one, or the news that there is no session.
     pub(super) fn disconnect_sent(&mut self, now: Time, sensor: usize, to: Place) -> Verdict {
         let kind = self.step.filter(|step| step.place == to).map(|step| step.kind);
+        let contract = &mut self.contracts[sensor];
+        if contract.parting.is_some() && matches!(contract.link, Link::Asleep | Link::Down) {
+            let asleep = contract.link == Link::Asleep;
+            contract.parting = None;
+            return if asleep { self.has_sleep(sensor) } else { self.has_left(sensor) };
+        }
         let contract = &self.contracts[sensor];
         match kind {
             Some(Kind::Foreign) => return Ok(()),
@@ -170,6 +196,7 @@ impl Oracle {
         if let Some(step) = self.step.as_mut().filter(|step| step.sensor == sensor) {
             step.answers += 1;
         }
+        self.contracts[sensor].owed_answer = None;
         let contract = &self.contracts[sensor];
         if contract.link != Link::Asleep {
             return Ok(());

@@ -1,0 +1,330 @@
+//! What is on the gateway's disk. The judge reads every commit and knows which of them the disk has:
+//! what the gateway promises must be there by then, and what is found at the next start must be what
+//! was written.
+
+use std::collections::BTreeMap;
+
+use mqtt_sn_gateway::store::commit::{Commit, Outcome};
+use mqtt_sn_gateway::store::image::{ClientImage, Image, OutboundImage, RequestImage};
+use mqtt_sn_gateway::store::record::Standing;
+
+use super::{Oracle, Verdict};
+use crate::ledger::MsgNo;
+
+/// The disk as the judge knows it.
+#[derive(Default)]
+pub struct Stored {
+    /// What a start at this moment would surely find.
+    safe: Image,
+    /// The records of commits since, in order: they may be found, or the first of them may.
+    unsure: Vec<Vec<u8>>,
+    /// The last commit failed.
+    trouble: bool,
+}
+
+impl Stored {
+    fn client(&self, id: &str) -> Option<&ClientImage> {
+        self.safe.clients.values().find(|client| &*client.id == id)
+    }
+
+    /// The publication of a message to the broker.
+    fn request(&self, payload: &[u8]) -> Option<&RequestImage> {
+        self.safe.requests.values().find(|request| &*request.payload == payload)
+    }
+
+    fn holds_for(&self, id: &str, payload: &[u8]) -> bool {
+        let Some(client) = self.client(id) else { return false };
+        client.queue.keys().any(|serial| {
+            self.safe.messages.get(serial).is_some_and(|message| &*message.payload == payload)
+        })
+    }
+
+    fn settle(&mut self) -> Verdict {
+        for records in self.unsure.drain(..) {
+            let applied = self.safe.apply_all(&records);
+            applied.map_err(|_| "a commit holds what is no record")?;
+        }
+        Ok(())
+    }
+
+    /// What a new life found must be what is safe, or that and some of what was unsure.
+    fn found(&mut self, image: Image) -> Verdict {
+        let image = comparable(image);
+        let mut candidate = self.safe.clone();
+        let mut differs = String::new();
+        for step in 0..=self.unsure.len() {
+            differs = difference(&comparable(candidate.clone()), &image);
+            if differs.is_empty() {
+                self.safe = candidate;
+                self.unsure.clear();
+                self.trouble = false;
+                return Ok(());
+            }
+            if let Some(records) = self.unsure.get(step) {
+                let applied = candidate.apply_all(records);
+                applied.map_err(|_| "a commit holds what is no record")?;
+            }
+        }
+        Err(format!("what was found on the disk is not what was written: {differs}"))
+    }
+}
+
+/// An image without what means nothing.
+fn comparable(mut image: Image) -> Image {
+    let queues = image.clients.values().flat_map(|client| client.queue.keys());
+    let wanted: std::collections::BTreeSet<u64> = queues.copied().collect();
+    image.messages.retain(|serial, _| wanted.contains(serial));
+    for client in image.clients.values_mut() {
+        client.subscriptions.sort_by(|one, other| one.filter.cmp(&other.filter));
+    }
+    image
+}
+
+/// The first difference in words; empty if there is none.
+fn difference(expected: &Image, found: &Image) -> String {
+    let of = |what: &str, one: String, other: String| {
+        if one == other { String::new() } else { format!("{what}: {one} became {other}") }
+    };
+    let sorted = |image: &Image| -> BTreeMap<u32, ClientImage> {
+        image.clients.iter().map(|(slot, client)| (*slot, client.clone())).collect()
+    };
+    let (mine, theirs) = (sorted(expected), sorted(found));
+    for (slot, client) in &mine {
+        let other = theirs.get(slot);
+        if other != Some(client) {
+            return of("a client", format!("{client:?}"), format!("{other:?}"));
+        }
+    }
+    if let Some((_, client)) = theirs.iter().find(|(slot, _)| !mine.contains_key(slot)) {
+        return of("a client", "nothing".into(), format!("{client:?}"));
+    }
+    let filters = |image: &Image| {
+        let sorted: BTreeMap<_, _> = image.filters.iter().collect();
+        format!("{sorted:?}")
+    };
+    let messages = |image: &Image| {
+        let sorted: BTreeMap<_, _> = image.messages.iter().collect();
+        format!("{sorted:?}")
+    };
+    let all = [
+        of("filters", filters(expected), filters(found)),
+        of("messages", messages(expected), messages(found)),
+        of("requests", format!("{:?}", expected.requests), format!("{:?}", found.requests)),
+        of("received", format!("{:?}", expected.received), format!("{:?}", found.received)),
+        of("session", expected.session.to_string(), found.session.to_string()),
+        of("seed", format!("{:?}", expected.seed), format!("{:?}", found.seed)),
+        of("links", format!("{:?}", expected.links), format!("{:?}", found.links)),
+    ];
+    all.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+}
+
+impl Oracle {
+    /// A commit is on its way to the disk.
+    pub fn commit_tried(&mut self, commit: &Commit) {
+        if let Some(stored) = &mut self.stored {
+            stored.unsure.push(commit.records.clone());
+        }
+    }
+
+    /// The disk has answered.
+    ///
+    /// # Errors
+    /// When there were no records in it.
+    pub fn commit_written(&mut self, outcome: &Outcome) -> Verdict {
+        let Some(stored) = &mut self.stored else { return Ok(()) };
+        stored.trouble = outcome.journal.is_err();
+        if stored.trouble { Ok(()) } else { stored.settle() }
+    }
+
+    /// A new life found this.
+    pub(super) fn found(&mut self, image: Option<Image>) -> Verdict {
+        let Some(stored) = &mut self.stored else { return Ok(()) };
+        stored.found(image.unwrap_or_default())
+    }
+
+    /// The last word from the disk was that it could not.
+    pub fn disk_trouble(&self) -> bool {
+        self.stored.as_ref().is_some_and(|stored| stored.trouble)
+    }
+
+    /// What a start would find, for whoever wants to compare it.
+    pub fn safe_image(&self) -> Option<&Image> {
+        self.stored.as_ref().map(|stored| &stored.safe)
+    }
+
+    /// What of a sensor is on the disk; `None` in a world where nothing need be.
+    fn on_disk(&self, sensor: usize) -> Option<(&Stored, Option<&ClientImage>)> {
+        let stored = self.stored.as_ref().filter(|_| !self.skips("disk"))?;
+        Some((stored, stored.client(&self.contracts[sensor].client_id)))
+    }
+
+    /// Whether a message for the broker is on the disk.
+    pub(super) fn keeps_for_broker(&self, message: MsgNo) -> bool {
+        let payload = &self.ledger.get(message).payload;
+        self.stored.as_ref().is_some_and(|stored| stored.request(payload).is_some())
+    }
+
+    /// Whether a message for a sensor is on the disk.
+    pub(super) fn keeps_for(&self, sensor: usize, message: MsgNo) -> bool {
+        let payload = &self.ledger.get(message).payload;
+        let id = &self.contracts[sensor].client_id;
+        self.stored.as_ref().is_some_and(|stored| stored.holds_for(id, payload))
+    }
+
+    /// PUBREC to a sensor: after a crash a repetition must be known.
+    pub(super) fn knows_publication(&self, sensor: usize, msg_id: u16) -> Verdict {
+        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let known = client.is_some_and(|client| client.publications.contains_key(&msg_id));
+        if known { Ok(()) } else { Err("the publication is not on the disk".into()) }
+    }
+
+    /// PUBCOMP to a sensor.
+    pub(super) fn has_finished(&self, sensor: usize, msg_id: u16) -> Verdict {
+        let Some((_, Some(client))) = self.on_disk(sensor) else { return Ok(()) };
+        match client.publications.get(&msg_id) {
+            Some(publication) if !publication.done => {
+                Err("the end of the publication is not on the disk".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// CONNACK: there is a session with this will.
+    pub(super) fn has_session(&self, sensor: usize) -> Verdict {
+        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let Some(standings) = client.and_then(|client| client.client.as_ref()) else {
+            return Err("the session is not on the disk".into());
+        };
+        if standings.standing != Standing::Active {
+            return Err(format!("on the disk it is {:?}", standings.standing));
+        }
+        let Some(will) = self.contracts[sensor].new_will else { return Ok(()) };
+        let payload = standings.will.as_ref().map(|(_, payload, _, _)| &**payload);
+        if payload == Some(self.ledger.get(will).payload.as_slice()) {
+            return Ok(());
+        }
+        Err("its will is not on the disk".into())
+    }
+
+    /// DISCONNECT to one that goes to sleep.
+    pub(super) fn has_sleep(&self, sensor: usize) -> Verdict {
+        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let standing = client.and_then(|client| client.client.as_ref()).map(|one| one.standing);
+        if standing == Some(Standing::Asleep) {
+            return Ok(());
+        }
+        Err(format!("on the disk it does not sleep: {standing:?}"))
+    }
+
+    /// DISCONNECT to one that says goodbye.
+    pub(super) fn has_left(&self, sensor: usize) -> Verdict {
+        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let standing = client.and_then(|client| client.client.as_ref()).map(|one| one.standing);
+        if standing.is_none_or(|standing| standing == Standing::Gone) {
+            return Ok(());
+        }
+        Err(format!("on the disk it is still there: {standing:?}"))
+    }
+
+    /// SUBACK and UNSUBACK.
+    pub(super) fn has_subscription(&self, sensor: usize, filter: &str, qos: Option<u8>) -> Verdict {
+        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let found = client.and_then(|client| {
+            client.subscriptions.iter().find(|subscription| &*subscription.filter == filter)
+        });
+        let granted = found.map(|subscription| subscription.granted as u8);
+        if granted == qos {
+            return Ok(());
+        }
+        Err(format!("on the disk the subscription to {filter:?} is {granted:?}, not {qos:?}"))
+    }
+
+    /// REGACK, SUBACK, REGISTER: the id stays that of the name.
+    pub(super) fn has_topic(&self, sensor: usize, name: &str) -> Verdict {
+        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let known = client.is_some_and(|client| client.topics.iter().any(|t| &*t.name == name));
+        if known { Ok(()) } else { Err(format!("the id of {name:?} is not on the disk")) }
+    }
+
+    /// PUBLISH and PUBREL at QoS 2 to a sensor.
+    pub(super) fn has_outbound(&self, sensor: usize, msg_id: u16, released: bool) -> Verdict {
+        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let outbound = client.and_then(|client| client.outbound);
+        match outbound {
+            Some(OutboundImage { msg_id: id, released: done, .. }) if id == msg_id => {
+                if released && !done {
+                    return Err("on the disk PUBREC has not come".into());
+                }
+                Ok(())
+            }
+            _ if released => Ok(()),
+            _ => Err(format!("its message id is not on the disk: {outbound:?}")),
+        }
+    }
+
+    /// PUBLISH at QoS 2 to the broker: repeated after a crash, it must bear the same packet id.
+    pub(super) fn has_request(&self, message: MsgNo, packet_id: u16) -> Verdict {
+        let Some(stored) = self.stored.as_ref().filter(|_| !self.skips("disk")) else {
+            return Ok(());
+        };
+        let request = stored.request(&self.ledger.get(message).payload);
+        if request.is_some_and(|request| request.packet_id == packet_id) {
+            return Ok(());
+        }
+        Err(format!("message {message} is not on the disk with its packet id: {request:?}"))
+    }
+
+    /// PUBREL to the broker.
+    pub(super) fn has_release(&self, packet_id: u16) -> Verdict {
+        let Some(stored) = self.stored.as_ref().filter(|_| !self.skips("disk")) else {
+            return Ok(());
+        };
+        let mut requests = stored.safe.requests.values();
+        match requests.find(|request| request.packet_id == packet_id) {
+            Some(request) if !request.released => Err("on the disk PUBREC has not come".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// PUBREC to the broker.
+    pub(super) fn has_received(&self, packet_id: u16) -> Verdict {
+        let Some(stored) = self.stored.as_ref().filter(|_| !self.skips("disk")) else {
+            return Ok(());
+        };
+        if stored.safe.received.contains_key(&packet_id) {
+            return Ok(());
+        }
+        Err("that it came is not on the disk".into())
+    }
+
+    /// Publications that a new life finds, with their packet ids.
+    pub(super) fn requests_on_disk(&self) -> Vec<(u16, Option<MsgNo>, u8)> {
+        let Some(stored) = &self.stored else { return Vec::new() };
+        let requests = stored.safe.requests.values();
+        let sent = requests.filter(|request| request.packet_id != 0);
+        sent.map(|one| (one.packet_id, self.ledger.identify(&one.payload), one.qos as u8)).collect()
+    }
+
+    /// How a sensor stands on the disk, and the message of its will.
+    pub(super) fn standing(&self, sensor: usize) -> Option<(Standing, Option<MsgNo>)> {
+        let stored = self.stored.as_ref()?;
+        let client = stored.client(&self.contracts[sensor].client_id)?.client.as_ref()?;
+        let will =
+            client.will.as_ref().and_then(|(_, payload, _, _)| self.ledger.identify(payload));
+        Some((client.standing, will))
+    }
+
+    /// When everybody is gone for good, nothing is left on the disk either.
+    ///
+    /// # Errors
+    /// What is left.
+    pub fn disk_is_empty(&self) -> Verdict {
+        let Some(Stored { safe, .. }) = &self.stored else { return Ok(()) };
+        let left =
+            [safe.clients.len(), safe.filters.len(), safe.requests.len(), safe.received.len()];
+        if left == [0; 4] {
+            return Ok(());
+        }
+        Err(format!("left on the disk: {left:?} (clients, filters, requests, received)"))
+    }
+}
