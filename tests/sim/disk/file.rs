@@ -44,11 +44,6 @@ impl File {
         &self.content
     }
 
-    /// Something in it is not on the disk yet.
-    pub fn is_dirty(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     pub fn append(&mut self, bytes: &[u8]) {
         self.content.extend_from_slice(bytes);
         self.pending.push(Change::Append(bytes.to_vec()));
@@ -80,6 +75,18 @@ impl File {
         self.pending.clear();
     }
 
+    /// Nobody holds the file open any more, and the cache makes room: what was given up is read
+    /// as what the disk has there.
+    pub fn evict(&mut self) {
+        for lost in std::mem::take(&mut self.given_up) {
+            if lost.end == self.content.len() && self.pending.is_empty() {
+                self.content.truncate(lost.start);
+            } else if let Some(octets) = self.content.get_mut(lost) {
+                octets.fill(0);
+            }
+        }
+    }
+
     /// What is there after a power cut.
     pub fn cut(&mut self, fate: Fate, rng: &mut Rng) {
         let mut left = std::mem::take(&mut self.synced);
@@ -99,11 +106,6 @@ impl File {
         self.content.clone_from(&left);
         self.synced = left;
         self.given_up.clear();
-    }
-
-    /// What certainly survives a power cut.
-    pub fn certain(&self) -> &[u8] {
-        &self.synced
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod file;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -64,6 +66,8 @@ struct State {
     dead: bool,
     /// Says that it has synced and has not: for sabotage.
     lies: bool,
+    /// What a failed sync gave up can still be read by the next process.
+    remembers: bool,
 }
 
 /// The disk; its clones are the same disk.
@@ -217,6 +221,7 @@ impl Disk {
             crash_at: None,
             dead: false,
             lies: false,
+            remembers: false,
         })))
     }
 
@@ -249,8 +254,12 @@ impl Disk {
         let mut state = self.state();
         state.dead = false;
         state.crash_at = None;
-        if let Crash::PowerCut(fate) = crash {
-            state.cut(fate);
+        match crash {
+            Crash::PowerCut(fate) => state.cut(fate),
+            Crash::Kill if !state.remembers => {
+                state.journal.iter_mut().for_each(File::evict);
+            }
+            Crash::Kill => {}
         }
     }
 
@@ -281,6 +290,12 @@ impl Disk {
     /// What ails it.
     pub fn ailment(&self) -> Ailment {
         self.state().ailment
+    }
+
+    /// After the end of a process the next one still reads what a failed sync gave up.
+    #[cfg(test)]
+    pub fn remember(&self) {
+        self.state().remembers = true;
     }
 
     /// From now on it only says that it syncs.
