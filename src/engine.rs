@@ -1,12 +1,19 @@
 //! Core and MQTT session joined: bytes from devices and from the broker in, datagrams and bytes for
 //! the broker out. Still pure; the runtime and the simulator drive the same thing.
 
+mod commits;
+mod held;
+
 use bytes::BytesMut;
 
+pub use commits::Written;
+use commits::{Change, Commits, Gate};
+use held::Promises;
+
 use crate::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
-use crate::core::{self, Address, Effect, Effects, Gateway, LinkId};
-use crate::mqtt::{self, ConnectionError, Session, Will};
-use crate::store::commit::{Commit, CommitSettings, Outcome};
+use crate::core::{self, Address, Effect, Effects, Gateway, LinkId, Otherwise, Restored};
+use crate::mqtt::{self, ConnectionError, Publication, Session, Taken, Will};
+use crate::store::commit::{Commit, CommitSettings, Outcome, TroubleKind};
 use crate::store::image::Image;
 use crate::time::Time;
 
@@ -15,8 +22,9 @@ const NOBODY: Token = Token(0);
 
 /// The gateway proper, all of it but the IO.
 ///
-/// Feed it with datagrams, with what the broker sends and with time. After each batch transmit
-/// [`Self::outgoing`], call [`Self::clear`], and write [`Self::broker_output`].
+/// Feed it with datagrams, with what the broker sends and with time. After each batch write what
+/// [`Self::commit`] gives, transmit [`Self::outgoing`], call [`Self::clear`], and write
+/// [`Self::broker_output`].
 #[derive(Debug)]
 pub struct Engine {
     gateway: Gateway,
@@ -25,6 +33,18 @@ pub struct Engine {
     /// Effects before this one have been handed to the session.
     handled: usize,
     status: Option<Status>,
+    durable: Option<Box<Durable>>,
+}
+
+/// What a gateway has whose state survives the process.
+#[derive(Debug)]
+struct Durable {
+    commits: Commits,
+    promises: Promises,
+    restored: Restored,
+    /// The retained topic that says whether the state can be written.
+    topic: Box<str>,
+    said: String,
 }
 
 /// The retained topic that says whether the gateway is there. The connection's will says that it
@@ -39,7 +59,18 @@ impl Engine {
     /// A gateway without clients and without a connection. The will of the MQTT settings, if any,
     /// is the status topic: it reads `online` while there is a connection.
     #[must_use]
-    pub fn new(core: core::Settings, mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
+    pub fn new(
+        mut core: core::Settings,
+        mut mqtt: mqtt::Settings,
+        seed: u64,
+        now: Time,
+    ) -> Self {
+        core.durable = false;
+        mqtt.spool = None;
+        Self::with(core, mqtt, seed, now)
+    }
+
+    fn with(core: core::Settings, mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
         let status = mqtt.will.as_ref().map(|Will { topic, payload, .. }| Status {
             topic: topic.clone(),
             offline: payload.clone(),
@@ -50,6 +81,7 @@ impl Engine {
             effects: Effects::new(),
             handled: 0,
             status,
+            durable: None,
         }
     }
 
@@ -57,25 +89,121 @@ impl Engine {
     /// nothing. What is promised waits until it is written, see [`Self::commit`].
     #[must_use]
     pub fn durable(
-        core: core::Settings,
-        mqtt: mqtt::Settings,
-        _commits: CommitSettings,
+        mut core: core::Settings,
+        mut mqtt: mqtt::Settings,
+        commits: CommitSettings,
         seed: u64,
         now: Time,
-        _image: Option<Image>,
+        image: Option<Image>,
     ) -> Self {
-        Self::new(core, mqtt, seed, now)
+        core.durable = true;
+        mqtt.spool.get_or_insert_default();
+        let topic = format!("mqtt-sn-gateway/{}/store", core.name).into();
+        let kept = image.as_ref().and_then(|image| image.seed);
+        let mut engine = Self::with(core, mqtt, kept.unwrap_or(seed), now);
+        // Packet ids shall not begin with those of the last life.
+        engine.session.reseed(seed);
+        let mut commits = Commits::new(commits);
+        let mut restored = Restored::default();
+        match image {
+            Some(mut image) => {
+                // Records bear numbers of links, which the configuration may have given to others.
+                if !engine.gateway.has_links(&image) {
+                    commits.begin_anew();
+                }
+                let spooled = engine.session.restore(&mut image);
+                restored = engine.gateway.restore(now, &mut image, &mut engine.effects);
+                restored.spooled = spooled;
+                commits.measure(&engine.gateway, &engine.session);
+                if kept.is_none() {
+                    engine.gateway.record_general(&mut engine.effects);
+                }
+            }
+            None => engine.gateway.record_general(&mut engine.effects),
+        }
+        let said = String::new();
+        let promises = Promises::default();
+        engine.durable = Some(Box::new(Durable { commits, promises, restored, topic, said }));
+        engine.hand_over(now);
+        engine
+    }
+
+    /// What a former life has left.
+    #[must_use]
+    pub fn restored(&self) -> Restored {
+        self.durable.as_ref().map(|durable| durable.restored).unwrap_or_default()
+    }
+
+    /// How much was written so far.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        self.durable.as_ref().map(|durable| durable.commits.written()).unwrap_or_default()
     }
 
     /// What is to be written now, if anything is and the commit before is over. The caller writes it
     /// and calls [`Self::committed`].
-    pub fn commit(&mut self, _now: Time) -> Option<Commit> {
-        None
+    pub fn commit(&mut self, now: Time) -> Option<Commit> {
+        let durable = self.durable.as_mut()?;
+        durable.commits.commit(now, &mut self.gateway, &mut self.session)
     }
 
     /// A commit is over, one way or the other: promises that waited for it are in
     /// [`Self::outgoing`] and [`Self::broker_output`].
-    pub fn committed(&mut self, _now: Time, _outcome: Outcome) {}
+    pub fn committed(&mut self, now: Time, outcome: Outcome) {
+        let Some(durable) = &mut self.durable else { return };
+        let change = durable.commits.committed(now, &outcome);
+        let written = outcome.journal.is_ok();
+        match change {
+            Change::None => {}
+            Change::Failed(trouble) => {
+                self.store_fails(trouble.kind, &trouble.text);
+            }
+            Change::Recovered(after) => {
+                self.gateway.set_failing(false);
+                self.effects.note_store_recovered(after);
+                self.tell_store(now, "{\"state\":\"ok\"}".to_owned());
+            }
+        }
+        if written {
+            self.session.release(now);
+            self.let_out(outcome.number, true);
+        }
+        self.hand_over(now);
+    }
+
+    /// Nothing can be written any longer: what was promised is taken back.
+    fn store_fails(&mut self, kind: TroubleKind, text: &str) {
+        self.gateway.set_failing(true);
+        self.effects.note_store_failed(kind.label(), text);
+        self.let_out(u64::MAX, false);
+        let kind = kind.label();
+        let error: String = text.chars().flat_map(char::escape_default).collect();
+        let status = format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":\"{error}\"}}");
+        if let Some(durable) = &mut self.durable {
+            durable.said = status;
+        }
+    }
+
+    /// Sends what waited for commits up to this one, or what takes its place.
+    fn let_out(&mut self, commit: u64, kept: bool) {
+        let Some(durable) = &mut self.durable else { return };
+        while let Some(held) = durable.promises.next(commit) {
+            let bytes = if kept { &held.bytes } else { &held.otherwise };
+            if !bytes.is_empty() {
+                self.effects.send(held.link, held.to, bytes);
+            }
+        }
+    }
+
+    /// Says on the status topic how the store is.
+    fn tell_store(&mut self, now: Time, status: String) {
+        let Some(durable) = &mut self.durable else { return };
+        durable.said = status;
+        if self.status.is_some() && self.session.is_connected() {
+            let (topic, status) = (&durable.topic, durable.said.as_bytes());
+            let _ = self.session.publish(now, NOBODY, topic, status, MqttQos::Zero, true);
+        }
+    }
 
     /// A datagram from a device.
     pub fn datagram(&mut self, now: Time, link: LinkId, from: &Address, bytes: &[u8]) {
@@ -104,6 +232,11 @@ impl Engine {
         if connected && let Some(status) = &self.status {
             // A full queue would have refused it; the next connection says it again.
             let _ = self.session.publish(now, NOBODY, &status.topic, b"online", MqttQos::One, true);
+            if let Some(durable) = &mut self.durable {
+                let said = std::mem::take(&mut durable.said);
+                let said = if said.is_empty() { "{\"state\":\"ok\"}".to_owned() } else { said };
+                self.tell_store(now, said);
+            }
         }
         self.hand_over(now);
         result
@@ -142,10 +275,9 @@ impl Engine {
     /// When [`Self::timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        match (self.gateway.next_timeout(), self.session.next_timeout()) {
-            (Some(gateway), Some(session)) => Some(gateway.min(session)),
-            (gateway, session) => gateway.or(session),
-        }
+        let commit = self.durable.as_ref().and_then(|durable| durable.commits.deadline());
+        let others = [self.gateway.next_timeout(), self.session.next_timeout(), commit];
+        others.into_iter().flatten().min()
     }
 
     /// What is to be transmitted: of its items only `Send` and `Broadcast` concern the caller, the
@@ -170,6 +302,9 @@ impl Engine {
             let _ = self.session.publish(now, NOBODY, &status.topic, offline, MqttQos::Zero, true);
         }
         self.session.disconnect();
+        if let Some(durable) = &mut self.durable {
+            durable.commits.stop();
+        }
     }
 
     /// Whether the broker has accepted the connection.
@@ -194,7 +329,23 @@ impl Engine {
     /// wish for more.
     fn hand_over(&mut self, now: Time) {
         while let Some(effect) = self.effects.items().get(self.handled).copied() {
+            let position = self.handled;
             self.handled += 1;
+            match effect {
+                Effect::Promise { .. } | Effect::Send { .. } => {
+                    self.promise(now, position, effect);
+                    continue;
+                }
+                Effect::Keep { token } => {
+                    let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+                    let events = &mut |event: UpstreamEvent<'_>| {
+                        gateway.handle_upstream(now, event, effects);
+                    };
+                    self.session.keep(token, events);
+                    continue;
+                }
+                _ => {}
+            }
             let Some((token, refusal)) = self.submit(now, effect) else { continue };
             let event = match (refusal, effect) {
                 (outcome, Effect::Publish { .. }) => UpstreamEvent::Published { token, outcome },
@@ -205,6 +356,70 @@ impl Engine {
             };
             self.gateway.handle_upstream(now, event, &mut self.effects);
         }
+        self.settle(now);
+    }
+
+    /// All that was to be done is done: takes the records over, and lets the session say what it waits
+    /// to say, if there is nothing to wait for.
+    fn settle(&mut self, now: Time) {
+        let Some(durable) = &mut self.durable else { return };
+        durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
+        if durable.commits.overflows() {
+            durable.commits.give_up(now);
+            let text = "the disk does not take what is to be written; it is very slow, or hangs";
+            self.store_fails(TroubleKind::Io, text);
+            return;
+        }
+        if self.session.has_deferred() && durable.commits.gate(now) == Gate::Open {
+            self.session.seal();
+            self.session.release(now);
+        }
+    }
+
+    /// Decides when a datagram leaves: a promise when what it promises is written, and what follows it
+    /// to the same place not before it.
+    fn promise(&mut self, now: Time, position: usize, effect: Effect) {
+        let (link, to, bytes, promise) = match effect {
+            Effect::Send { link, to, bytes } => (link, to, bytes, None),
+            Effect::Promise { link, to, bytes, otherwise } => (link, to, bytes, Some(otherwise)),
+            _ => return,
+        };
+        let sent = Effect::Send { link, to, bytes };
+        let Some(durable) = &mut self.durable else {
+            return self.effects.replace(position, sent);
+        };
+        let behind = durable.promises.is_behind(link, &to);
+        let otherwise = match promise {
+            None if behind.is_none() => return,
+            None | Some(Otherwise::Same) => Some(bytes),
+            Some(Otherwise::Instead(refusal)) => Some(refusal),
+            Some(Otherwise::Nothing) => None,
+        };
+        let gate = if promise.is_some() {
+            durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
+            durable.commits.gate(now)
+        } else {
+            Gate::Open
+        };
+        let commit = match (gate, behind) {
+            (Gate::Shut, _) => None,
+            (Gate::Open, None) => return self.effects.replace(position, sent),
+            (Gate::Open, Some(behind)) => Some(behind),
+            (Gate::After(commit), behind) => Some(behind.map_or(commit, |b| b.max(commit))),
+        };
+        let instead = match (commit.filter(|_| durable.promises.has_room()), otherwise) {
+            (Some(commit), otherwise) => {
+                let (said, refusal) = (
+                    self.effects.bytes(bytes),
+                    otherwise.map_or(&[][..], |otherwise| self.effects.bytes(otherwise)),
+                );
+                durable.promises.hold(commit, link, to, said, refusal);
+                Effect::Done
+            }
+            (None, Some(bytes)) => Effect::Send { link, to, bytes },
+            (None, None) => Effect::Done,
+        };
+        self.effects.replace(position, instead);
     }
 
     /// Gives one effect to the session. Returns what is already known of its outcome.
@@ -213,15 +428,32 @@ impl Engine {
         // Spans were cut out of valid UTF-8; if one were not, nothing would be sent under it.
         let text = |span| std::str::from_utf8(effects.bytes(span)).unwrap_or("");
         let (token, result) = match effect {
-            Effect::Send { .. } | Effect::Broadcast { .. } => return None,
-            Effect::Acknowledge { delivery } => {
+            Effect::Send { .. }
+            | Effect::Promise { .. }
+            | Effect::Broadcast { .. }
+            | Effect::Keep { .. }
+            | Effect::Done => return None,
+            Effect::Acknowledge { delivery, wait } => {
                 let delivery: DeliveryId = delivery;
-                session.acknowledge(now, delivery);
+                session.acknowledge(now, delivery, wait);
                 return None;
             }
-            Effect::Publish { token, qos, retain, topic, payload } => {
-                let payload = effects.bytes(payload);
-                let result = session.publish(now, token, text(topic), payload, qos, retain);
+            Effect::Publish { token, qos, retain, topic, payload, origin, keep } => {
+                let (topic, payload) = (text(topic), effects.bytes(payload));
+                let failing = self.durable.as_ref().is_some_and(|d| d.commits.is_failing());
+                let publication = Publication { token, topic, payload, qos, retain, origin, keep };
+                let result = if failing && qos > MqttQos::Zero && !keep && !session.is_connected() {
+                    // It would go into the spool.
+                    Err(Refusal::Congestion)
+                } else {
+                    session.take(now, publication)
+                };
+                if let (Ok(Taken::Kept), true) = (result, token != NOBODY) {
+                    let event = UpstreamEvent::Kept { token };
+                    self.gateway.handle_upstream(now, event, &mut self.effects);
+                    return None;
+                }
+                let result = result.map(|_| ());
                 if qos == MqttQos::Zero {
                     if result.is_err() {
                         self.gateway.count_unsent();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mqtt_sn_gateway::config::Config;
 use mqtt_sn_gateway::core::{Profile, Takeover};
+use mqtt_sn_gateway::store::commit::SyncMode;
 
 fn load(text: &str, variables: &[(&str, &str)]) -> Config {
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), value.into()));
@@ -117,6 +118,55 @@ fn text_that_looks_like_a_number_stays_text_where_text_is_wanted() {
     assert_eq!(config.upstream.password.as_ref().map(|p| p.reveal()), Some(&b"0x10"[..]));
     assert_eq!(config.topics[1], (9, "1.5".into()));
     assert_eq!(config.mqtt_settings().password.as_deref(), Some(&b"0x10"[..]));
+}
+
+#[test]
+fn the_state_is_where_the_key_the_service_manager_or_the_file_says() {
+    let in_etc = |text: &str, variables: &[(&str, &str)]| {
+        let variables = variables.iter().map(|(name, value)| (OsString::from(name), value.into()));
+        let text = format!("{text}{FILE}");
+        match Config::from_toml(Path::new("/etc/gw/gateway.toml"), &text, variables) {
+            Ok(config) => config.state_dir,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    const KEY: &str = "state_dir = \"kept\"";
+    const OURS: (&str, &str) = ("MQTT_SN_GATEWAY_STATE_DIR", "mine");
+    const SYSTEMD: (&str, &str) = ("STATE_DIRECTORY", "/var/lib/gw");
+    for (text, variables, expected) in [
+        ("", &[][..], "/etc/gw/state"),
+        ("", &[("STATE_DIRECTORY", "")], "/etc/gw/state"),
+        ("", &[SYSTEMD], "/var/lib/gw"),
+        ("", &[("STATE_DIRECTORY", "/var/lib/gw:/var/lib/other")], "/var/lib/gw"),
+        (KEY, &[], "/etc/gw/kept"),
+        (KEY, &[SYSTEMD], "/etc/gw/kept"),
+        (KEY, &[SYSTEMD, OURS], "/etc/gw/mine"),
+        ("state_dir = \"/srv/gw\"", &[], "/srv/gw"),
+        ("", &[("MQTT_SN_GATEWAY_STATE_DIR", "/srv/7"), SYSTEMD], "/srv/7"),
+    ] {
+        assert_eq!(in_etc(text, variables), Path::new(expected), "{text} {variables:?}");
+    }
+    assert_eq!(load(FILE, &[]).state_dir, Path::new("state"));
+}
+
+#[test]
+fn the_store_and_the_spool_can_be_set() {
+    let config = load(
+        FILE,
+        &[
+            ("MQTT_SN_GATEWAY_STORE__SYNC", "off"),
+            ("MQTT_SN_GATEWAY_STORE__BATCH_RECORDS", "500"),
+            ("MQTT_SN_GATEWAY_STORE__BATCH_TIME", "100ms"),
+            ("MQTT_SN_GATEWAY_UPSTREAM__SPOOL__MAX_BYTES", "1GiB"),
+            ("MQTT_SN_GATEWAY_UPSTREAM__SPOOL__MAX_AGE", "30d"),
+            ("MQTT_SN_GATEWAY_UPSTREAM__SPOOL__QOS0", "keep"),
+        ],
+    );
+    assert_eq!((config.store.sync, config.store.records), (SyncMode::Off, 500));
+    assert_eq!(config.store.time, Duration::from_millis(100));
+    let spool = config.mqtt_settings().spool.expect("a spool");
+    assert_eq!((spool.max_bytes, spool.qos0), (1 << 30, true));
+    assert_eq!(spool.max_age, Duration::from_secs(30 * 24 * 3_600));
 }
 
 #[test]

@@ -3,9 +3,12 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use mqtt_sn_gateway::config::{Broker, Config, SAMPLE};
 use mqtt_sn_gateway::core::{ClientRule, Profile, Takeover};
+use mqtt_sn_gateway::mqtt::Spool;
+use mqtt_sn_gateway::store::commit::{CommitSettings, SyncMode};
 
 const NO_VARIABLES: [(OsString, OsString); 0] = [];
 
@@ -140,6 +143,7 @@ fn explains_every_profile() {
 const OTHER_VALUES: &[(&str, &str)] = &[
     ("name", "\"other\""),
     ("gateway_id", "2"),
+    ("state_dir", "\"other\""),
     ("upstream url", "\"mqtt://other\""),
     ("upstream version", "\"3.1.1\""),
     ("upstream username", "\"other\""),
@@ -150,6 +154,9 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("upstream connect_timeout", "\"5s\""),
     ("upstream reconnect_min", "\"5s\""),
     ("upstream reconnect_max", "\"5s\""),
+    ("upstream.spool max_bytes", "\"5MiB\""),
+    ("upstream.spool max_age", "\"5s\""),
+    ("upstream.spool qos0", "\"keep\""),
     ("embedded_broker listen", "\"127.0.0.1:5\""),
     ("sessions max_clients", "5"),
     ("sessions max_client_id_length", "25"),
@@ -178,6 +185,9 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("udp receive_buffer", "\"5KiB\""),
     ("client id", "\"other\""),
     ("client profile", "\"emcute\""),
+    ("store sync", "\"off\""),
+    ("store batch_records", "5"),
+    ("store batch_time", "\"5ms\""),
     ("status publish", "false"),
     ("log level", "\"debug\""),
     ("log format", "\"json\""),
@@ -186,6 +196,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
 /// Keys that neither the core nor the MQTT session is told: sockets, files, logging and when to try
 /// again are the business of those who do IO.
 const OF_OTHERS: &[&str] = &[
+    "state_dir",
     "upstream url",
     "upstream reconnect_min",
     "upstream reconnect_max",
@@ -193,6 +204,9 @@ const OF_OTHERS: &[&str] = &[
     "udp listen",
     "udp groups",
     "udp receive_buffer",
+    "store sync",
+    "store batch_records",
+    "store batch_time",
     "log level",
     "log format",
 ];
@@ -287,6 +301,7 @@ fn what_is_printed_in_effect_reads_back_the_same() {
     let text = r##"
 name = "ü \"quoted\" \\ name"
 gateway_id = 7
+state_dir = "/var/lib/a \"b\""
 topics = { 1 = "a\tb", 65534 = "$x" }
 [upstream]
 url = ["mqtt://one", "mqtt://[::1]:1884", "mqtt://[fe80::1%eth0]", "embedded"]
@@ -295,6 +310,14 @@ username = "me"
 keep_alive = "1m30s"
 topic_prefix = "site/"
 reconnect_min = "500ms"
+[upstream.spool]
+max_bytes = "1GiB"
+max_age = "1d12h"
+qos0 = "keep"
+[store]
+sync = "off"
+batch_records = 10000
+batch_time = "1s500ms"
 [sessions]
 keep_alive_tolerance = 2
 sleep_tolerance = 1.001
@@ -329,4 +352,24 @@ format = "json"
     );
     assert_eq!(config.topics, [(1, "a\tb".into()), (65534, "$x".into())]);
     assert_eq!(config.sessions.keep_alive_tolerance_permille, 2_000);
+    assert_eq!(config.state_dir, Path::new("/var/lib/a \"b\""));
+    let spool = Spool { max_bytes: 1 << 30, max_age: Duration::from_secs(36 * 3_600), qos0: true };
+    assert_eq!(config.mqtt_settings().spool, Some(spool));
+    let store =
+        CommitSettings { sync: SyncMode::Off, records: 10_000, time: Duration::from_millis(1_500) };
+    assert_eq!(config.store, store);
+}
+
+#[test]
+fn each_change_is_written_at_once_with_sync_always() {
+    let link = "[[udp]]\nlisten = \"127.0.0.1:0\"\n";
+    for text in ["[store]\nsync = \"always\"\n", "[store]\nsync = \"always\"\nbatch_records = 64\n"]
+    {
+        let config = load(&format!("{text}{link}"));
+        assert_eq!((config.store.sync, config.store.records), (SyncMode::Always, 1));
+        assert!(config.to_toml().contains("\nsync = \"always\"\nbatch_records = 1\n"));
+        assert_eq!(load(&config.to_toml()).store, config.store);
+    }
+    assert_eq!(load(link).store, CommitSettings::default());
+    assert_eq!(load(link).mqtt_settings().spool, Some(Spool::default()));
 }

@@ -1,10 +1,13 @@
 //! The documentation is true as far as a test can see: tests that it names exist, log lines that it
-//! quotes are written somewhere, links lead to pages, and profiles are all there.
+//! quotes are written somewhere, configurations that it shows are right, links lead to pages, and
+//! profiles are all there.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mqtt_sn_gateway::config::Config;
 use mqtt_sn_gateway::core::Profile;
 
 fn root() -> &'static Path {
@@ -138,6 +141,26 @@ fn quoted_log_lines_are_written_somewhere() {
         }
     }
     assert!(rows.len() > 20 && checked > 40, "{} rows, {checked} parts", rows.len());
+}
+
+#[test]
+fn configurations_that_are_shown_are_right() {
+    let directory = tempfile::tempdir().expect("a directory for the password");
+    fs::write(directory.path().join("broker-password"), "hush").expect("the password");
+    let mut checked = 0;
+    for page in files("docs", "md") {
+        let text = read(&page);
+        for block in text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            let link = if block.contains("[[udp]]") { "" } else { "[[udp]]\nlisten = \"[::1]:1\"" };
+            let path = directory.path().join("gateway.toml");
+            let variables: [(OsString, OsString); 0] = [];
+            if let Err(error) = Config::from_toml(&path, &format!("{block}{link}"), variables) {
+                panic!("{}: {error}", page.display());
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked >= 6, "only {checked} configurations");
 }
 
 #[test]

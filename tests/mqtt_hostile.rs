@@ -150,7 +150,9 @@ fn mutated_traffic_never_panics() {
                     break;
                 }
                 if random.below(3) == 0 {
-                    deliveries.drain(..).for_each(|delivery| session.acknowledge(now, delivery));
+                    deliveries
+                        .drain(..)
+                        .for_each(|delivery| session.acknowledge(now, delivery, false));
                 }
             }
             let output = session.output();

@@ -150,7 +150,7 @@ impl Inside {
         loop {
             for effect in self.effects.items() {
                 match *effect {
-                    Effect::Send { bytes, .. } => {
+                    Effect::Send { bytes, .. } | Effect::Promise { bytes, .. } => {
                         self.last.clear();
                         self.last.extend_from_slice(self.effects.bytes(bytes));
                         self.sent += 1;
@@ -166,7 +166,9 @@ impl Inside {
                     }
                     Effect::Publish { .. }
                     | Effect::Broadcast { .. }
-                    | Effect::Acknowledge { .. } => {}
+                    | Effect::Acknowledge { .. }
+                    | Effect::Keep { .. }
+                    | Effect::Done => {}
                 }
             }
             self.effects.clear();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::endpoint::Endpoint;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
+use crate::store::commit::CommitSettings;
 use crate::{core, mqtt};
 
 /// The whole configuration.
@@ -21,6 +22,9 @@ pub struct Config {
     pub name: Box<str>,
     /// GwId in ADVERTISE and GWINFO, 1..=255.
     pub gateway_id: u8,
+    /// Where the state is kept: a directory that need not exist yet. Relative to the working
+    /// directory.
+    pub state_dir: PathBuf,
     /// The connection to the broker.
     pub upstream: Upstream,
     /// The built-in broker; used only if [`Upstream::brokers`] names it.
@@ -36,6 +40,9 @@ pub struct Config {
     /// What applies to clients by their id; the first that matches. Patterns are not empty, and none
     /// is covered by one before it.
     pub clients: Vec<core::ClientRule>,
+    /// When the state is written, and what a write is worth. Records 1..=10,000, and 1 if each commit
+    /// is written at once.
+    pub store: CommitSettings,
     /// Status topics.
     pub status: Status,
     /// Logging.
@@ -65,6 +72,8 @@ pub struct Upstream {
     pub reconnect_min: Duration,
     /// Longest pause, not below [`Self::reconnect_min`].
     pub reconnect_max: Duration,
+    /// What is kept while the broker is away.
+    pub spool: mqtt::Spool,
 }
 
 /// One place where a broker may be.
@@ -273,7 +282,7 @@ impl Config {
             }),
             // The built-in broker hangs up on an acknowledgement out of order.
             acknowledge_in_order: self.upstream.uses_embedded(),
-            spool: Some(mqtt::Spool::default()),
+            spool: Some(self.upstream.spool),
             ..mqtt::Settings::default()
         }
     }
@@ -318,6 +327,7 @@ impl Default for Config {
         Self {
             name: core.name,
             gateway_id: core.gateway_id,
+            state_dir: PathBuf::from("state"),
             upstream: Upstream {
                 brokers: vec![Broker::Embedded],
                 version: mqtt.version,
@@ -329,6 +339,7 @@ impl Default for Config {
                 connect_timeout: mqtt.connect_timeout,
                 reconnect_min: Duration::from_secs(1),
                 reconnect_max: Duration::from_secs(60),
+                spool: mqtt::Spool::default(),
             },
             embedded_broker: EmbeddedBroker {
                 listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883),
@@ -358,6 +369,7 @@ impl Default for Config {
             topics: Vec::new(),
             udp: Vec::new(),
             clients: core.rules,
+            store: CommitSettings::default(),
             status: Status { publish: true },
             log: Log { level: "info".into(), format: LogFormat::Text },
         }

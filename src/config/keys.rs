@@ -1,12 +1,13 @@
 //! Every key there is, and those that are known but not there yet.
 
 /// The tables with their keys. The root is the table without a name.
-pub(super) const KEYS: [(&str, &[&str]); 10] = [
+pub(super) const KEYS: [(&str, &[&str]); 12] = [
     (
         "",
         &[
             "name",
             "gateway_id",
+            "state_dir",
             "upstream",
             "embedded_broker",
             "sessions",
@@ -14,6 +15,7 @@ pub(super) const KEYS: [(&str, &[&str]); 10] = [
             "topics",
             "udp",
             "client",
+            "store",
             "status",
             "log",
         ],
@@ -32,8 +34,10 @@ pub(super) const KEYS: [(&str, &[&str]); 10] = [
             "connect_timeout",
             "reconnect_min",
             "reconnect_max",
+            "spool",
         ],
     ),
+    ("upstream.spool", &["max_bytes", "max_age", "qos0"]),
     ("embedded_broker", &["listen"]),
     (
         "sessions",
@@ -59,6 +63,7 @@ pub(super) const KEYS: [(&str, &[&str]); 10] = [
     ("discovery", &["advertise_interval", "answer_search"]),
     ("udp", &["listen", "advertise_to", "groups", "retry_interval", "receive_buffer"]),
     ("client", &["id", "profile"]),
+    ("store", &["sync", "batch_records", "batch_time"]),
     ("status", &["publish"]),
     ("log", &["level", "format"]),
     // Its keys are numbers.
@@ -67,14 +72,12 @@ pub(super) const KEYS: [(&str, &[&str]); 10] = [
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 19] = [
-    ("", "state_dir"),
+const LATER: [(&str, &str); 17] = [
     ("", "serial"),
     ("", "ble"),
     ("", "access"),
     ("", "admin"),
     ("upstream", "tls"),
-    ("upstream", "spool"),
     ("udp", "dtls"),
     ("udp", "max_packet"),
     ("client", "allow"),

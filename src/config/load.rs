@@ -9,6 +9,7 @@ use super::clients::read_clients;
 use super::endpoint::Endpoint;
 use super::error::{ConfigError, Invalid, Origin, Problem};
 use super::reader::{Complaint, Reader, bad_value};
+use super::state::{self, check_state_dir, read_spool, read_store};
 use super::tree::{Node, Table, Value, parse_document};
 use super::values::{
     TAKEOVERS, check_level, check_loopback, check_name, check_prefix, check_topic, check_topic_id,
@@ -86,20 +87,30 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let invalid = |problems| ConfigError::Invalid(Invalid::new(path, source, problems));
         let mut root = parse_document(source).map_err(invalid)?;
+        let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
+        let given = state::given_directory(&variables);
         let mut problems = Vec::new();
         env::apply(&mut root, variables, &mut problems);
         let directory = path.parent().unwrap_or(Path::new(""));
-        let config = read_config(root, directory, &mut problems);
+        let config = read_config(root, directory, given, &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(invalid(problems)) }
     }
 }
 
-fn read_config(root: Table, directory: &Path, problems: &mut Vec<Problem>) -> Config {
+/// `directory` is where relative paths begin, `state` the directory that the service manager gives.
+fn read_config(
+    root: Table,
+    directory: &Path,
+    state: Option<PathBuf>,
+    problems: &mut Vec<Problem>,
+) -> Config {
     let mut config = Config::default();
     let mut found = Vec::new();
     let mut root = Reader::new("", root, &mut found);
     root.text("name", &mut config.name, check_name);
     root.integer("gateway_id", 1..=255, &mut config.gateway_id);
+    config.state_dir = state.unwrap_or_else(|| directory.join(&config.state_dir));
+    root.text("state_dir", &mut config.state_dir, |text| check_state_dir(text, directory));
     let upstream = root.table("upstream");
     let embedded = root.table("embedded_broker");
     let sessions = root.table("sessions");
@@ -107,11 +118,16 @@ fn read_config(root: Table, directory: &Path, problems: &mut Vec<Problem>) -> Co
     let topics = root.table("topics");
     let udp = root.tables("udp");
     let clients = root.tables("client");
+    let store = root.table("store");
     let status = root.table("status");
     let log = root.table("log");
     root.finish();
 
-    read_upstream(Reader::new("upstream", upstream, &mut found), directory, &mut config);
+    let mut upstream = Reader::new("upstream", upstream, &mut found);
+    let spool = upstream.table("spool");
+    read_upstream(upstream, directory, &mut config);
+    let spool = Reader::new("upstream.spool", spool, &mut found);
+    read_spool(spool, &mut config.upstream.spool);
     let mut embedded = Reader::new("embedded_broker", embedded, &mut found);
     embedded.text("listen", &mut config.embedded_broker.listen, check_loopback);
     embedded.finish();
@@ -131,6 +147,7 @@ fn read_config(root: Table, directory: &Path, problems: &mut Vec<Problem>) -> Co
     }
     let longest = config.sessions.max_client_id_length;
     read_clients(clients.unwrap_or_default(), longest, &mut config.clients, &mut found);
+    read_store(Reader::new("store", store, &mut found), &mut config.store);
     let mut status = Reader::new("status", status, &mut found);
     status.boolean("publish", &mut config.status.publish);
     status.finish();
@@ -139,14 +156,14 @@ fn read_config(root: Table, directory: &Path, problems: &mut Vec<Problem>) -> Co
     config
 }
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
-const DAY: Duration = Duration::from_secs(24 * 3_600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Shortest interval that makes sense anywhere: below, timers would do nothing but expire.
 const SHORTEST: Duration = Duration::from_millis(10);
 
-const KIB: u64 = 1 << 10;
-const GIB: u64 = 1 << 30;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const GIB: u64 = 1 << 30;
 
 /// Rounded up: both protocols count in whole seconds.
 fn whole_seconds(duration: Duration) -> Duration {

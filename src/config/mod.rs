@@ -13,6 +13,7 @@ mod keys;
 mod load;
 mod reader;
 mod sample;
+mod state;
 mod tree;
 mod units;
 mod values;

@@ -48,7 +48,9 @@ impl<'p> Reader<'p> {
         match entry.node.value {
             Value::Table(table) => table,
             other => {
-                let help = format!("write [{key}] on a line of its own and its keys below");
+                let above = if self.name.is_empty() { "" } else { "." };
+                let path = format!("{}{above}{key}", self.name);
+                let help = format!("write [{path}] on a line of its own and its keys below");
                 self.complain(
                     &entry.node.origin,
                     Complaint::new(wrong(key, "a table", &other), help),
@@ -244,17 +246,17 @@ impl<'p> Reader<'p> {
     }
 
     /// A size within bounds, octets.
-    pub(super) fn size(
+    pub(super) fn size<T: TryFrom<u64>>(
         &mut self,
         key: &'static str,
         range: RangeInclusive<u64>,
-        target: &mut usize,
+        target: &mut T,
     ) -> Option<Origin> {
         let node = self.take(key)?.node;
         let outcome = unit_text(key, "a size", "64KiB", "B", &node)
             .and_then(|text| parse_size(&text).map_err(|help| bad_value(key, &text, help)))
             .and_then(|octets| {
-                let fits = usize::try_from(octets).ok().filter(|_| range.contains(&octets));
+                let fits = T::try_from(octets).ok().filter(|_| range.contains(&octets));
                 fits.ok_or_else(|| {
                     let (low, high) = (format_size(*range.start()), format_size(*range.end()));
                     let help = format!("from \"{low}\" to \"{high}\"");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::checked::{Config, LogFormat};
 use super::endpoint::Endpoint;
+use super::state::{QOS0_POLICIES, SYNC_MODES};
 use super::units::{format_duration, format_size};
 use super::values::TAKEOVERS;
 use crate::core::Profile;
@@ -20,6 +21,7 @@ impl Config {
         let mut out = Toml::default();
         out.text("name", &self.name);
         out.plain("gateway_id", self.gateway_id);
+        out.text("state_dir", &self.state_dir.display().to_string());
         self.write_upstream(&mut out);
         out.table("[embedded_broker]");
         out.text("listen", &self.embedded_broker.listen.to_string());
@@ -40,13 +42,17 @@ impl Config {
                 "retry_interval",
                 link.retry_interval.unwrap_or(self.sessions.retry_interval),
             );
-            out.size("receive_buffer", link.receive_buffer);
+            out.size("receive_buffer", link.receive_buffer as u64);
         }
         for rule in &self.clients {
             out.table("[[client]]");
             out.text("id", &rule.id);
             out.text("profile", Profile::at(rule.profile).name);
         }
+        out.table("[store]");
+        out.word("sync", &SYNC_MODES, self.store.sync);
+        out.plain("batch_records", self.store.records);
+        out.duration("batch_time", self.store.time);
         out.table("[status]");
         out.plain("publish", self.status.publish);
         out.table("[log]");
@@ -90,6 +96,10 @@ impl Config {
         out.duration("connect_timeout", upstream.connect_timeout);
         out.duration("reconnect_min", upstream.reconnect_min);
         out.duration("reconnect_max", upstream.reconnect_max);
+        out.table("[upstream.spool]");
+        out.size("max_bytes", upstream.spool.max_bytes);
+        out.duration("max_age", upstream.spool.max_age);
+        out.word("qos0", &QOS0_POLICIES, upstream.spool.qos0);
     }
 
     fn write_sessions(&self, out: &mut Toml) {
@@ -107,8 +117,8 @@ impl Config {
         out.plain("max_topics_per_client", sessions.max_topics_per_client);
         out.plain("max_subscriptions_per_client", sessions.max_subscriptions_per_client);
         out.plain("max_buffered_messages", sessions.max_buffered_messages);
-        out.size("max_buffered_bytes", sessions.max_buffered_bytes);
-        out.size("max_buffered_bytes_total", sessions.max_buffered_bytes_total);
+        out.size("max_buffered_bytes", sessions.max_buffered_bytes as u64);
+        out.size("max_buffered_bytes_total", sessions.max_buffered_bytes_total as u64);
         out.plain("queue_qos0_messages", sessions.queue_qos0_messages);
         out.duration("session_expiry", sessions.session_expiry);
     }
@@ -149,8 +159,8 @@ impl Toml {
         self.text(key, &format_duration(value));
     }
 
-    fn size(&mut self, key: &str, octets: usize) {
-        self.text(key, &format_size(octets as u64));
+    fn size(&mut self, key: &str, octets: u64) {
+        self.text(key, &format_size(octets));
     }
 
     fn list(&mut self, key: &str, values: impl Iterator<Item = String>) {

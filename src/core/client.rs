@@ -144,6 +144,8 @@ pub(crate) struct Queued {
     pub(crate) retain: bool,
     /// The broker's acknowledgement waits for this client.
     pub(crate) held: bool,
+    /// It has been recorded that this message waits for this client.
+    pub(crate) recorded: bool,
 }
 
 /// What the client has to answer before the next message goes to it (§24.14: one at a time).
@@ -323,6 +325,8 @@ pub(crate) struct Client {
     pub(crate) print: ConnectPrint,
     /// Nothing but CONNECT was heard since the CONNACK.
     pub(crate) fresh: bool,
+    /// What has one value is to be recorded.
+    pub(crate) changed: bool,
     pub(crate) connected_at: Time,
     pub(crate) last_heard: Time,
     /// What the timer wheel was told.
@@ -362,6 +366,26 @@ fn tolerated(seconds: u16, permille: u32) -> Duration {
     tolerated.max(Duration::from_secs(seconds + 1))
 }
 
+impl Form {
+    /// As one number, for records.
+    pub(crate) fn to_bits(self) -> u32 {
+        match self {
+            Self::Name => 0,
+            Self::Short => 1,
+            Self::Predefined(id) => 2 + u32::from(id),
+        }
+    }
+
+    /// From [`Self::to_bits`].
+    pub(crate) fn from_bits(bits: u32) -> Option<Self> {
+        match bits {
+            0 => Some(Self::Name),
+            1 => Some(Self::Short),
+            id => u16::try_from(id - 2).ok().map(Self::Predefined),
+        }
+    }
+}
+
 impl Client {
     pub(crate) fn new(id: &str, print: ConnectPrint, now: Time) -> Self {
         Self {
@@ -373,6 +397,7 @@ impl Client {
             nap: Nap::default(),
             print,
             fresh: false,
+            changed: false,
             connected_at: now,
             last_heard: now,
             armed: None,

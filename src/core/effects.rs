@@ -2,11 +2,13 @@
 //! allocation.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::notice::{Notice, Place};
 use super::peer::{Address, LinkId, PeerRef};
 use super::upstream::{DeliveryId, MqttQos, Token};
 use crate::codec::Message;
+use crate::store::record::Record;
 
 /// A run of bytes in the arena of [`Effects`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -41,6 +43,20 @@ pub enum Effect {
         /// The datagram.
         bytes: Span,
     },
+    /// As [`Effect::Send`], once everything that was recorded so far is written: the datagram promises
+    /// that. Whoever keeps no records sends it at once.
+    Promise {
+        /// The link.
+        link: LinkId,
+        /// Address on the link.
+        to: Address,
+        /// The datagram.
+        bytes: Span,
+        /// What to send if it cannot be written.
+        otherwise: Otherwise,
+    },
+    /// Nothing: it has been dealt with.
+    Done,
     /// Send a datagram to everybody on a link.
     Broadcast {
         /// The link.
@@ -62,6 +78,16 @@ pub enum Effect {
         topic: Span,
         /// Payload.
         payload: Span,
+        /// Slot of the client, `u32::MAX` without one. What one client publishes stays in order.
+        origin: u32,
+        /// Nobody has it but the gateway, so it is to be kept from the start.
+        keep: bool,
+    },
+    /// The client asks again for the acknowledgement of a publication: the broker is slow. It is to be
+    /// kept, so that the client can have it.
+    Keep {
+        /// Of the publication.
+        token: Token,
     },
     /// Subscribe at the broker.
     Subscribe {
@@ -87,7 +113,20 @@ pub enum Effect {
     Acknowledge {
         /// As it came in the message.
         delivery: DeliveryId,
+        /// Somebody has it only in the records: not before these are written.
+        wait: bool,
     },
+}
+
+/// What becomes of a promise that cannot be kept, because nothing can be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Otherwise {
+    /// It is made all the same: its like is expected of a gateway that keeps nothing, too.
+    Same,
+    /// Nothing is sent.
+    Nothing,
+    /// This datagram takes its place.
+    Instead(Span),
 }
 
 /// The queue of effects of one or more inputs. Whoever drives the core works through
@@ -97,6 +136,8 @@ pub struct Effects {
     arena: Vec<u8>,
     items: Vec<Effect>,
     notices: Vec<Notice>,
+    /// What has changed, as records.
+    records: Vec<u8>,
     sent: [u64; 32],
 }
 
@@ -141,6 +182,53 @@ impl Effects {
             self.arena = Vec::new();
             self.items = Vec::new();
             self.notices = Vec::new();
+        }
+    }
+
+    /// Queues a datagram.
+    pub(crate) fn send(&mut self, link: LinkId, to: Address, bytes: &[u8]) {
+        let bytes = self.store(bytes);
+        self.push(Effect::Send { link, to, bytes });
+    }
+
+    /// Tells that nothing can be written any longer.
+    pub(crate) fn note_store_failed(&mut self, kind: &'static str, error: &str) {
+        self.notice(|fx| Notice::StoreFailed { kind, error: fx.store(error.as_bytes()) });
+    }
+
+    /// Tells that everything is written again.
+    pub(crate) fn note_store_recovered(&mut self, after: Duration) {
+        self.notice(|_| Notice::StoreRecovered { after });
+    }
+
+    /// Takes out what has changed, as [records](crate::store::record), and leaves room for more.
+    pub fn drain_records(&mut self, into: &mut Vec<u8>) {
+        into.append(&mut self.records);
+        if self.records.capacity() > KEEP_BYTES {
+            self.records = Vec::new();
+        }
+    }
+
+    /// Whether [`Self::drain_records`] would give anything.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// Notes a change.
+    pub(crate) fn record(&mut self, record: &Record<'_>) {
+        record.put(&mut self.records);
+    }
+
+    /// Notes changes.
+    pub(crate) fn record_all(&mut self, records: &mut Vec<u8>) {
+        self.records.append(records);
+    }
+
+    /// Replaces an effect that has not been carried out yet.
+    pub(crate) fn replace(&mut self, position: usize, effect: Effect) {
+        if let Some(old) = self.items.get_mut(position) {
+            *old = effect;
         }
     }
 

@@ -16,6 +16,8 @@ use super::rounds::{Asks, Further, Seen, WINDOW};
 use super::slots::{Handle, Slots};
 use super::tight;
 use super::upstream::MqttQos;
+use crate::store::image::FilterImage;
+use crate::store::record::{FilterRecord, Record};
 use crate::time::Time;
 
 /// Largest MQTT 5 subscription identifier.
@@ -56,6 +58,12 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// As a record. A broker that is about to be asked may have it a moment later.
+    pub(crate) fn record(&self) -> Record<'_> {
+        let (id, granted, marked) = (self.id, self.granted, self.marked);
+        Record::Filter(FilterRecord { text: &self.text, id, asked: true, granted, marked })
+    }
+
     /// Whether a message with these subscription identifiers (in ascending order) is one for this
     /// filter. Where they do not tell, it is if the broker has the subscription, or may have: what it
     /// refused must not be served from somebody else's.
@@ -203,6 +211,34 @@ impl Filters {
             });
         }
         handle
+    }
+
+    /// A filter of a former life. Its identifier is not given to another one.
+    pub(crate) fn restore(&mut self, text: &str, image: FilterImage) -> Handle {
+        let handle = self.find_or_add(text);
+        if let Some(filter) = self.slots.get_mut(handle) {
+            filter.id = image.id;
+            filter.asked = image.asked;
+            filter.granted = image.granted;
+            filter.marked = image.marked;
+        }
+        self.next_id = self.next_id.max(image.id).min(MAX_ID);
+        handle
+    }
+
+    /// The next identifiers are so much higher than those given out so far.
+    pub(crate) fn skip_ids(&mut self, step: u32) {
+        self.next_id = self.next_id.saturating_add(step).min(MAX_ID);
+    }
+
+    /// Number of places in the table, for [`Self::at`].
+    pub(crate) fn places(&self) -> u32 {
+        self.slots.places()
+    }
+
+    /// Whatever is at a place of the table.
+    pub(crate) fn at(&self, place: u32) -> Option<&Filter> {
+        self.slots.at(place)
     }
 
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<Filter> {

@@ -25,6 +25,7 @@ use super::topics::{TopicRef, Topics};
 use super::upstream::{MqttQos, UpstreamEvent};
 use super::wheel::Wheel;
 use crate::codec::{self, Message, Qos};
+use crate::store::record::Record;
 use crate::time::Time;
 
 /// Octets of a malformed datagram that a notice quotes.
@@ -111,6 +112,10 @@ pub struct Gateway {
     pub(crate) candidates: Vec<(Handle, MqttQos, bool)>,
     pub(crate) just_subscribed: Vec<Handle>,
     pub(crate) ids: Vec<u32>,
+    /// Clients of which what has one value is to be recorded.
+    pub(crate) changed: Vec<Handle>,
+    /// Nothing can be written.
+    pub(crate) failing: bool,
     wheel: Wheel,
     advertise_at: Option<Time>,
 }
@@ -173,6 +178,8 @@ impl Gateway {
             candidates: Vec::new(),
             just_subscribed: Vec::new(),
             ids: Vec::new(),
+            changed: Vec::new(),
+            failing: false,
             wheel: Wheel::new(now),
             advertise_at: advertises.then_some(now),
             settings,
@@ -301,11 +308,14 @@ impl Gateway {
                 self.on_broker_disconnected(cx);
             }
             UpstreamEvent::Received { token } => self.on_received(cx, token),
+            UpstreamEvent::Kept { token } => self.on_kept(cx, token),
+            UpstreamEvent::Wasted { topic, why } => {
+                self.stats.wasted += 1;
+                cx.fx.notice(|fx| Notice::Wasted { topic: fx.store(topic.as_bytes()), why });
+            }
             UpstreamEvent::Published { token, outcome } => self.on_published(cx, token, outcome),
             UpstreamEvent::Subscribed { token, outcome } => self.on_subscribed(cx, token, outcome),
-            UpstreamEvent::Unsubscribed { token } => {
-                self.requests.remove(Handle::from_bits(token.0));
-            }
+            UpstreamEvent::Unsubscribed { token } => self.on_unsubscribed(cx, token),
             UpstreamEvent::Message { delivery, topic, payload, qos, retain, subscription_ids } => {
                 let message = super::flow::Incoming {
                     delivery,
@@ -401,18 +411,28 @@ impl Gateway {
         found.and_then(|slot| self.clients.handle_at(*slot))
     }
 
-    pub(crate) fn add_client(&mut self, client: Client) -> Handle {
-        let hash = self.hasher.hash_one(&*client.id);
+    pub(crate) fn add_client(&mut self, cx: &mut Cx<'_>, client: Client) -> Handle {
         let handle = self.clients.insert(client);
+        self.index_client(handle);
+        if let Some(client) = self.clients.get(handle) {
+            self.note(cx, &Record::NewClient { slot: handle.slot, id: &client.id });
+        }
+        self.mark(handle);
+        handle
+    }
+
+    /// Makes a client known by its id.
+    pub(crate) fn index_client(&mut self, handle: Handle) {
+        let Some(client) = self.clients.get(handle) else { return };
+        let hash = self.hasher.hash_one(&*client.id);
         let (clients, hasher) = (&self.clients, &self.hasher);
         self.by_id.insert_unique(hash, handle.slot, |slot| {
             clients.at(*slot).map_or(0, |client| hasher.hash_one(&*client.id))
         });
-        handle
     }
 
     /// Takes a record away. Its session has been cleared and its address unbound before.
-    pub(crate) fn remove_client(&mut self, handle: Handle) {
+    pub(crate) fn remove_client(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get(handle) else { return };
         let hash = self.hasher.hash_one(&*client.id);
         if let Ok(found) = self.by_id.find_entry(hash, |slot| *slot == handle.slot) {
@@ -420,6 +440,7 @@ impl Gateway {
         }
         self.wheel.disarm(handle.slot);
         self.clients.remove(handle);
+        self.note(cx, &Record::ClientGone { slot: handle.slot });
         if self.clients.len() == 0 {
             self.give_back();
         }
@@ -447,6 +468,7 @@ impl Gateway {
             client.peer = Some(peer.to_peer());
             client.bound = true;
         }
+        self.mark(handle);
         let (clients, hasher) = (&self.clients, &self.hasher);
         self.by_peer.insert_unique(hash, handle.slot, |slot| {
             let bound = clients.at(*slot).and_then(|client| client.peer.as_ref());
@@ -465,12 +487,17 @@ impl Gateway {
         if let Ok(found) = self.by_peer.find_entry(hash, |slot| *slot == handle.slot) {
             found.remove();
         }
+        self.mark(handle);
     }
 
     /// Moves a client to a state and keeps the gauges.
     pub(crate) fn set_state(&mut self, handle: Handle, state: State) {
         let Some(client) = self.clients.get_mut(handle) else { return };
         let before = core::mem::replace(&mut client.state, state);
+        // That it wakes to collect its messages need not be known after a restart.
+        if !(before.sleeps() && state.sleeps()) {
+            self.mark(handle);
+        }
         for (which, by) in [(before, false), (state, true)] {
             let gauge = match which {
                 State::Active => &mut self.connected,

@@ -15,6 +15,11 @@ impl Hashing {
     pub(crate) fn new(seed: u64) -> Self {
         Self { seed }
     }
+
+    /// The key.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
 }
 
 impl BuildHasher for Hashing {

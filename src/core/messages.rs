@@ -11,6 +11,10 @@ use super::upstream::DeliveryId;
 pub(crate) struct Message {
     pub(crate) topic: TopicRef,
     pub(crate) payload: Box<[u8]>,
+    /// Names it in records; ascending.
+    pub(crate) serial: u64,
+    /// It has been recorded.
+    pub(crate) recorded: bool,
     /// Queue entries that refer to it.
     users: u32,
     /// Of these, the ones that the acknowledgement to the broker waits for.
@@ -23,6 +27,8 @@ pub(crate) struct Message {
 pub(crate) struct Released {
     /// Everybody who had to have the message has it: tell the broker.
     pub(crate) acknowledge: Option<DeliveryId>,
+    /// Somebody has it only in the records: these come first.
+    pub(crate) recorded: bool,
     /// The message itself is gone; its topic loses a user.
     pub(crate) topic: Option<TopicRef>,
 }
@@ -31,6 +37,10 @@ pub(crate) struct Released {
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     slots: Slots<Message>,
+    /// Serial number of the latest.
+    serial: u64,
+    /// Octets of all payloads.
+    payload: usize,
 }
 
 impl Messages {
@@ -48,8 +58,37 @@ impl Messages {
         payload: &[u8],
         delivery: Option<DeliveryId>,
     ) -> Handle {
-        let payload = payload.into();
-        self.slots.insert(Message { topic, payload, users: 1, holders: 1, delivery })
+        let payload: Box<[u8]> = payload.into();
+        self.serial = self.serial.saturating_add(1);
+        self.payload = self.payload.saturating_add(payload.len());
+        let (serial, recorded) = (self.serial, false);
+        let (users, holders) = (1, 1);
+        self.slots.insert(Message { topic, payload, serial, recorded, users, holders, delivery })
+    }
+
+    /// Keeps a message of a former life; the caller holds a user of `topic` for it, and is a user of it.
+    pub(crate) fn restore(&mut self, topic: TopicRef, payload: Box<[u8]>, serial: u64) -> Handle {
+        self.serial = self.serial.max(serial);
+        self.payload = self.payload.saturating_add(payload.len());
+        let (recorded, users, holders, delivery) = (true, 1, 0, None);
+        self.slots.insert(Message { topic, payload, serial, recorded, users, holders, delivery })
+    }
+
+    /// Marks a message as recorded. Gives its serial number, and whether that is news.
+    pub(crate) fn set_recorded(&mut self, handle: Handle) -> Option<(u64, bool)> {
+        let message = self.slots.get_mut(handle)?;
+        let news = !core::mem::replace(&mut message.recorded, true);
+        Some((message.serial, news))
+    }
+
+    /// Number of places in the table, for [`Self::at`].
+    pub(crate) fn places(&self) -> u32 {
+        self.slots.places()
+    }
+
+    /// Whatever is kept at a place.
+    pub(crate) fn at(&self, place: u32) -> Option<&Message> {
+        self.slots.at(place)
     }
 
     pub(crate) fn get(&self, handle: Handle) -> Option<&Message> {
@@ -75,15 +114,24 @@ impl Messages {
     pub(crate) fn release(&mut self, handle: Handle, held: bool) -> Released {
         let Some(message) = self.slots.get_mut(handle) else { return Released::default() };
         message.users = message.users.saturating_sub(1);
+        let recorded = message.recorded;
         let acknowledge = if held {
             message.holders = message.holders.saturating_sub(1);
             if message.holders == 0 { message.delivery.take() } else { None }
         } else {
             None
         };
-        let topic =
-            if message.users == 0 { self.slots.remove(handle).map(|m| m.topic) } else { None };
-        Released { acknowledge, topic }
+        let gone = if message.users == 0 { self.slots.remove(handle) } else { None };
+        let topic = gone.map(|message| {
+            self.payload = self.payload.saturating_sub(message.payload.len());
+            message.topic
+        });
+        Released { acknowledge, recorded, topic }
+    }
+
+    /// Octets of all payloads.
+    pub(crate) fn payload(&self) -> usize {
+        self.payload
     }
 
     /// Number of messages kept.

@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::effects::Span;
 use super::peer::{Address, LinkId};
 use super::stats::Limit;
+use super::upstream::Waste;
 use crate::codec::{DecodeError, ReturnCode};
 
 /// Where a device is.
@@ -192,6 +193,25 @@ pub enum Notice {
         client: Span,
         /// Which.
         limit: Limit,
+    },
+    /// A publication that had been taken over from a client did not reach the broker.
+    Wasted {
+        /// Topic, with prefix.
+        topic: Span,
+        /// Why.
+        why: Waste,
+    },
+    /// Nothing can be written to the state directory.
+    StoreFailed {
+        /// Kind of trouble.
+        kind: &'static str,
+        /// What the system says.
+        error: Span,
+    },
+    /// It can again, and everything is written.
+    StoreRecovered {
+        /// How long it could not.
+        after: Duration,
     },
     /// The broker refused a subscription that clients here depend on.
     SubscriptionLost {

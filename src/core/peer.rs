@@ -6,8 +6,7 @@ use core::hash::{BuildHasher, Hash, Hasher};
 
 use super::hashing::Hashing;
 
-use super::effects::Effect;
-use super::effects::Effects;
+use super::effects::{Effect, Effects, Otherwise, Span};
 use crate::codec::{Encapsulation, Message};
 
 /// A link: one listener, one serial port, one adapter. Numbered by the runtime.
@@ -103,6 +102,21 @@ impl PeerRef<'_> {
     /// Queues a datagram to this peer, wrapped if it sits behind a forwarder (§5.5). What cannot
     /// be encoded (a name or payload beyond 65,535 octets) is not sent; callers check sizes first.
     pub(crate) fn send(self, message: &Message<'_>, fx: &mut Effects) {
+        if let Some(bytes) = self.encode(message, fx) {
+            fx.push(Effect::Send { link: self.link, to: self.address(), bytes });
+        }
+    }
+
+    /// As [`Self::send`], once what was recorded so far is written.
+    pub(crate) fn promise(self, message: &Message<'_>, otherwise: Otherwise, fx: &mut Effects) {
+        if let Some(bytes) = self.encode(message, fx) {
+            let (link, to) = (self.link, self.address());
+            fx.push(Effect::Promise { link, to, bytes, otherwise });
+        }
+    }
+
+    /// The datagram that [`Self::send`] queues.
+    pub(crate) fn encode(self, message: &Message<'_>, fx: &mut Effects) -> Option<Span> {
         let mut written = true;
         let bytes = fx.store_with(|arena| {
             if let Some(node_id) = self.node {
@@ -113,9 +127,9 @@ impl PeerRef<'_> {
         });
         debug_assert!(written, "callers check that a message fits");
         if written {
-            fx.push(Effect::Send { link: self.link, to: self.address(), bytes });
             fx.count_sent(message);
         }
+        written.then_some(bytes)
     }
 }
 

@@ -61,6 +61,29 @@ impl<T> Slots<T> {
         Handle { slot: index, generation }
     }
 
+    /// Adds an entry at a place of its own choice; `None` if that is taken. For a table that is being
+    /// put together: the places in between are found again by [`Self::close_gaps`].
+    pub(crate) fn insert_at(&mut self, index: u32, value: T) -> Option<Handle> {
+        let generation = self.first;
+        while self.slots.len() <= index as usize {
+            self.slots.push(Slot { generation, value: None });
+        }
+        let slot = self.slots.get_mut(index as usize).filter(|slot| slot.value.is_none())?;
+        slot.value = Some(value);
+        Some(Handle { slot: index, generation: slot.generation })
+    }
+
+    /// Makes every empty place one that can be used, lowest first.
+    pub(crate) fn close_gaps(&mut self) {
+        let empty = self.slots.iter().enumerate().rev().filter(|(_, slot)| slot.value.is_none());
+        self.free = empty.map(|(index, _)| index as u32).collect();
+    }
+
+    /// Number of places, taken or not.
+    pub(crate) fn places(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<T> {
         let slot = self.slots.get_mut(handle.slot as usize)?;

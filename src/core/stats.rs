@@ -27,6 +27,8 @@ pub struct Stats {
     pub wakes: u64,
     /// Of these, the ones that it did not see through.
     pub wakes_unfinished: u64,
+    /// Publications that were taken over from clients and did not reach the broker.
+    pub wasted: u64,
     /// Copies of one message from the broker that were recognised as such.
     pub copies: u64,
     /// Client records now.
@@ -56,6 +58,7 @@ impl Default for Stats {
             abandoned: 0,
             wakes: 0,
             wakes_unfinished: 0,
+            wasted: 0,
             copies: 0,
             clients: 0,
             connected: 0,
@@ -128,6 +131,8 @@ labelled! {
         Strangers = "strangers",
         /// A client id that two devices seem to have.
         Takeovers = "takeovers",
+        /// The state directory cannot be written to.
+        Store = "store",
         /// New client ids from one address.
         Newcomers = "newcomers",
     }

@@ -171,6 +171,11 @@ impl ClientTopics {
         self.entries.len()
     }
 
+    /// All of them, by position.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ClientTopic> {
+        self.entries.iter()
+    }
+
     /// Adds a topic that has no entry yet; the caller holds a user count of `topic` for it.
     pub(crate) fn push(&mut self, topic: TopicRef) -> usize {
         let (confirmed, refused, normal_only) = (false, false, false);

@@ -57,6 +57,15 @@ pub enum Refusal {
     NotSupported,
 }
 
+/// Why a publication of the spool was thrown away.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Waste {
+    /// The broker refused it.
+    Refused,
+    /// It was too old.
+    Expired,
+}
+
 /// What the MQTT session tells the core.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UpstreamEvent<'a> {
@@ -84,6 +93,19 @@ pub enum UpstreamEvent<'a> {
         token: Token,
         /// How it ended.
         outcome: Result<(), Refusal>,
+    },
+    /// The publication is in the spool: the gateway has taken it over from the client. The request is
+    /// over, as far as the core is concerned.
+    Kept {
+        /// The request.
+        token: Token,
+    },
+    /// A publication that the gateway had taken over did not reach the broker, and never will.
+    Wasted {
+        /// Topic name, with prefix.
+        topic: &'a str,
+        /// Why.
+        why: Waste,
     },
     /// SUBACK.
     Subscribed {

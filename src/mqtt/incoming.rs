@@ -9,16 +9,18 @@
 //! An acknowledgement that comes while the message has not been seen on the present connection is
 //! kept: the broker will repeat the message, and the repetition is answered at once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 
 use bytes::BytesMut;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::notes::{Notes, Step};
 use super::reasons;
 use super::wire::{self, Protocol, Publish, first};
 use crate::core::upstream::{DeliveryId, MqttQos};
+use crate::store::record::Record;
 
 /// How far a message has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,8 +41,17 @@ struct Entry {
     hash: u64,
     qos: MqttQos,
     progress: Progress,
+    /// Its answer waits until the records are written.
+    wait: bool,
     /// Seen on this connection: it may be answered, and it counts against the receive maximum.
     live: bool,
+}
+
+impl Entry {
+    /// A QoS 2 message that the core is done with: until PUBREL it must not be taken for a new one.
+    fn is_recorded(&self) -> bool {
+        self.qos == MqttQos::Two && self.progress != Progress::Pending
+    }
 }
 
 /// What to do with a PUBLISH.
@@ -90,6 +101,7 @@ impl Incoming {
         maximum: Option<u16>,
         protocol: Protocol,
         output: &mut BytesMut,
+        notes: &mut Notes,
     ) -> Verdict {
         let hash = content(publish);
         let known = self.entries.get_mut(&publish.id);
@@ -111,17 +123,21 @@ impl Incoming {
                     if !was_live {
                         self.order.push_back((publish.id, serial));
                     }
-                    self.answer_in_order(protocol, output);
+                    self.answer_in_order(protocol, output, notes);
                 } else {
-                    self.answer(publish.id, protocol, output);
+                    self.answer(publish.id, protocol, output, notes);
                 }
                 Verdict::Repetition
             }
-            _ => {
+            known => {
+                if known.is_some_and(|old| old.is_recorded()) {
+                    notes.record(&Record::ReceivedOver { packet_id: publish.id });
+                }
                 self.serial = self.serial.wrapping_add(1) & (u64::MAX >> ID_BITS);
                 let serial = self.serial;
                 let (qos, progress) = (publish.qos, Progress::Pending);
-                self.entries.insert(publish.id, Entry { serial, hash, qos, progress, live: true });
+                let (live, wait) = (true, false);
+                self.entries.insert(publish.id, Entry { serial, hash, qos, progress, live, wait });
                 if self.in_order {
                     self.order.push_back((publish.id, serial));
                 }
@@ -130,12 +146,15 @@ impl Incoming {
         }
     }
 
-    /// The core is done with a message. False if the delivery is none of ours any more.
+    /// The core is done with a message. `wait`: not before the records are written. False if the
+    /// delivery is none of ours any more.
     pub(super) fn acknowledge(
         &mut self,
         delivery: DeliveryId,
+        wait: bool,
         protocol: Protocol,
         output: &mut BytesMut,
+        notes: &mut Notes,
     ) -> bool {
         let DeliveryId(number) = delivery;
         let (id, serial) = ((number & 0xFFFF) as u16, number >> ID_BITS);
@@ -144,25 +163,44 @@ impl Incoming {
             return false;
         }
         entry.progress = Progress::Acknowledged;
+        // Answers in order wait for one another.
+        entry.wait = notes.are_kept() && (wait || entry.qos == MqttQos::Two || self.in_order);
+        if entry.is_recorded() {
+            notes.record(&Record::Received { packet_id: id, hash: entry.hash });
+        }
         if self.in_order {
-            self.answer_in_order(protocol, output);
+            self.answer_in_order(protocol, output, notes);
         } else {
-            self.answer(id, protocol, output);
+            self.answer(id, protocol, output, notes);
         }
         true
     }
 
     /// PUBREL: answered with PUBCOMP in any case. False if it fits nothing.
-    pub(super) fn pubrel(&mut self, id: u16, protocol: Protocol, output: &mut BytesMut) -> bool {
+    pub(super) fn pubrel(
+        &mut self,
+        id: u16,
+        protocol: Protocol,
+        output: &mut BytesMut,
+        notes: &mut Notes,
+    ) -> bool {
         let known = match self.entries.get(&id) {
             Some(entry) if entry.qos == MqttQos::Two => {
                 let fits = entry.progress == Progress::Recorded;
+                if entry.is_recorded() {
+                    notes.record(&Record::ReceivedOver { packet_id: id });
+                }
                 self.forget(id);
                 // Before our PUBREC it is out of turn, but the broker has let go of the message.
                 fits
             }
             _ => false,
         };
+        if known && notes.are_kept() {
+            // With PUBCOMP the id is free for another message.
+            notes.defer(Step::Complete { id });
+            return true;
+        }
         let reason = if known { 0 } else { reasons::PACKET_ID_NOT_FOUND };
         wire::put_acknowledgement(output, protocol, first::PUBCOMP, id, reason);
         known
@@ -178,7 +216,10 @@ impl Incoming {
     }
 
     /// The broker has lost the session and with it all its packet ids.
-    pub(super) fn session_lost(&mut self) {
+    pub(super) fn session_lost(&mut self, notes: &mut Notes) {
+        if !self.entries.is_empty() {
+            notes.record(&Record::SessionLost);
+        }
         self.entries.clear();
         self.order.clear();
         self.live = 0;
@@ -191,10 +232,43 @@ impl Incoming {
         qos: MqttQos,
         protocol: Protocol,
         output: &mut BytesMut,
+        notes: &mut Notes,
     ) {
         let publish = Publish { qos, retain: false, topic: "", id, payload: &[] };
-        if let Verdict::Report(delivery) = self.publish(&publish, None, protocol, output) {
-            self.acknowledge(delivery, protocol, output);
+        if let Verdict::Report(delivery) = self.publish(&publish, None, protocol, output, notes) {
+            self.acknowledge(delivery, false, protocol, output, notes);
+        }
+    }
+
+    /// Goes on with what a former life has acknowledged at QoS 2.
+    pub(super) fn restore(&mut self, received: &BTreeMap<u16, u64>) {
+        for (id, hash) in received {
+            self.serial += 1;
+            let (serial, hash, qos) = (self.serial, *hash, MqttQos::Two);
+            let (progress, live, wait) = (Progress::Recorded, false, true);
+            self.entries.insert(*id, Entry { serial, hash, qos, progress, live, wait });
+        }
+    }
+
+    /// Appends what [`Self::restore`] needs.
+    pub(super) fn snapshot(&self, out: &mut Vec<u8>) {
+        for (id, entry) in &self.entries {
+            if entry.is_recorded() {
+                Record::Received { packet_id: *id, hash: entry.hash }.put(out);
+            }
+        }
+    }
+
+    /// Says the answer that waited for the records.
+    pub(super) fn write_deferred(
+        &mut self,
+        id: u16,
+        serial: u64,
+        protocol: Protocol,
+        output: &mut BytesMut,
+    ) {
+        if self.entries.get(&id).is_some_and(|entry| entry.serial == serial) {
+            self.write_answer(id, protocol, output);
         }
     }
 
@@ -210,7 +284,7 @@ impl Incoming {
     }
 
     /// Answers the acknowledged messages at the head of the order.
-    fn answer_in_order(&mut self, protocol: Protocol, output: &mut BytesMut) {
+    fn answer_in_order(&mut self, protocol: Protocol, output: &mut BytesMut, notes: &mut Notes) {
         while let Some(&(id, serial)) = self.order.front() {
             let current = self.entries.get(&id).filter(|entry| entry.serial == serial);
             if current.is_some_and(|entry| entry.progress == Progress::Pending) {
@@ -218,13 +292,25 @@ impl Incoming {
             }
             self.order.pop_front();
             if current.is_some() {
-                self.answer(id, protocol, output);
+                self.answer(id, protocol, output, notes);
             }
         }
     }
 
-    /// Sends PUBACK or PUBREC for an acknowledged message that was seen on this connection.
-    fn answer(&mut self, id: u16, protocol: Protocol, output: &mut BytesMut) {
+    /// Sends PUBACK or PUBREC for an acknowledged message that was seen on this connection, or has it
+    /// sent when the records are written.
+    fn answer(&mut self, id: u16, protocol: Protocol, output: &mut BytesMut, notes: &mut Notes) {
+        let waits = self
+            .entries
+            .get(&id)
+            .filter(|entry| entry.wait && entry.live && entry.progress == Progress::Acknowledged);
+        match waits {
+            Some(entry) => notes.defer(Step::Answer { id, serial: entry.serial }),
+            None => self.write_answer(id, protocol, output),
+        }
+    }
+
+    fn write_answer(&mut self, id: u16, protocol: Protocol, output: &mut BytesMut) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if entry.progress != Progress::Acknowledged || !entry.live {
             return;

@@ -82,12 +82,14 @@ mod fallback;
 mod incoming;
 mod keep_alive;
 mod limits;
+mod notes;
 mod outgoing;
 mod packet_ids;
 mod reasons;
 mod replies;
 mod session;
 mod settings;
+mod spool;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -97,6 +99,7 @@ mod wire_v5;
 
 pub use backoff::Backoff;
 pub use error::ConnectionError;
+pub use outgoing::{Publication, Taken};
 pub use session::Session;
 pub use settings::{Settings, Spool, Version, Will};
 pub use stats::Stats;

@@ -10,6 +10,9 @@
 //! A lost connection puts everything back into `waiting` in its original order. What has a packet
 //! id there is sent again with DUP (or as PUBREL); if the broker lost its session the ids are given
 //! up and everything is sent as new.
+//!
+//! Where publications are to survive the process there are two queues: `waiting` for what the gateway
+//! has taken over from its clients (see [`super::spool`]), and `live` beside it for the others.
 
 use std::collections::VecDeque;
 
@@ -17,11 +20,16 @@ use bytes::BytesMut;
 use slab::Slab;
 
 use super::limits::Limits;
+use super::notes::{Notes, Step};
 use super::packet_ids::{Exchange, PacketIds};
 use super::reasons;
+use super::settings::Spool;
+use super::spool::Backlog;
 use super::stats::Stats;
 use super::wire::{self, Protocol, first};
-use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent};
+use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent, Waste};
+use crate::store::record::Record;
+use crate::time::Time;
 
 /// Most octets kept in buffers for the next requests, and the largest buffer worth keeping.
 const POOL: usize = 512 * 1024;
@@ -33,27 +41,67 @@ const SUSPECT_AFTER: u32 = 2;
 /// This many in a row, and it is what the broker hangs up on.
 const GIVE_UP_AFTER: u32 = 6;
 
-/// One publication at QoS 1 or 2.
+/// Token of what nobody waits for.
+pub(super) const NOBODY: Token = Token(0);
+
+/// One publication at QoS 1 or 2, or one at QoS 0 that is kept.
 #[derive(Debug)]
-struct Request {
-    token: Token,
+pub(super) struct Request {
+    pub(super) token: Token,
     /// Topic, then payload. Not the packet: the next connection may speak another version.
-    data: Vec<u8>,
-    topic: u16,
+    pub(super) data: Vec<u8>,
+    pub(super) topic: u16,
     /// 0 until it is sent for the first time in the broker's session.
-    id: u16,
-    qos: MqttQos,
-    retain: bool,
+    pub(super) id: u16,
+    pub(super) qos: MqttQos,
+    pub(super) retain: bool,
     /// PUBREC has come in the broker's session: what is owed is a PUBREL.
-    released: bool,
+    pub(super) released: bool,
     /// `Received` has been reported.
-    reported: bool,
+    pub(super) reported: bool,
     /// Sent on this connection; only then does an acknowledgement count.
-    sent: bool,
+    pub(super) sent: bool,
+    /// It has been recorded, by its order of acceptance.
+    pub(super) recorded: bool,
+    /// Slot of the client.
+    pub(super) origin: u32,
+    /// When it was accepted.
+    pub(super) at: Time,
     /// Order of acceptance.
-    accepted: u64,
+    pub(super) accepted: u64,
     /// Order of sending again: of acceptance, or of PUBREC for what is released.
-    order: u64,
+    pub(super) order: u64,
+}
+
+impl Request {
+    pub(super) fn record(&self) -> Record<'_> {
+        let (topic, payload) =
+            self.data.split_at_checked(usize::from(self.topic)).unwrap_or_default();
+        Record::Request {
+            key: self.accepted,
+            origin: self.origin,
+            at: self.at.0,
+            qos: self.qos,
+            retain: self.retain,
+            // It was a string.
+            topic: std::str::from_utf8(topic).unwrap_or_default(),
+            payload,
+        }
+    }
+
+    /// What it takes of the spool.
+    pub(super) fn room(&self) -> u64 {
+        (self.data.len() + Spool::OVERHEAD) as u64
+    }
+}
+
+/// What became of a publication.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Taken {
+    /// It is on its way, and one `Published` with its token will follow. At QoS 0 none will.
+    Under,
+    /// It is in the spool, and nothing will follow: to be acknowledged once that is written.
+    Kept,
 }
 
 /// Bounds of the queue.
@@ -69,12 +117,21 @@ pub(super) struct Bounds {
 
 /// A publication as the core hands it over.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Publication<'a> {
+pub struct Publication<'a> {
+    /// Comes back with the outcome.
     pub token: Token,
+    /// Topic name.
     pub topic: &'a str,
+    /// Payload.
     pub payload: &'a [u8],
+    /// QoS.
     pub qos: MqttQos,
+    /// Retain.
     pub retain: bool,
+    /// Who publishes: a number of the caller's. What one publishes stays in order.
+    pub origin: u32,
+    /// Into the spool from the start, where there is one.
+    pub keep: bool,
 }
 
 /// Where packets go and how they look.
@@ -84,20 +141,30 @@ pub(super) struct Wire<'a> {
     pub limits: &'a Limits,
     pub ids: &'a mut PacketIds,
     pub stats: &'a mut Stats,
+    pub now: Time,
 }
 
 /// The table of requests.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    requests: Slab<Request>,
+    pub(super) requests: Slab<Request>,
     /// Not sent on this connection, first to be sent first.
-    waiting: VecDeque<usize>,
+    pub(super) waiting: VecDeque<usize>,
+    /// The same, of clients with nothing in the other queue. They have their turns.
+    live: VecDeque<usize>,
+    live_next: bool,
+    /// Whose publications are in `waiting`.
+    pub(super) backlog: Backlog,
+    /// Where publications are kept over the end of the process, if they are.
+    pub(super) spool: Option<Spool>,
+    /// Octets that they take there.
+    pub(super) spooled: u64,
     pool: Vec<Vec<u8>>,
     /// Capacity of the buffers in the pool.
     pooled: usize,
     bounds: Bounds,
-    bytes: usize,
-    counter: u64,
+    pub(super) bytes: usize,
+    pub(super) counter: u64,
     /// An acknowledgement came on this connection.
     progress: bool,
     /// The publication at the head when the broker hung up, and how often in a row.
@@ -106,10 +173,15 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Nothing in flight.
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, spool: Option<Spool>) -> Self {
         Self {
             requests: Slab::new(),
             waiting: VecDeque::new(),
+            live: VecDeque::new(),
+            live_next: false,
+            backlog: Backlog::default(),
+            spool,
+            spooled: 0,
             pool: Vec::new(),
             pooled: 0,
             bounds,
@@ -124,20 +196,35 @@ impl Outgoing {
     pub(super) fn publish(
         &mut self,
         publication: Publication<'_>,
-        wire: Option<&mut Wire<'_>>,
-    ) -> Result<(), Refusal> {
-        let Publication { token, topic, payload, qos, retain } = publication;
+        mut wire: Option<&mut Wire<'_>>,
+        now: Time,
+        notes: &mut Notes,
+    ) -> Result<Taken, Refusal> {
+        let Publication { token, topic, payload, qos, retain, origin, keep } = publication;
         let size = topic.len().saturating_add(payload.len());
         if size > self.bounds.bytes {
             return Err(Refusal::NotSupported);
         }
+        let spools = self.spool.is_some();
+        // Behind what the same client has in the spool.
+        let queues = wire.is_none() || self.backlog.has(origin);
+        let keep = spools && (keep || queues);
         let open = match &wire {
+            Some(wire) if spools => {
+                !queues && self.live.is_empty() && self.in_flight() < self.window(wire.limits)
+            }
             Some(wire) => self.waiting.is_empty() && self.in_flight() < self.window(wire.limits),
             None => false,
         };
-        if self.bytes.saturating_add(size) > self.bounds.bytes
-            || !open && self.waiting.len() >= self.bounds.queued
-        {
+        let recorded = keep || (spools && qos == MqttQos::Two);
+        let queued = if spools { self.live.len() } else { self.waiting.len() };
+        let fits = if recorded {
+            self.has_room(size)
+        } else {
+            self.bytes.saturating_add(size) <= self.bounds.bytes
+                && (open || queued < self.bounds.queued)
+        };
+        if !fits {
             return Err(Refusal::Congestion);
         }
         let mut data = self.pool.pop().unwrap_or_default();
@@ -145,10 +232,9 @@ impl Outgoing {
         data.reserve(size);
         data.extend_from_slice(topic.as_bytes());
         data.extend_from_slice(payload);
-        self.bytes = self.bytes.saturating_add(size);
         self.counter = self.counter.wrapping_add(1);
-        let slot = self.requests.insert(Request {
-            token,
+        let request = Request {
+            token: if keep { NOBODY } else { token },
             data,
             topic: u16::try_from(topic.len()).unwrap_or(u16::MAX),
             id: 0,
@@ -157,39 +243,86 @@ impl Outgoing {
             released: false,
             reported: false,
             sent: false,
+            recorded,
+            origin,
+            at: now,
             accepted: self.counter,
             order: self.counter,
-        });
-        let sent = wire.is_some_and(|wire| open && self.send(slot, wire));
-        if !sent {
-            self.waiting.push_back(slot);
+        };
+        if recorded {
+            notes.record(&request.record());
+            self.spooled = self.spooled.saturating_add(request.room());
+        } else {
+            self.bytes = self.bytes.saturating_add(size);
         }
-        Ok(())
+        let slot = self.requests.insert(request);
+        let sent = open && wire.as_mut().is_some_and(|wire| self.send(slot, wire, notes));
+        if !sent && (queues || !spools) {
+            self.backlog.add(origin);
+            self.waiting.push_back(slot);
+        } else if !sent {
+            self.live.push_back(slot);
+        }
+        Ok(if keep { Taken::Kept } else { Taken::Under })
     }
 
     /// Sends what waits, as far as the window is open. What the broker cannot take any more is
     /// refused.
-    pub(super) fn pump(&mut self, wire: &mut Wire<'_>, events: &mut dyn FnMut(UpstreamEvent<'_>)) {
+    pub(super) fn pump(
+        &mut self,
+        wire: &mut Wire<'_>,
+        notes: &mut Notes,
+        events: &mut dyn FnMut(UpstreamEvent<'_>),
+    ) {
         let window = self.window(wire.limits);
-        while let Some(&slot) = self.waiting.front() {
-            // A PUBREL is no new publication, so the window does not hold it back.
-            let released = self.requests.get(slot).is_some_and(|request| request.released);
-            if !released && self.in_flight() >= window {
-                break;
-            }
-            if self.fits(slot, wire) {
-                if !self.send(slot, wire) {
+        while let Some((live, slot)) = self.next(window) {
+            let waste = if self.is_expired(slot, wire.now) {
+                Some(Waste::Expired)
+            } else if self.fits(slot, wire) {
+                if !self.send(slot, wire, notes) {
                     break;
                 }
-                self.waiting.pop_front();
+                None
+            } else {
+                wire.stats.refused_not_supported += 1;
+                Some(Waste::Refused)
+            };
+            self.live_next = !live;
+            if live {
+                self.live.pop_front();
             } else {
                 self.waiting.pop_front();
-                wire.stats.refused_not_supported += 1;
-                self.finish(slot, Err(Refusal::NotSupported), wire.ids, events);
+                self.backlog.remove(self.requests.get(slot).map(|request| request.origin));
+            }
+            if let Some(why) = waste {
+                let outcome = Err(Refusal::NotSupported);
+                self.finish(slot, outcome, why, wire.ids, notes, events);
             }
         }
-        if self.waiting.is_empty() && self.waiting.capacity() > 1_024 {
-            self.waiting = VecDeque::new();
+        for lane in [&mut self.waiting, &mut self.live] {
+            if lane.is_empty() && lane.capacity() > 1_024 {
+                *lane = VecDeque::new();
+            }
+        }
+    }
+
+    /// What is to be sent next, and whether it is in the queue beside the spool.
+    fn next(&self, window: usize) -> Option<(bool, usize)> {
+        let (waiting, live) = (self.waiting.front().copied(), self.live.front().copied());
+        // A PUBREL is no new publication, so the window does not hold it back.
+        let is_released =
+            |slot: &usize| self.requests.get(*slot).is_some_and(|request| request.released);
+        if let Some(slot) = waiting.filter(is_released) {
+            return Some((false, slot));
+        }
+        if self.in_flight() >= window {
+            return None;
+        }
+        match (waiting, live) {
+            (Some(slot), None) => Some((false, slot)),
+            (None, live) => live.map(|slot| (true, slot)),
+            (Some(_), Some(slot)) if self.live_next => Some((true, slot)),
+            (Some(slot), Some(_)) => Some((false, slot)),
         }
     }
 
@@ -199,11 +332,12 @@ impl Outgoing {
         id: u16,
         reason: u8,
         ids: &mut PacketIds,
+        notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) -> bool {
         match self.find(id, MqttQos::One, ids) {
             Some((slot, _)) => {
-                self.finish(slot, outcome(reason), ids, events);
+                self.finish(slot, outcome(reason), Waste::Refused, ids, notes, events);
                 true
             }
             None => false,
@@ -216,6 +350,7 @@ impl Outgoing {
         id: u16,
         reason: u8,
         wire: &mut Wire<'_>,
+        notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) -> bool {
         self.counter = self.counter.wrapping_add(1);
@@ -232,17 +367,25 @@ impl Outgoing {
                 // The broker has owned the message since its first PUBREC; PUBCOMP ends it.
                 return false;
             }
-            self.finish(slot, outcome(reason), wire.ids, events);
+            self.finish(slot, outcome(reason), Waste::Refused, wire.ids, notes, events);
             return true;
         }
         if !request.released {
             request.released = true;
             request.order = order;
-            if !std::mem::replace(&mut request.reported, true) {
+            if !std::mem::replace(&mut request.reported, true)
+                && (request.token != NOBODY || !notes.are_kept())
+            {
                 events(UpstreamEvent::Received { token: request.token });
             }
+            notes.record(&Record::RequestReleased { key: request.accepted });
         }
-        wire.pubrel(id, 0);
+        if notes.are_kept() {
+            // The broker forgets the id with its PUBCOMP: what is published under it then is new.
+            notes.defer(Step::Release { slot, key: request.accepted });
+        } else {
+            wire.pubrel(id, 0);
+        }
         true
     }
 
@@ -251,12 +394,13 @@ impl Outgoing {
         &mut self,
         id: u16,
         ids: &mut PacketIds,
+        notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) -> bool {
         match self.find(id, MqttQos::Two, ids) {
             Some((slot, request)) if request.released => {
                 // Whatever its reason code: "not found" says that the exchange was over before.
-                self.finish(slot, Ok(()), ids, events);
+                self.finish(slot, Ok(()), Waste::Refused, ids, notes, events);
                 true
             }
             _ => false,
@@ -273,6 +417,7 @@ impl Outgoing {
         hung_up: bool,
         ids: &mut PacketIds,
         stats: &mut Stats,
+        notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) {
         let sent = self.requests.iter().filter(|(_, request)| request.sent && !request.released);
@@ -289,18 +434,26 @@ impl Outgoing {
             if strikes >= GIVE_UP_AFTER {
                 self.suspect = None;
                 stats.given_up += 1;
-                self.finish(slot, Err(Refusal::NotSupported), ids, events);
+                let outcome = Err(Refusal::NotSupported);
+                self.finish(slot, outcome, Waste::Refused, ids, notes, events);
             }
         }
+        self.drop_sent_zero();
         for (_, request) in &mut self.requests {
             request.sent = false;
         }
         self.queue_all();
+        self.keep_all(notes, events);
     }
 
     /// A new connection, and the broker has lost the session: all ids are free and everything is
     /// new.
-    pub(super) fn session_lost(&mut self, ids: &mut PacketIds, stats: &mut Stats) {
+    pub(super) fn session_lost(
+        &mut self,
+        ids: &mut PacketIds,
+        stats: &mut Stats,
+        notes: &mut Notes,
+    ) {
         for (_, request) in &mut self.requests {
             if request.id == 0 {
                 continue;
@@ -309,6 +462,9 @@ impl Outgoing {
             stats.republished += 1;
             if request.released {
                 stats.republished_after_pubrec += 1;
+            }
+            if request.recorded && request.qos == MqttQos::Two {
+                notes.record(&Record::RequestSent { key: request.accepted, packet_id: 0 });
             }
             request.id = 0;
             request.released = false;
@@ -319,14 +475,15 @@ impl Outgoing {
 
     /// Requests sent on this connection and not over.
     pub(super) fn in_flight(&self) -> usize {
-        self.requests.len().saturating_sub(self.waiting.len())
+        self.requests.len().saturating_sub(self.waiting.len() + self.live.len())
     }
 
     /// Brings the gauges up to date.
     pub(super) fn gauge(&self, stats: &mut Stats) {
         stats.in_flight = self.in_flight();
-        stats.queued = self.waiting.len();
+        stats.queued = self.waiting.len() + self.live.len();
         stats.queued_bytes = self.bytes;
+        stats.spooled_bytes = self.spooled;
     }
 
     /// Gives memory back when nothing is in flight.
@@ -334,6 +491,8 @@ impl Outgoing {
         if self.requests.is_empty() {
             self.requests = Slab::new();
             self.waiting = VecDeque::new();
+            self.live = VecDeque::new();
+            self.backlog = Backlog::default();
             self.pool = Vec::new();
             self.pooled = 0;
         }
@@ -342,7 +501,7 @@ impl Outgoing {
     /// Rebuilds the queue. PUBRELs come first, in the order of their PUBRECs: a PUBREC that comes
     /// on the next connection must not be answered before them (MQTT 3.1.1 §4.6). Then what the
     /// broker may know already, then what is new.
-    fn queue_all(&mut self) {
+    pub(super) fn queue_all(&mut self) {
         let rank = |request: &Request| match request {
             Request { released: true, .. } => 0,
             Request { id: 0, .. } => 2,
@@ -355,6 +514,11 @@ impl Outgoing {
             .collect();
         all.sort_unstable();
         self.waiting = all.into_iter().map(|(_, _, slot)| slot).collect();
+        self.live = VecDeque::new();
+        self.backlog = Backlog::default();
+        for (_, request) in &self.requests {
+            self.backlog.add(request.origin);
+        }
     }
 
     /// Whether the broker can take what a request still owes it.
@@ -371,15 +535,58 @@ impl Outgoing {
     }
 
     /// Sends PUBLISH or PUBREL. False if there is no free packet id.
-    fn send(&mut self, slot: usize, wire: &mut Wire<'_>) -> bool {
+    fn send(&mut self, slot: usize, wire: &mut Wire<'_>, notes: &mut Notes) -> bool {
         let Some(request) = self.requests.get_mut(slot) else { return false };
-        let again = request.id != 0;
-        if !again {
+        let (dup, key) = (request.id != 0, request.accepted);
+        if request.qos == MqttQos::Zero {
+            // It is forgotten before it is sent: at most once.
+            request.sent = true;
+            notes.record(&Record::RequestOver { key });
+            notes.defer(Step::Publish { slot, key, dup });
+            return true;
+        }
+        if !dup {
             let Some(id) = wire.ids.allocate(Exchange::Publish(slot)) else { return false };
             request.id = id;
         }
         request.sent = true;
-        wire.stats.resent += u64::from(again);
+        wire.stats.resent += u64::from(dup);
+        if !notes.are_kept() || request.qos == MqttQos::One {
+            return self.write(slot, dup, wire);
+        }
+        if !dup {
+            notes.record(&Record::RequestSent { key, packet_id: request.id });
+        }
+        let step = if request.released {
+            Step::Release { slot, key }
+        } else {
+            Step::Publish { slot, key, dup }
+        };
+        notes.defer(step);
+        true
+    }
+
+    /// Writes the packet that [`Self::send`] decided on, at last.
+    pub(super) fn write_deferred(&mut self, step: Step, wire: &mut Wire<'_>) {
+        let (slot, key, dup) = match step {
+            Step::Publish { slot, key, dup } => (slot, key, dup),
+            Step::Release { slot, key } => (slot, key, true),
+            _ => return,
+        };
+        let request = self.requests.get(slot).filter(|r| r.accepted == key && r.sent);
+        let Some(request) = request else { return };
+        let (zero, released) = (request.qos == MqttQos::Zero, request.released);
+        // PUBREC may have come for what was sent on an earlier connection.
+        if released == matches!(step, Step::Release { .. }) {
+            self.write(slot, dup, wire);
+        }
+        if zero {
+            self.take_out(slot, wire.ids);
+        }
+    }
+
+    fn write(&self, slot: usize, again: bool, wire: &mut Wire<'_>) -> bool {
+        let Some(request) = self.requests.get(slot) else { return false };
         if request.released {
             wire.pubrel(request.id, 0);
             return true;
@@ -410,25 +617,51 @@ impl Outgoing {
         Some((slot, request))
     }
 
-    fn finish(
+    /// A request is over. `why`: what to call it if it was in the spool and did not succeed.
+    pub(super) fn finish(
         &mut self,
         slot: usize,
         outcome: Result<(), Refusal>,
+        why: Waste,
         ids: &mut PacketIds,
+        notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) {
+        let Some(request) = self.requests.get(slot) else { return };
+        let token = request.token;
+        if request.recorded {
+            notes.record(&Record::RequestOver { key: request.accepted });
+        }
+        if request.recorded
+            && token == NOBODY
+            && outcome.is_err()
+            && let Record::Request { topic, .. } = request.record()
+        {
+            events(UpstreamEvent::Wasted { topic, why });
+        }
+        self.take_out(slot, ids);
+        if token != NOBODY || !notes.are_kept() {
+            events(UpstreamEvent::Published { token, outcome });
+        }
+    }
+
+    /// Takes a request out of the table.
+    pub(super) fn take_out(&mut self, slot: usize, ids: &mut PacketIds) {
         let Some(mut request) = self.requests.try_remove(slot) else { return };
         if request.id != 0 {
             ids.release(request.id);
         }
-        self.bytes = self.bytes.saturating_sub(request.data.len());
+        if request.recorded {
+            self.spooled = self.spooled.saturating_sub(request.room());
+        } else {
+            self.bytes = self.bytes.saturating_sub(request.data.len());
+        }
         let capacity = request.data.capacity();
         if capacity <= POOLED_CAPACITY && self.pooled.saturating_add(capacity) <= POOL {
             request.data.clear();
             self.pooled = self.pooled.saturating_add(capacity);
             self.pool.push(request.data);
         }
-        events(UpstreamEvent::Published { token: request.token, outcome });
     }
 
     fn window(&self, limits: &Limits) -> usize {
@@ -441,7 +674,7 @@ impl Outgoing {
 }
 
 impl Wire<'_> {
-    fn pubrel(&mut self, id: u16, reason: u8) {
+    pub(super) fn pubrel(&mut self, id: u16, reason: u8) {
         wire::put_acknowledgement(self.output, self.protocol, first::PUBREL, id, reason);
     }
 }

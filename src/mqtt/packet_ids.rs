@@ -45,6 +45,17 @@ impl PacketIds {
         }
     }
 
+    /// Takes an id that is known from a former life; false if it is in use.
+    pub(super) fn claim(&mut self, id: u16, exchange: Exchange) -> bool {
+        match self.busy.entry(id) {
+            hashbrown::hash_map::Entry::Vacant(entry) => {
+                entry.insert(exchange);
+                true
+            }
+            hashbrown::hash_map::Entry::Occupied(_) => false,
+        }
+    }
+
     /// What an id stands for.
     pub(super) fn get(&self, id: u16) -> Option<Exchange> {
         self.busy.get(&id).copied()

@@ -9,13 +9,16 @@ use super::fallback::Fallback;
 use super::incoming::Incoming;
 use super::keep_alive::{Due, KeepAlive};
 use super::limits::Limits;
-use super::outgoing::{Bounds, Outgoing, Publication, Wire};
+use super::notes::{Notes, Step};
+use super::outgoing::{Bounds, Outgoing, Publication, Taken, Wire};
 use super::packet_ids::{Exchange, PacketIds};
 use super::settings::{Settings, Version};
 use super::stats::Stats;
 use super::wire::{self, Protocol};
 use super::{backoff, reasons, wire_v4, wire_v5};
 use crate::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
+use crate::store::image::Image;
+use crate::store::record::Record;
 use crate::time::Time;
 
 /// With more octets than this waiting for the broker, QoS 0 publications and subscriptions are
@@ -53,6 +56,9 @@ pub struct Session {
     /// Octets of an oversized message that are still to be thrown away.
     skip: usize,
     subscription_ids: Vec<u32>,
+    notes: Notes,
+    /// It is recorded that the broker's session is ours.
+    recorded: bool,
     stats: Stats,
 }
 
@@ -99,16 +105,116 @@ impl Session {
             keep_alive: KeepAlive::new(settings.keep_alive, Time(0)),
             ids: PacketIds::new((backoff::mix(&mut seed) & 0xFFFF) as u16),
             subscribing: 0,
-            outgoing: Outgoing::new(bounds),
+            outgoing: Outgoing::new(bounds, settings.spool),
             incoming: Incoming::new(settings.acknowledge_in_order),
             peer_closed: false,
             unanswered: false,
             doubtful: false,
             skip: 0,
             subscription_ids: Vec::new(),
+            notes: Notes::new(settings.spool.is_some()),
+            recorded: false,
             stats: Stats::default(),
             settings,
         }
+    }
+
+    /// Chooses the first packet id anew.
+    pub fn reseed(&mut self, mut seed: u64) {
+        self.ids = PacketIds::new((backoff::mix(&mut seed) & 0xFFFF) as u16);
+    }
+
+    /// Goes on with what a former life has written down. To be called once, before anything else.
+    /// Gives the number of publications that are still owed to the broker.
+    pub fn restore(&mut self, image: &mut Image) -> usize {
+        if image.session {
+            self.started = true;
+            self.recorded = true;
+            // Its CONNECT may have begun a session that has nothing in it.
+            self.unanswered = true;
+        }
+        let spooled = self.outgoing.restore(image, &mut self.ids);
+        self.incoming.restore(&image.received);
+        self.gauge();
+        spooled
+    }
+
+    /// Appends all that is to be remembered, from `place` on, until `out` is `limit` octets long.
+    /// False if nothing is left.
+    pub fn snapshot(&self, place: &mut usize, out: &mut Vec<u8>, limit: usize) -> bool {
+        if *place == 0 {
+            if self.recorded {
+                Record::Session.put(out);
+            }
+            self.incoming.snapshot(out);
+        }
+        self.outgoing.snapshot(place, out, limit)
+    }
+
+    /// Moves the [records](crate::store::record) of what has changed to `into`.
+    pub fn drain_records(&mut self, into: &mut Vec<u8>) {
+        self.notes.drain(into);
+    }
+
+    /// Whether [`Self::drain_records`] would give anything.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        self.notes.has_records()
+    }
+
+    /// Whether something waits to be said to the broker until the records are written, and does not
+    /// wait for a commit that is under way.
+    #[must_use]
+    pub fn has_deferred(&self) -> bool {
+        self.notes.has_unsealed()
+    }
+
+    /// The records drained so far are about to be written: what waits for them waits for that.
+    pub fn seal(&mut self) {
+        self.notes.seal();
+    }
+
+    /// They are written: says what waited for it.
+    pub fn release(&mut self, now: Time) {
+        let before = self.output.len();
+        while let Some(step) = self.notes.next() {
+            match step {
+                Step::Publish { .. } | Step::Release { .. } => {
+                    let mut wire = Wire {
+                        output: &mut self.output,
+                        protocol: self.protocol,
+                        limits: &self.limits,
+                        ids: &mut self.ids,
+                        stats: &mut self.stats,
+                        now,
+                    };
+                    self.outgoing.write_deferred(step, &mut wire);
+                }
+                Step::Answer { id, serial } => {
+                    self.incoming.write_deferred(id, serial, self.protocol, &mut self.output);
+                }
+                Step::Complete { id } => {
+                    wire::put_acknowledgement(
+                        &mut self.output,
+                        self.protocol,
+                        wire::first::PUBCOMP,
+                        id,
+                        0,
+                    );
+                }
+            }
+        }
+        if self.output.len() > before {
+            self.keep_alive.sent(now);
+        }
+        self.gauge();
+    }
+
+    /// The client asks again for the acknowledgement of a publication that the broker has not
+    /// answered: it goes into the spool, if there is one with room, and `Kept` follows.
+    pub fn keep(&mut self, token: Token, events: Events<'_>) {
+        self.outgoing.keep(token, &mut self.notes, events);
+        self.gauge();
     }
 
     /// The byte stream to the broker is open: queues CONNECT.
@@ -180,7 +286,9 @@ impl Session {
                 self.stats.disconnects += 1;
                 self.ids.forget_subscriptions();
                 self.subscribing = 0;
-                self.outgoing.connection_lost(hung_up, &mut self.ids, &mut self.stats, events);
+                self.notes.connection_lost();
+                let (ids, stats, notes) = (&mut self.ids, &mut self.stats, &mut self.notes);
+                self.outgoing.connection_lost(hung_up, ids, stats, notes, events);
                 self.incoming.connection_lost();
                 events(UpstreamEvent::Disconnected);
             }
@@ -246,9 +354,20 @@ impl Session {
         qos: MqttQos,
         retain: bool,
     ) -> Result<(), Refusal> {
-        let result = self.try_publish(now, Publication { token, topic, payload, qos, retain });
+        let (origin, keep) = (u32::MAX, false);
+        let publication = Publication { token, topic, payload, qos, retain, origin, keep };
+        self.take(now, publication).map(|_| ())
+    }
+
+    /// As [`Self::publish`], where it may go into the spool.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::publish`]; [`Refusal::Congestion`] also if the spool is full.
+    pub fn take(&mut self, now: Time, publication: Publication<'_>) -> Result<Taken, Refusal> {
+        let result = self.try_publish(now, publication);
         match result {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(Refusal::Congestion) => self.stats.refused_congestion += 1,
             Err(Refusal::NotSupported) => self.stats.refused_not_supported += 1,
         }
@@ -307,9 +426,12 @@ impl Session {
     /// The message has reached whom it had to reach: sends PUBACK, or PUBREC at QoS 2. Without a
     /// connection it is remembered for the repetition that the broker will send. A delivery of a
     /// session that the broker has lost is ignored.
-    pub fn acknowledge(&mut self, now: Time, delivery: DeliveryId) {
+    ///
+    /// `wait`: not before the records are written.
+    pub fn acknowledge(&mut self, now: Time, delivery: DeliveryId, wait: bool) {
         let before = self.output.len();
-        if !self.incoming.acknowledge(delivery, self.protocol, &mut self.output) {
+        let (protocol, output) = (self.protocol, &mut self.output);
+        if !self.incoming.acknowledge(delivery, wait, protocol, output, &mut self.notes) {
             self.stats.stale_acknowledgements += 1;
         }
         if self.output.len() > before {
@@ -358,7 +480,7 @@ impl Session {
         &self.stats
     }
 
-    fn try_publish(&mut self, now: Time, publication: Publication<'_>) -> Result<(), Refusal> {
+    fn try_publish(&mut self, now: Time, publication: Publication<'_>) -> Result<Taken, Refusal> {
         let Publication { topic, payload, qos, retain, .. } = publication;
         if !wire::is_topic_name(topic) {
             return Err(Refusal::NotSupported);
@@ -366,7 +488,9 @@ impl Session {
         // Without a connection by what the broker said last; checked again when it is sent.
         self.limits.check_publish(self.protocol, qos, retain, topic.len(), payload.len())?;
         let connected = self.is_connected();
-        if qos == MqttQos::Zero {
+        let mut taken = Taken::Under;
+        let keeps_zero = self.settings.spool.is_some_and(|spool| spool.qos0);
+        if qos == MqttQos::Zero && (connected || !keeps_zero) {
             if !connected || self.output.len() > MAX_WAITING {
                 return Err(Refusal::Congestion);
             }
@@ -381,14 +505,16 @@ impl Session {
                 limits: &self.limits,
                 ids: &mut self.ids,
                 stats: &mut self.stats,
+                now,
             };
-            self.outgoing.publish(publication, connected.then_some(&mut wire))?;
+            let wire = connected.then_some(&mut wire);
+            taken = self.outgoing.publish(publication, wire, now, &mut self.notes)?;
             self.outgoing.gauge(&mut self.stats);
         }
         if connected {
             self.keep_alive.sent(now);
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn begin_subscribing(&mut self, filter: &str, exchange: Exchange) -> Result<u16, Refusal> {

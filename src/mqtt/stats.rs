@@ -10,6 +10,8 @@ pub struct Stats {
     pub queued: usize,
     /// Gauge: octets of topic and payload in flight and waiting.
     pub queued_bytes: usize,
+    /// Gauge: octets of the publications that survive the process.
+    pub spooled_bytes: u64,
     /// Gauge: SUBSCRIBE and UNSUBSCRIBE not yet answered.
     pub subscribing: usize,
     /// Gauge: packet ids of ours in use.

@@ -19,6 +19,8 @@ enum Event {
     Connected { present: bool, ids: bool, qos: MqttQos },
     Disconnected,
     Received(u64),
+    Kept(u64),
+    Wasted(String),
     Published(u64, Result<(), Refusal>),
     Subscribed(u64, Result<MqttQos, Refusal>),
     Unsubscribed(u64),
@@ -37,6 +39,8 @@ impl From<UpstreamEvent<'_>> for Event {
             }
             UpstreamEvent::Disconnected => Self::Disconnected,
             UpstreamEvent::Received { token } => Self::Received(token.0),
+            UpstreamEvent::Kept { token } => Self::Kept(token.0),
+            UpstreamEvent::Wasted { topic, .. } => Self::Wasted(topic.into()),
             UpstreamEvent::Published { token, outcome } => Self::Published(token.0, outcome),
             UpstreamEvent::Subscribed { token, outcome } => Self::Subscribed(token.0, outcome),
             UpstreamEvent::Unsubscribed { token } => Self::Unsubscribed(token.0),
@@ -116,7 +120,7 @@ impl Client {
     }
 
     fn acknowledge(&mut self, delivery: DeliveryId) {
-        self.session.acknowledge(self.now, delivery);
+        self.session.acknowledge(self.now, delivery, false);
     }
 
     /// The one message that was reported, by its delivery.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::{Level, debug, enabled, info, warn};
+use tracing::{Level, debug, enabled, error, info, warn};
 
-use super::wording::{About, Client, Count, Hex, Name, Told, Where, Why, advice};
+use super::wording::{About, Client, Count, Hex, Name, Told, Where, Why, advice, wasted};
 use crate::core::{Effects, Limit, LinkId, Notice, Place, Span};
 use crate::ops::{Allowed, RateLimit};
 
@@ -145,6 +145,21 @@ impl Notices {
                     advice(limit)
                 )
             }
+            Notice::Wasted { topic, why } => warn!(
+                "a publication on {}, which its device was told is safe, did not reach the broker: \
+                 {}{more}",
+                name(topic),
+                wasted(why)
+            ),
+            Notice::StoreFailed { kind: _, error } => error!(
+                "cannot write to the state directory: {}. Devices hear congestion where something \
+                 would have to be kept; it is tried again until it works{more}",
+                String::from_utf8_lossy(effects.bytes(error))
+            ),
+            Notice::StoreRecovered { after } => warn!(
+                "the state directory can be written to again, after {} s; everything is kept again{more}",
+                after.as_secs()
+            ),
             Notice::SubscriptionLost { filter } => warn!(
                 "the broker refuses the subscription {}: the clients that depend on it get \
                  nothing{more}",
@@ -197,6 +212,8 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Collected { .. } => (11, NO_LINK),
         Notice::UnknownPredefined { .. } => (12, NO_LINK),
         Notice::DropsAtPing { .. } => (13, NO_LINK),
+        Notice::Wasted { .. } => (15, NO_LINK),
+        Notice::StoreFailed { .. } | Notice::StoreRecovered { .. } => (128, NO_LINK),
         Notice::LimitReached { limit, .. } => (16 + *limit as u8, NO_LINK),
     }
 }

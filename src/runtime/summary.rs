@@ -34,6 +34,12 @@ pub(super) fn summary(engine: &Engine) -> String {
     say(core.lost, "clients lost");
     say(core.abandoned, "messages to clients given up");
     say(core.buffered, "messages waiting for clients");
+    say(session.spooled_bytes, "octets of publications kept for the broker");
+    say(core.wasted, "of these thrown away");
+    let written = engine.written();
+    say(written.commits, "writes to the state directory");
+    say(written.bytes, "octets written there");
+    say(written.failures, "times that nothing could be written there");
     list(&mut text, "not MQTT-SN", DecodeError::KINDS.iter().copied(), &core.malformed);
     list(&mut text, "dropped", Drop::ALL.iter().map(|kind| kind.label()), &core.dropped);
     list(&mut text, "limits reached", Limit::ALL.iter().map(|kind| kind.label()), &core.limits);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::codec::ReturnCode;
+use crate::core::upstream::Waste;
 use crate::core::{Effects, Limit, Loss, Place, Subject};
 use crate::transport::udp::Shown;
 
@@ -127,6 +128,14 @@ impl fmt::Display for Count {
     }
 }
 
+/// Why a publication of the spool was thrown away.
+pub(super) fn wasted(why: Waste) -> &'static str {
+    match why {
+        Waste::Refused => "the broker refused it",
+        Waste::Expired => "it is older than upstream.spool.max_age",
+    }
+}
+
 /// What a limit that was reached means, and what can be done about it.
 pub(super) fn advice(limit: Limit) -> &'static str {
     match limit {
@@ -144,6 +153,7 @@ pub(super) fn advice(limit: Limit) -> &'static str {
         Limit::PacketSize => "a message is larger than its link, or its profile, has room for",
         Limit::Strangers => "it keeps sending without a connection, and was told so often enough",
         Limit::Takeovers => "two devices seem to have this client id",
+        Limit::Store => "the state directory cannot be written to, see the lines about it",
         Limit::Newcomers => {
             "many new client ids from one address: a device that makes one up at every start, or \
              somebody who wants to fill the gateway"

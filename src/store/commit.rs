@@ -67,7 +67,8 @@ pub struct Outcome {
     /// it fails until a snapshot is complete.
     pub journal: Result<(), Trouble>,
     /// Whether the part of the snapshot was written, and after the last one whether it has become the
-    /// journal. After a failure the snapshot is over.
+    /// journal. After a failure the snapshot is over; that may also befall a commit without a part,
+    /// because its records belong to the snapshot that is under way.
     pub snapshot: Option<Result<(), Trouble>>,
     /// Length of the journal in force, octets.
     pub size: u64,

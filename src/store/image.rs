@@ -230,6 +230,11 @@ impl Image {
             Record::FilterOver { text } => {
                 self.filters.remove(text);
             }
+            Record::FiltersLost => {
+                for filter in self.filters.values_mut() {
+                    filter.granted = None;
+                }
+            }
             Record::Session
             | Record::Request { .. }
             | Record::RequestSent { .. }

@@ -16,6 +16,8 @@
 )]
 
 pub mod commit;
+#[cfg(feature = "gateway")]
+pub mod file;
 #[cfg(feature = "mqtt")]
 mod frame;
 pub mod image;
@@ -24,3 +26,5 @@ pub mod journal;
 pub mod record;
 #[cfg(feature = "mqtt")]
 mod replay;
+#[cfg(feature = "gateway")]
+pub mod writer;

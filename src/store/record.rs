@@ -158,6 +158,8 @@ pub enum Record<'a> {
     Filter(FilterRecord<'a>),
     /// The broker does not know it any longer.
     FilterOver { text: &'a str },
+    /// The broker may have lost all filters.
+    FiltersLost,
 
     /// The broker's session is ours: it goes on.
     Session,
@@ -209,6 +211,7 @@ mod kind {
     pub(super) const PUBLICATION_OVER: u8 = 24;
     pub(super) const FILTER: u8 = 30;
     pub(super) const FILTER_OVER: u8 = 31;
+    pub(super) const FILTERS_LOST: u8 = 32;
     pub(super) const SESSION: u8 = 40;
     pub(super) const REQUEST: u8 = 41;
     pub(super) const REQUEST_SENT: u8 = 42;
@@ -341,6 +344,7 @@ impl<'a> Record<'a> {
             }
             Self::Filter(ref filter) => return to.octet(kind::FILTER).filter(filter),
             Self::FilterOver { text } => to.octet(kind::FILTER_OVER).text(text),
+            Self::FiltersLost => to.octet(kind::FILTERS_LOST),
             Self::Session => to.octet(kind::SESSION),
             Self::Request { key, origin, at, qos, retain, topic, payload } => to
                 .octet(kind::REQUEST)
@@ -536,6 +540,7 @@ impl<'a> Reader<'a> {
             }
             kind::FILTER => Record::Filter(self.filter()?),
             kind::FILTER_OVER => Record::FilterOver { text: self.text()? },
+            kind::FILTERS_LOST => Record::FiltersLost,
             kind::SESSION => Record::Session,
             kind::REQUEST => {
                 let (key, origin, at) = (self.number()?, self.number()?, self.number()?);

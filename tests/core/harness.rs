@@ -397,7 +397,8 @@ impl World {
         let mut events = Vec::new();
         for effect in fx.items() {
             match *effect {
-                Effect::Send { link, to, bytes } => {
+                // The core alone keeps no promises waiting.
+                Effect::Send { link, to, bytes } | Effect::Promise { link, to, bytes, .. } => {
                     let bytes = fx.bytes(bytes).to_vec();
                     let packet = decode(&bytes).expect("what the gateway sends is valid");
                     let node = packet.forwarder.map(|forwarder| forwarder.node_id.to_vec());
@@ -408,7 +409,7 @@ impl World {
                     assert_eq!(radius, 0);
                     self.broadcasts.push((link.0, fx.bytes(bytes).to_vec()));
                 }
-                Effect::Publish { token, qos, retain, topic, payload } => {
+                Effect::Publish { token, qos, retain, topic, payload, .. } => {
                     let payload = fx.bytes(payload).to_vec();
                     events.push(Up::Publish { token, qos, retain, topic: text(topic), payload });
                 }
@@ -419,7 +420,8 @@ impl World {
                 Effect::Unsubscribe { token, filter } => {
                     events.push(Up::Unsubscribe { token, filter: text(filter) });
                 }
-                Effect::Acknowledge { delivery } => events.push(Up::Acknowledge(delivery)),
+                Effect::Acknowledge { delivery, .. } => events.push(Up::Acknowledge(delivery)),
+                Effect::Keep { .. } | Effect::Done => {}
             }
         }
         for notice in fx.notices() {
@@ -482,6 +484,9 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
         Notice::LimitReached { client, limit } => {
             format!("limit: {} {}", text(*client), limit.label())
         }
+        Notice::Wasted { topic, why } => format!("wasted: {} {why:?}", text(*topic)),
+        Notice::StoreFailed { kind, error } => format!("store failed: {kind} {}", text(*error)),
+        Notice::StoreRecovered { after } => format!("store recovered: {after:?}"),
         Notice::SubscriptionLost { filter } => format!("subscription lost: {}", text(*filter)),
         Notice::UnknownPredefined { client, id, topic } => {
             format!("unknown predefined: {} {id} {}", text(*client), text(*topic))

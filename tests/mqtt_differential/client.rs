@@ -46,7 +46,7 @@ impl World {
             let chosen = self.below(self.deliveries.len());
             let (delivery, number) = self.deliveries.swap_remove(chosen);
             self.sent[number as usize].outstanding = false;
-            self.session.acknowledge(self.now, delivery);
+            self.session.acknowledge(self.now, delivery, false);
         }
     }
 

@@ -372,6 +372,9 @@ fn own(event: UpstreamEvent<'_>) -> Event {
             Event::Answered(token.0)
         }
         UpstreamEvent::Unsubscribed { token } => Event::Answered(token.0),
+        UpstreamEvent::Kept { .. } | UpstreamEvent::Wasted { .. } => {
+            unreachable!("there is no spool")
+        }
         UpstreamEvent::Message { delivery, topic, payload, qos, .. } => {
             assert!(TOPICS.contains(&topic));
             let number = u64::from_be_bytes(payload[..8].try_into().unwrap());

@@ -158,11 +158,14 @@ impl Client {
                 });
             }
             UpstreamEvent::Received { .. } | UpstreamEvent::Disconnected => {}
+            UpstreamEvent::Kept { .. } | UpstreamEvent::Wasted { .. } => {
+                unreachable!("there is no spool")
+            }
         });
         self.input = input;
         for message in arrived {
             if let (Some(delivery), true) = (message.delivery, self.acknowledge) {
-                self.session.acknowledge(now, delivery);
+                self.session.acknowledge(now, delivery, false);
             }
             self.messages.push(message);
         }

@@ -71,7 +71,7 @@ fn a_session_outlives_its_connection() {
         client.drop_connection();
         // One of them is acknowledged without a connection. More messages come meanwhile.
         let now = client.now();
-        client.session.acknowledge(now, client.messages[1].delivery.unwrap());
+        client.session.acknowledge(now, client.messages[1].delivery.unwrap(), false);
         other.publish(102, "s", MqttQos::One, false);
         other.publish(103, "s", MqttQos::Two, false);
         other.until(|other| other.outcomes.len() == 4).unwrap();
@@ -83,7 +83,7 @@ fn a_session_outlives_its_connection() {
         assert_eq!(client.session.stats().duplicates_dropped, 2);
         for message in client.messages.clone() {
             let now = client.now();
-            client.session.acknowledge(now, message.delivery.unwrap());
+            client.session.acknowledge(now, message.delivery.unwrap(), false);
         }
         client.until(|client| client.session.stats().incoming == 0).unwrap();
         client.leave();

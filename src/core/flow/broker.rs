@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use crate::core::client::ExchangeStage;
 use crate::core::effects::Effect;
 use crate::core::flow::CopyMode;
 use crate::core::flow::publish_up::code_of;
@@ -10,6 +11,7 @@ use crate::core::gateway::{Cx, Gateway, Request};
 use crate::core::notice::Notice;
 use crate::core::slots::Handle;
 use crate::core::upstream::{MqttQos, Refusal, Token};
+use crate::store::record::Record;
 use crate::time::Time;
 
 /// Most SUBSCRIBEs to the broker at once.
@@ -79,6 +81,7 @@ impl Gateway {
             filter.granted = outcome.ok();
             filter.asked = outcome.is_ok();
             filter.marked = self.broker.ids;
+            self.note_filter(cx, handle);
             for client in clients {
                 let told = self.answer_waiting(cx, client, handle, outcome.map_err(code_of));
                 if told && outcome.is_err() {
@@ -160,12 +163,29 @@ impl Gateway {
         }
         let Some(filter) = self.filters.remove(handle) else { return };
         if !filter.asked {
-            return;
+            return self.note(cx, &Record::FilterOver { text: &filter.text });
         }
         if self.broker.connected {
             self.unsubscribe(cx, filter.text);
         } else if self.broker.stale.len() < MAX_STALE {
             self.broker.stale.push(filter.text);
+        }
+    }
+
+    /// Records what the broker knows of a filter.
+    pub(crate) fn note_filter(&self, cx: &mut Cx<'_>, handle: Handle) {
+        if let Some(filter) = self.filters.get(handle) {
+            self.note(cx, &filter.record());
+        }
+    }
+
+    /// UNSUBACK of the broker.
+    pub(crate) fn on_unsubscribed(&mut self, cx: &mut Cx<'_>, token: Token) {
+        let request = self.requests.remove(Handle::from_bits(token.0));
+        if let Some(Request::Unsubscribe { filter }) = request
+            && self.filters.find(&filter).is_none()
+        {
+            self.note(cx, &Record::FilterOver { text: &filter });
         }
     }
 
@@ -187,6 +207,7 @@ impl Gateway {
         }
         let stale = core::mem::take(&mut self.broker.stale);
         if !session_present {
+            self.note(cx, &Record::FiltersLost);
             let handles: alloc::vec::Vec<Handle> = self.filters.handles().collect();
             for handle in handles {
                 let Some(filter) = self.filters.get_mut(handle) else { continue };
@@ -205,6 +226,23 @@ impl Gateway {
         }
         self.run_asks(cx);
         self.advertise(cx);
+    }
+
+    /// The broker is gone: whoever waits for it to take a subscription hears from the gateway, which
+    /// asks it when it is back.
+    fn answer_for_broker(&mut self, cx: &mut Cx<'_>) {
+        let waiting: alloc::vec::Vec<Handle> =
+            self.clients.iter().filter(|(_, c)| c.waiting > 0).map(|(handle, _)| handle).collect();
+        for handle in waiting {
+            while self.may_promise(handle)
+                && let Some(client) = self.clients.get(handle)
+                && let Some(filter) = client.busy.exchanges.iter().find_map(|e| match e.stage {
+                    ExchangeStage::Waiting { filter, .. } => Some(filter),
+                    _ => None,
+                })
+                && self.answer_waiting(cx, handle, filter, Ok(MqttQos::Two))
+            {}
+        }
     }
 
     /// SUBSCRIBEs and UNSUBSCRIBEs that were not answered have to be made again.
@@ -232,6 +270,9 @@ impl Gateway {
                 }
                 _ => {}
             }
+        }
+        if self.settings.durable {
+            self.answer_for_broker(cx);
         }
         // Deliveries were held back for SUBACKs that cannot come now.
         let waiting: alloc::vec::Vec<Handle> = self

@@ -22,6 +22,7 @@ use crate::core::peer::PeerRef;
 use crate::core::profile::glob_matches;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
+use crate::store::record::Record;
 
 /// ProtocolId of MQTT-SN 1.2 (§5.3.8).
 const PROTOCOL_1_2: u8 = 0x01;
@@ -37,7 +38,7 @@ const ECHO: Duration = Duration::from_secs(5);
 
 /// How far apart the topic ids of two new sessions begin. A packet from the last life of a device
 /// that is still under way then finds no topic, instead of another one.
-const ID_STEP: u16 = 8;
+pub(crate) const ID_STEP: u16 = 8;
 
 /// Most will dialogues at once.
 const MAX_HANDSHAKES: u32 = 1_000;
@@ -91,6 +92,11 @@ impl Gateway {
             let why = "sessions.max_clients is reached";
             return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
         }
+        if self.failing && known.is_none() && !connect.clean_session {
+            self.limit_reached(cx, None, Limit::Store);
+            let why = "the state directory cannot be written to, so no session can be kept";
+            return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
+        }
         let waking = known.and_then(|handle| self.clients.get(handle)).filter(|c| c.state.sleeps());
         let keep = !connect.clean_session
             || waking.is_some_and(|c| c.print.clean && self.settings.keep_session_on_wake);
@@ -109,7 +115,7 @@ impl Gateway {
                 let mut client = Client::new(id, print, cx.now);
                 client.topics.begin_at(self.next_offset);
                 self.next_offset = self.wrapped(self.next_offset.saturating_add(ID_STEP));
-                self.add_client(client)
+                self.add_client(cx, client)
             }
         };
         self.bind(handle, peer);
@@ -118,6 +124,10 @@ impl Gateway {
         }
         let resumed = known.is_some() && keep;
         let profile = self.profile_of(connect.client_id);
+        if self.clients.get(handle).is_some_and(|client| client.topics.len() > 0) {
+            self.note(cx, &Record::Unconfirmed { slot: handle.slot });
+        }
+        self.mark(handle);
         if let Some(client) = self.clients.get_mut(handle) {
             client.profile = profile;
             client.topics.forget_confirmations();
@@ -190,7 +200,7 @@ impl Gateway {
                     outbound.tries = 1;
                 }
                 self.stats.duplicates += 1;
-                self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
+                self.say_connected(cx, handle);
                 true
             }
             _ => false,
@@ -215,12 +225,19 @@ impl Gateway {
         self.stats.duplicates += 1;
         // A WILLTOPIC with a topic is older than the WILLMSG that ended the dialogue.
         if !matches!(message, Message::WillTopic(Some(_))) {
-            self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
+            self.say_connected(cx, handle);
         }
     }
 
+    /// CONNACK, which promises that the session is kept.
+    fn say_connected(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        let refusal = Message::ConnAck { code: ReturnCode::CONGESTION };
+        let accepted = Message::ConnAck { code: ReturnCode::ACCEPTED };
+        self.promise_or_refuse(cx, handle, &accepted, refusal);
+    }
+
     /// Position of the profile that applies to a client id.
-    fn profile_of(&self, id: &[u8]) -> u8 {
+    pub(crate) fn profile_of(&self, id: &[u8]) -> u8 {
         let Ok(id) = core::str::from_utf8(id) else { return 0 };
         let rule = self.settings.rules.iter().find(|rule| glob_matches(&rule.id, id));
         rule.map_or(0, |rule| rule.profile)
@@ -244,7 +261,8 @@ impl Gateway {
         client.fresh = true;
         client.pinged = false;
         let (clean, keep_alive) = (client.print.clean, client.print.duration);
-        self.send(cx, handle, &Message::ConnAck { code: ReturnCode::ACCEPTED });
+        self.mark(handle);
+        self.say_connected(cx, handle);
         if let Some(client) = self.clients.get(handle)
             && let Some(peer) = client.place()
         {

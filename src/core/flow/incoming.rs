@@ -67,7 +67,7 @@ impl Gateway {
             Some(handle) => self.release_message(cx, handle, true),
             None => {
                 if let Some(delivery) = message.delivery {
-                    cx.fx.push(Effect::Acknowledge { delivery });
+                    cx.fx.push(Effect::Acknowledge { delivery, wait: false });
                 }
             }
         }

@@ -8,8 +8,10 @@ use crate::core::client::{Client, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::notice::{Loss, Notice};
 use crate::core::peer::PeerRef;
+use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
+use crate::store::record::Record;
 
 impl Gateway {
     /// DISCONNECT of a known client: with a duration it goes to sleep, without it says goodbye. The
@@ -18,7 +20,7 @@ impl Gateway {
         if let Some(duration) = duration.filter(|duration| *duration > 0) {
             return self.fall_asleep(cx, handle, duration);
         }
-        self.send(cx, handle, &Message::Disconnect { duration: None });
+        self.promise(cx, handle, &Message::Disconnect { duration: None }, Else::Same);
         if let Some(client) = self.clients.get(handle) {
             let id = &client.id;
             cx.fx.notice(|fx| Notice::Disconnected { client: fx.store(id.as_bytes()) });
@@ -27,6 +29,7 @@ impl Gateway {
         if let Some(client) = self.clients.get_mut(handle) {
             // It gave its place up; the session may go on anywhere.
             client.peer = None;
+            self.mark(handle);
         }
     }
 
@@ -96,13 +99,13 @@ impl Gateway {
         client.last_heard = cx.now;
         if client.print.clean {
             self.clear_session(cx, handle);
-            return self.remove_client(handle);
+            return self.remove_client(cx, handle);
         }
         self.stop_holding(cx, handle, self.settings.queue_qos0_messages);
         if self.clients.get(handle).is_some_and(Client::is_blank) {
             // Nothing that anybody could come back to.
             self.clear_session(cx, handle);
-            return self.remove_client(handle);
+            return self.remove_client(cx, handle);
         }
         if let Some(client) = self.clients.get_mut(handle) {
             client.forget_old(cx.now, true);
@@ -112,6 +115,8 @@ impl Gateway {
 
     /// Deletes what a session consists of: subscriptions, topic ids, will, exchanges, messages.
     pub(crate) fn clear_session(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        self.note(cx, &Record::Cleared { slot: handle.slot });
+        self.mark(handle);
         self.drop_deliveries(cx, handle);
         self.drop_subscriptions(cx, handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
@@ -157,7 +162,7 @@ impl Gateway {
             }
             State::Gone if idle > Duration::ZERO && silent >= idle => {
                 self.clear_session(cx, handle);
-                self.remove_client(handle);
+                self.remove_client(cx, handle);
             }
             _ => {}
         }

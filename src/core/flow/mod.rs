@@ -17,6 +17,7 @@ mod subscribe;
 mod takeover;
 mod will;
 
+pub(crate) use connect::ID_STEP;
 pub(crate) use incoming::{Incoming, Named};
 pub(crate) use probe::CopyMode;
 pub(crate) use will::About;

@@ -11,6 +11,7 @@ use crate::core::notice::{Loss, Notice};
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
 use crate::core::upstream::MqttQos;
+use crate::store::record::Record;
 use crate::time::Time;
 
 /// T_WAIT (§7.2): how long to leave a client alone that answered "congestion".
@@ -47,20 +48,17 @@ impl Gateway {
         if code == ReturnCode::ACCEPTED && self.id_at(&client.topics, position) != Some(topic_id) {
             return self.drop_packet(Drop::Unexpected);
         }
-        let Some(client) = self.clients.get_mut(handle) else { return };
         match code {
-            ReturnCode::ACCEPTED => {
-                if let Some(entry) = client.topics.get_mut(position) {
-                    entry.confirmed = true;
-                    entry.refused = false;
-                }
-            }
+            ReturnCode::ACCEPTED => self.set_confirmed(cx, handle, position),
             ReturnCode::CONGESTION => return self.pause(cx, handle),
             // §6.10: the client does not want this name. A wildcard subscription stays.
             _ => {
-                if let Some(entry) = client.topics.get_mut(position) {
+                if let Some(client) = self.clients.get_mut(handle)
+                    && let Some(entry) = client.topics.get_mut(position)
+                {
                     entry.refused = true;
                 }
+                self.note_topic(cx, handle, position);
             }
         }
         self.restart(cx, handle);
@@ -122,6 +120,7 @@ impl Gateway {
                         outbound.stage = OutboundStage::Release;
                         outbound.tries = 1;
                         outbound.deadline = deadline;
+                        self.note_outbound(cx, handle);
                     }
                     OutboundStage::Release => {}
                     OutboundStage::Register { .. } => return self.drop_packet(Drop::Unexpected),
@@ -157,6 +156,22 @@ impl Gateway {
         let name = String::from(topic.map_or("", |topic| self.topics.name(topic)));
         self.abandoned(cx, handle, name.as_bytes(), queued.qos, why);
         self.finish(cx, handle);
+    }
+
+    /// Records the QoS 2 message in flight: what the client is sent under its message id from now on is
+    /// this one, or nothing.
+    pub(crate) fn note_outbound(&self, cx: &mut Cx<'_>, handle: Handle) {
+        let Some(client) = self.clients.get(handle) else { return };
+        let Some(outbound) = client.busy.outbound.as_deref() else { return };
+        if outbound.queued.qos == MqttQos::Two
+            && outbound.queued.recorded
+            && let Some(message) = self.messages.get(outbound.queued.message)
+        {
+            let (slot, msg_id) = (handle.slot, outbound.msg_id);
+            let released = outbound.stage == OutboundStage::Release;
+            let message = message.serial;
+            self.note(cx, &Record::Outbound { slot, message, msg_id, released });
+        }
     }
 
     /// The message in flight has arrived, or was given up: on to the next.
@@ -316,6 +331,7 @@ impl Gateway {
             entry.normal_only = true;
             entry.confirmed = false;
         }
+        self.note_topic(cx, handle, position);
     }
 
     /// The same by the topic field of a PUBACK, which does not say whether it is a normal id, a
@@ -324,10 +340,11 @@ impl Gateway {
         let Some(client) = self.clients.get(handle) else { return };
         let position = self.position_of(&client.topics, field);
         let Some(client) = self.clients.get_mut(handle) else { return };
-        if let Some(entry) = position.and_then(|position| client.topics.get_mut(position))
+        if let Some(position) = position
+            && let Some(entry) = client.topics.get_mut(position)
             && core::mem::take(&mut entry.confirmed)
         {
-            return;
+            return self.note_topic(cx, handle, position);
         }
         let short = field.to_be_bytes();
         let predefined = self.predefined.get(&field).map(|topic| self.topics.name(*topic));

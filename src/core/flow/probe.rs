@@ -92,7 +92,8 @@ impl Gateway {
             let topic = self.own_name(cx, TOPIC);
             let payload = cx.fx.store(b"how many copies?");
             let qos = MqttQos::Zero;
-            cx.fx.push(Effect::Publish { token: Token(0), qos, retain: false, topic, payload });
+            let (token, retain, origin, keep) = (Token(0), false, u32::MAX, false);
+            cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
         }
     }
 

@@ -18,6 +18,7 @@ use crate::codec::{Message, Publish, PublishTopic, Qos};
 use crate::core::client::{Client, Form, Outbound, OutboundStage, State};
 use crate::core::flow::{Incoming, Named};
 use crate::core::gateway::{Cx, Gateway};
+use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
 use crate::core::topics::TopicRef;
@@ -244,6 +245,9 @@ impl Gateway {
         let began = cx.now;
         client.busy.outbound =
             Some(Box::new(Outbound { msg_id, stage, tries: 1, began, deadline, ..outbound }));
+        if !outbound.sent {
+            self.note_outbound(cx, handle);
+        }
         self.transmit(cx, handle);
         self.rearm(handle);
     }
@@ -275,7 +279,12 @@ impl Gateway {
                     msg_id: if zero { 0 } else { msg_id },
                     data: &message.payload,
                 };
-                self.send(cx, handle, &Message::Publish(publish));
+                let publish = Message::Publish(publish);
+                if queued.qos == MqttQos::Two {
+                    self.promise(cx, handle, &publish, Else::Nothing);
+                } else {
+                    self.send(cx, handle, &publish);
+                }
                 let Some(client) = self.clients.get_mut(handle) else { return };
                 if zero {
                     client.take_outbound();
@@ -284,7 +293,9 @@ impl Gateway {
                     outbound.sent = true;
                 }
             }
-            OutboundStage::Release => self.send(cx, handle, &Message::PubRel { msg_id }),
+            OutboundStage::Release => {
+                self.promise(cx, handle, &Message::PubRel { msg_id }, Else::Nothing);
+            }
         }
     }
 }

@@ -19,11 +19,12 @@ use crate::core::effects::Effect;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway, Request};
 use crate::core::names;
+use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
 use crate::core::tight;
 use crate::core::upstream::{MqttQos, Refusal, Token};
-use crate::time::Time;
+use crate::store::record::Record;
 
 /// The same for a finished QoS 1 publication without DUP: twice T_retry (§7.2). At QoS 1 it is better
 /// to forward a repetition than to lose a message.
@@ -55,8 +56,8 @@ fn topic_field(topic: PublishTopic) -> u16 {
 enum Seen {
     /// Never, or what was seen says nothing about this one.
     New,
-    /// The broker has not answered yet: neither do we.
-    Swallow,
+    /// The broker has not answered this request yet: neither do we.
+    Swallow(Option<Handle>),
     /// Answer as before.
     Again(Inbound),
 }
@@ -95,8 +96,14 @@ impl Gateway {
             return self.drop_packet(Drop::NoMessageId);
         }
         let hash = self.fingerprint(publish);
-        match self.seen(cx.now, handle, publish, hash) {
-            Seen::Swallow => self.stats.duplicates += 1,
+        match self.seen(cx, handle, publish, hash) {
+            Seen::Swallow(request) => {
+                self.stats.duplicates += 1;
+                // The broker is slow, or gone without a word: the client shall not wait for it.
+                if let Some(request) = request.filter(|_| self.settings.durable && !self.failing) {
+                    cx.fx.push(Effect::Keep { token: Token(request.to_bits()) });
+                }
+            }
             Seen::Again(stage) => {
                 self.stats.duplicates += 1;
                 self.answer_publish(cx, handle, publish, stage);
@@ -114,7 +121,12 @@ impl Gateway {
         qos: MqttQos,
         hash: u64,
     ) {
-        if !self.may_open(cx.now, handle) {
+        // Exactly once is more than can be had of a disk that does not work.
+        if self.failing && qos == MqttQos::Two {
+            self.limit_reached(cx, Some(handle), Limit::Store);
+            return self.refuse_publish(cx, handle, publish, ReturnCode::CONGESTION);
+        }
+        if !self.may_open(cx, handle) {
             self.limit_reached(cx, Some(handle), Limit::InFlight);
             return self.refuse_publish(cx, handle, publish, ReturnCode::CONGESTION);
         }
@@ -139,11 +151,13 @@ impl Gateway {
             at: cx.now,
         };
         tight::push(&mut client.busy.publications, publication);
+        self.note_publication(cx, handle.slot, &publication);
     }
 
     /// Whether the client may have one more open publication. A handshake that it let go of long ago
     /// (it restarted, say) gives way; the broker has the message.
-    fn may_open(&mut self, now: Time, handle: Handle) -> bool {
+    fn may_open(&mut self, cx: &mut Cx<'_>, handle: Handle) -> bool {
+        let now = cx.now;
         let Some(client) = self.clients.get_mut(handle) else { return false };
         let open = client.busy.publications.iter().filter(|p| !matches!(p.stage, Inbound::Done(_)));
         if open.count() < MAX_OPEN {
@@ -153,7 +167,7 @@ impl Gateway {
             matches!(p.stage, Inbound::Received { completed: true, .. })
                 && now.since(p.at) >= REPETITION
         });
-        abandoned.map(|position| client.busy.publications.remove(position)).is_some()
+        abandoned.map(|position| self.remove_publication(cx, handle, position)).is_some()
     }
 
     /// Resolves the topic and hands the message to the broker.
@@ -186,7 +200,9 @@ impl Gateway {
         }
         let topic = cx.fx.store_joined(&self.settings.topic_prefix, name);
         let payload = cx.fx.store(publish.data);
-        cx.fx.push(Effect::Publish { token, qos, retain: publish.retain, topic, payload });
+        let origin = handle.map_or(u32::MAX, |handle| handle.slot);
+        let (retain, keep) = (publish.retain, false);
+        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
         Ok(())
     }
 
@@ -199,6 +215,7 @@ impl Gateway {
         code: ReturnCode,
     ) {
         let why = match code {
+            ReturnCode::CONGESTION if self.failing => "the state directory cannot be written to",
             ReturnCode::CONGESTION => "too many publications in flight",
             ReturnCode::INVALID_TOPIC_ID => "the topic id is not registered",
             _ => "the topic cannot be published to",
@@ -214,7 +231,8 @@ impl Gateway {
         self.hasher.hash_one((publish.topic, publish.qos, publish.retain, publish.data))
     }
 
-    fn seen(&mut self, now: Time, handle: Handle, publish: &Publish<'_>, hash: u64) -> Seen {
+    fn seen(&mut self, cx: &mut Cx<'_>, handle: Handle, publish: &Publish<'_>, hash: u64) -> Seen {
+        let now = cx.now;
         let Some(client) = self.clients.get_mut(handle) else { return Seen::New };
         let Some(position) =
             client.busy.publications.iter().position(|known| known.msg_id == publish.msg_id)
@@ -242,7 +260,7 @@ impl Gateway {
                 known.unmarked = known.unmarked.saturating_add(1);
             }
             return match known.stage {
-                Inbound::Pending => Seen::Swallow,
+                Inbound::Pending => Seen::Swallow(known.request),
                 stage => Seen::Again(stage),
             };
         }
@@ -253,8 +271,18 @@ impl Gateway {
         if known.at >= client.connected_at && !publish.dup && (!same || stale) {
             client.reuses_ids = true;
         }
-        client.busy.publications.remove(position);
+        self.remove_publication(cx, handle, position);
         Seen::New
+    }
+
+    /// Forgets a publication.
+    fn remove_publication(&mut self, cx: &mut Cx<'_>, handle: Handle, position: usize) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let removed = client.busy.publications.remove(position);
+        if removed.qos == MqttQos::Two {
+            let (slot, msg_id) = (handle.slot, removed.msg_id);
+            self.note(cx, &Record::PublicationOver { slot, msg_id });
+        }
     }
 
     fn answer_publish(
@@ -276,7 +304,15 @@ impl Gateway {
                 Message::PubAck { topic_id: topic_field(publish.topic), msg_id, code }
             }
         };
-        self.send(cx, handle, &message);
+        // It may be one that the gateway has taken over and not written yet.
+        let topic_id = topic_field(publish.topic);
+        let refusal = Message::PubAck { topic_id, msg_id, code: ReturnCode::CONGESTION };
+        let otherwise = match message {
+            Message::PubAck { code: ReturnCode::ACCEPTED, .. } => Else::Refusal(refusal),
+            Message::PubRec { .. } => Else::Nothing,
+            _ => Else::Same,
+        };
+        self.promise(cx, handle, &message, otherwise);
     }
 
     /// The client and publication of a token; `None` if either is gone.
@@ -314,6 +350,22 @@ impl Gateway {
         token: Token,
         outcome: Result<(), Refusal>,
     ) {
+        self.publication_over(cx, token, outcome, false);
+    }
+
+    /// The gateway has taken a publication over: the client may have its acknowledgement as soon as
+    /// that is written.
+    pub(crate) fn on_kept(&mut self, cx: &mut Cx<'_>, token: Token) {
+        self.publication_over(cx, token, Ok(()), true);
+    }
+
+    fn publication_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        token: Token,
+        outcome: Result<(), Refusal>,
+        kept: bool,
+    ) {
         let request = Handle::from_bits(token.0);
         let Some((handle, publication)) = self.publication(request) else {
             self.requests.remove(request);
@@ -348,15 +400,37 @@ impl Gateway {
             Inbound::Done(code) if code != ReturnCode::ACCEPTED => Some(code),
             _ => None,
         };
+        if refused.is_some() {
+            // Of a refusal nothing remains.
+            let publication = *publication;
+            self.note_publication(cx, handle.slot, &publication);
+        }
         self.requests.remove(request);
-        if let Some(answer) = answer.filter(|_| !muted) {
-            self.answer(cx, handle, &answer);
+        // As `answer` has it: not in the middle of a will dialogue.
+        if let Some(answer) = answer.filter(|_| !muted && !self.is_connecting(handle)) {
+            let code = ReturnCode::CONGESTION;
+            let otherwise = match answer {
+                Message::PubAck { topic_id, msg_id, .. } if kept => {
+                    Else::Refusal(Message::PubAck { topic_id, msg_id, code })
+                }
+                Message::PubRec { .. } if kept => Else::Nothing,
+                _ => Else::Same,
+            };
+            match answer {
+                // The broker has it, and that is all that is said.
+                Message::PubAck { .. } if !kept => self.send(cx, handle, &answer),
+                _ => self.promise(cx, handle, &answer, otherwise),
+            }
         }
         if let Some(code) = refused {
             let why = "the broker refused the message, or is not taking any";
             self.tell_refusal(cx, handle, "PUBLISH", About::Topic(topic), code, why);
         }
-        self.forget_finished(handle, (refused == Some(ReturnCode::CONGESTION)).then_some(msg_id));
+        self.forget_finished(
+            cx,
+            handle,
+            (refused == Some(ReturnCode::CONGESTION)).then_some(msg_id),
+        );
     }
 
     /// PUBREL (§6.6); for an unknown id the answer is the same, or the device never comes to an end.
@@ -380,13 +454,15 @@ impl Gateway {
                 Inbound::Pending => return self.drop_packet(Drop::Unexpected),
                 Inbound::Done(_) => self.stats.duplicates += 1,
             }
+            let publication = *publication;
+            self.note_publication(cx, handle.slot, &publication);
         }
-        self.send(cx, handle, &Message::PubComp { msg_id });
-        self.forget_finished(handle, None);
+        self.promise(cx, handle, &Message::PubComp { msg_id }, Else::Same);
+        self.forget_finished(cx, handle, None);
     }
 
     /// Keeps the last few finished publications, and none that the device shall try again.
-    fn forget_finished(&mut self, handle: Handle, again: Option<u16>) {
+    fn forget_finished(&mut self, cx: &mut Cx<'_>, handle: Handle, again: Option<u16>) {
         let Some(client) = self.clients.get_mut(handle) else { return };
         if let Some(msg_id) = again
             && let Some(busy) = client.busy.get_mut()
@@ -394,11 +470,11 @@ impl Gateway {
             busy.publications.retain(|p| p.msg_id != msg_id);
         }
         let is_done = |p: &Publication| matches!(p.stage, Inbound::Done(_));
-        while client.busy.publications.iter().filter(|p| is_done(p)).count() > MAX_REMEMBERED {
-            match client.busy.publications.iter().position(is_done) {
-                Some(oldest) => client.busy.publications.remove(oldest),
-                None => return,
-            };
+        while let Some(client) = self.clients.get(handle)
+            && client.busy.publications.iter().filter(|p| is_done(p)).count() > MAX_REMEMBERED
+            && let Some(oldest) = client.busy.publications.iter().position(is_done)
+        {
+            self.remove_publication(cx, handle, oldest);
         }
     }
 }

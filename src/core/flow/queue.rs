@@ -8,6 +8,7 @@ use crate::core::notice::Notice;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
 use crate::core::upstream::MqttQos;
+use crate::store::record::Record;
 
 /// Messages waiting for one client that the broker's acknowledgement waits for. MQTT 3.1.1 brokers
 /// have some twenty under way at once, for all clients together.
@@ -42,13 +43,22 @@ impl Gateway {
         let held = qos > MqttQos::Zero
             && matches!(client.state, State::Active | State::Connecting)
             && client.busy.outbound.as_ref().is_none_or(|outbound| outbound.tries <= 1)
-            && client.held < MAX_HELD;
+            && client.held < MAX_HELD
+            // What has to arrive exactly once is recorded before it goes on: what the broker would send
+            // again after a restart could not be told from what the client has had.
+            && !(self.settings.durable && message.qos == MqttQos::Two);
         client.held += u8::from(held);
         self.messages.share(kept, held);
         if client.state == State::Awake {
             client.nap.admit(cx.now);
         }
-        client.busy.queue.push_back(Queued { message: kept, qos, retain: message.retain, held });
+        let (retain, recorded) = (message.retain, false);
+        let mut queued = Queued { message: kept, qos, retain, held, recorded };
+        if !held {
+            self.record_waiting(cx, handle.slot, &mut queued);
+        }
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        client.busy.queue.push_back(queued);
         client.busy.queued_bytes = client.busy.queued_bytes.saturating_add(size);
         self.buffered += 1;
         self.buffered_bytes = self.buffered_bytes.saturating_add(size);
@@ -86,6 +96,12 @@ impl Gateway {
 
     /// Accounts for a message that has been taken out of a client's queue for good.
     pub(crate) fn leave_queue(&mut self, cx: &mut Cx<'_>, handle: Handle, queued: Queued) {
+        if queued.recorded
+            && let Some(message) = self.messages.get(queued.message)
+        {
+            let (slot, message) = (handle.slot, message.serial);
+            self.note(cx, &Record::Dequeued { slot, message });
+        }
         let size = self.messages.get(queued.message).map_or(0, |message| {
             self.topics.name(message.topic).len().saturating_add(message.payload.len())
         });
@@ -104,7 +120,7 @@ impl Gateway {
     pub(crate) fn release_message(&mut self, cx: &mut Cx<'_>, message: Handle, held: bool) {
         let released = self.messages.release(message, held);
         if let Some(delivery) = released.acknowledge {
-            cx.fx.push(Effect::Acknowledge { delivery });
+            cx.fx.push(Effect::Acknowledge { delivery, wait: released.recorded });
         }
         if let Some(topic) = released.topic {
             self.topics.release(topic);
@@ -142,13 +158,13 @@ impl Gateway {
             }
         }
         if let Some(outbound) = &mut outbound {
-            self.let_go(cx, &mut outbound.queued);
+            self.let_go(cx, handle.slot, &mut outbound.queued);
         }
         for mut queued in queue {
             if expendable(&queued) {
                 self.leave_queue(cx, handle, queued);
             } else {
-                self.let_go(cx, &mut queued);
+                self.let_go(cx, handle.slot, &mut queued);
                 kept.push_back(queued);
             }
         }
@@ -161,11 +177,13 @@ impl Gateway {
         }
     }
 
-    fn let_go(&mut self, cx: &mut Cx<'_>, queued: &mut Queued) {
-        if core::mem::take(&mut queued.held)
-            && let Some(delivery) = self.messages.let_go(queued.message)
-        {
-            cx.fx.push(Effect::Acknowledge { delivery });
+    fn let_go(&mut self, cx: &mut Cx<'_>, slot: u32, queued: &mut Queued) {
+        if !core::mem::take(&mut queued.held) {
+            return;
+        }
+        self.record_waiting(cx, slot, queued);
+        if let Some(delivery) = self.messages.let_go(queued.message) {
+            cx.fx.push(Effect::Acknowledge { delivery, wait: true });
         }
     }
 

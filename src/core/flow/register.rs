@@ -7,6 +7,7 @@ use crate::core::names;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
 use crate::core::topics::ClientTopics;
+use crate::store::record::Record;
 
 impl Gateway {
     pub(crate) fn on_register(
@@ -21,14 +22,12 @@ impl Gateway {
             Some(name) if self.is_own_topic(name) => {
                 (None, ReturnCode::NOT_SUPPORTED, "the gateway's own topics are closed to devices")
             }
+            Some(_) if !self.may_promise(handle) => {
+                (None, ReturnCode::CONGESTION, "the state directory cannot be written to")
+            }
             Some(name) => match self.topic_id(cx, handle, name) {
                 Some((id, position)) => {
-                    if let Some(client) = self.clients.get_mut(handle)
-                        && let Some(entry) = client.topics.get_mut(position)
-                    {
-                        entry.confirmed = true;
-                        entry.refused = false;
-                    }
+                    self.set_confirmed(cx, handle, position);
                     (Some(id), ReturnCode::ACCEPTED, "")
                 }
                 None => (None, ReturnCode::CONGESTION, "sessions.max_topics_per_client is reached"),
@@ -38,7 +37,17 @@ impl Gateway {
             self.tell_refusal(cx, handle, "REGISTER", About::Text(name), code, why);
         }
         let answer = Message::RegAck { topic_id: topic_id.unwrap_or(0), msg_id, code };
-        self.send(cx, handle, &answer);
+        let refusal = Message::RegAck { topic_id: 0, msg_id, code: ReturnCode::CONGESTION };
+        self.promise_or_refuse(cx, handle, &answer, refusal);
+    }
+
+    /// The client knows the id at this position of its topics.
+    pub(crate) fn set_confirmed(&mut self, cx: &mut Cx<'_>, handle: Handle, position: usize) {
+        let client = self.clients.get_mut(handle);
+        let Some(entry) = client.and_then(|client| client.topics.get_mut(position)) else { return };
+        if !core::mem::replace(&mut entry.confirmed, true) | core::mem::take(&mut entry.refused) {
+            self.note_topic(cx, handle, position);
+        }
     }
 
     /// The client's normal id for a name, and its position in the client's table; given out if it
@@ -65,20 +74,27 @@ impl Gateway {
         if let Some(client) = self.clients.get_mut(handle) {
             client.topics.push(topic);
         }
+        if let Ok(position) = u16::try_from(position) {
+            self.note(cx, &Record::Topic { slot: handle.slot, position, name });
+        }
         Some((id, position))
     }
 
     /// The normal topic id of a position in a client's table; 0xFFFF is reserved.
     pub(crate) fn id_at(&self, topics: &ClientTopics, position: usize) -> Option<u16> {
-        let first = self.first_topic_id.checked_add(topics.offset())?;
-        let id = u16::try_from(position).ok()?.checked_add(first)?;
+        let id = u16::try_from(position).ok()?.checked_add(self.first_id(topics))?;
         (id != u16::MAX).then_some(id)
+    }
+
+    /// The first normal topic id of a client. Of one that was there before the configuration gave out
+    /// more predefined ids it may lie among those.
+    pub(crate) fn first_id(&self, topics: &ClientTopics) -> u16 {
+        self.first_topic_id.wrapping_add(topics.offset())
     }
 
     /// The position of a normal topic id in a client's table, if it can have it.
     pub(crate) fn position_of(&self, topics: &ClientTopics, id: u16) -> Option<usize> {
-        let first = self.first_topic_id.checked_add(topics.offset())?;
-        id.checked_sub(first).map(usize::from)
+        id.checked_sub(self.first_id(topics)).map(usize::from)
     }
 
     /// Keeps room for `max_topics_per_client` ids above an offset: beyond that ids begin again.

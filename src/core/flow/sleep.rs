@@ -19,6 +19,7 @@ use crate::codec::Message;
 use crate::core::client::{Nap, OutboundStage, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::notice::Notice;
+use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::time::Time;
 
@@ -42,9 +43,10 @@ impl Nap {
 impl Gateway {
     /// DISCONNECT with a duration. Repeated, it is answered again, and the time begins anew.
     pub(crate) fn fall_asleep(&mut self, cx: &mut Cx<'_>, handle: Handle, duration: u16) {
-        self.send(cx, handle, &Message::Disconnect { duration: None });
+        self.promise(cx, handle, &Message::Disconnect { duration: None }, Else::Same);
         let awake = self.clients.get(handle).is_some_and(|client| client.state == State::Awake);
         self.set_state(handle, State::Asleep);
+        self.mark(handle);
         if awake {
             self.count_unanswered(cx, handle);
         }

@@ -19,10 +19,12 @@ use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::profile::Profile;
+use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
 use crate::core::tight;
 use crate::core::upstream::MqttQos;
+use crate::store::record::Record;
 
 /// Answered exchanges remembered per client: those who subscribe to much at once must not have it all
 /// done again by datagrams that the network doubled.
@@ -55,11 +57,18 @@ impl Gateway {
         };
         let profile = self.clients.get(handle).map_or(&Profile::STANDARD, |c| c.profile());
         let requested = requested.min(profile.max_qos);
+        if !self.may_promise(handle) {
+            let code = ReturnCode::CONGESTION;
+            let why = "the state directory cannot be written to";
+            return self.refuse_subscribe(cx, handle, subscribe, code, why);
+        }
         match self.add_subscription(cx, handle, subscribe, requested) {
             Err((code, why)) => self.refuse_subscribe(cx, handle, subscribe, code, why),
             Ok((filter, id)) => {
                 let granted = self.filters.get(filter).and_then(|filter| filter.granted);
-                let at_once = granted.is_some_and(|granted| granted >= requested);
+                // While the broker is away the gateway answers for it, and asks it later.
+                let at_once = granted.is_some_and(|granted| granted >= requested)
+                    || (self.settings.durable && !self.broker.connected);
                 let stage = if at_once {
                     let code = ReturnCode::ACCEPTED;
                     ExchangeStage::Subscribed { qos: requested, id, code }
@@ -71,7 +80,7 @@ impl Gateway {
                 let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
                 tight::push(&mut client.busy.exchanges, exchange);
                 if at_once {
-                    self.grant(filter, handle, requested);
+                    self.grant(cx, filter, handle, requested);
                     self.acknowledge_subscription(cx, handle, msg_id);
                 }
                 // Also when the broker knows the filter: the retained messages are for this client.
@@ -174,6 +183,10 @@ impl Gateway {
         let exact =
             (!names::has_wildcard(&wanted.filter)).then(|| self.topics.take(&wanted.filter));
         let filter = self.filters.find_or_add(&wanted.filter);
+        if known.is_none() {
+            self.note_filter(cx, filter);
+        }
+        let Some(client) = self.clients.get_mut(handle) else { return Err(gone) };
         let place = self.filters.get_mut(filter).map_or(0, |filter| filter.join(handle, requested));
         let subscription = Subscription { filter, place, form: wanted.form, exact };
         tight::push(&mut client.subscriptions, subscription);
@@ -218,7 +231,7 @@ impl Gateway {
                     self.acknowledge_subscription(cx, handle, msg_id);
                 }
                 ExchangeStage::Unsubscribed => {
-                    self.send(cx, handle, &Message::UnsubAck { msg_id });
+                    self.promise(cx, handle, &Message::UnsubAck { msg_id }, Else::Same);
                 }
             }
             return true;
@@ -243,16 +256,20 @@ impl Gateway {
         let ExchangeStage::Subscribed { qos, id, code } = exchange.stage else { return };
         let topic_id = match id {
             AckId::Normal { id, position } => {
-                if let Some(entry) = client.topics.get_mut(position) {
-                    entry.confirmed = true;
-                    entry.refused = false;
-                }
+                self.set_confirmed(cx, handle, position);
                 id
             }
             AckId::Other(id) => id,
         };
         let qos = qos.to_sn();
-        self.send(cx, handle, &Message::SubAck { qos, topic_id, msg_id, code });
+        let answer = Message::SubAck { qos, topic_id, msg_id, code };
+        if code == ReturnCode::ACCEPTED {
+            let (qos, topic_id, code) = (Qos::Zero, 0, ReturnCode::CONGESTION);
+            let refusal = Message::SubAck { qos, topic_id, msg_id, code };
+            self.promise_or_refuse(cx, handle, &answer, refusal);
+        } else {
+            self.send(cx, handle, &answer);
+        }
         self.forget_answered(handle);
         self.pump(cx, handle);
     }
@@ -287,7 +304,7 @@ impl Gateway {
             };
             client.waiting = client.waiting.saturating_sub(1);
             if let Ok(granted) = outcome {
-                self.grant(filter, handle, requested.min(granted));
+                self.grant(cx, filter, handle, requested.min(granted));
             }
             self.acknowledge_subscription(cx, handle, msg_id);
             if let Err(code) = outcome {
@@ -305,12 +322,19 @@ impl Gateway {
     }
 
     /// From now on the client gets what matches the filter at this QoS.
-    fn grant(&mut self, filter: Handle, client: Handle, qos: MqttQos) {
+    fn grant(&mut self, cx: &mut Cx<'_>, filter: Handle, client: Handle, qos: MqttQos) {
         let Some(place) = self.place_in(filter, client) else { return };
         if let Some(filter) = self.filters.get_mut(filter)
             && let Some(me) = filter.subscribers.get_mut(place as usize)
         {
             me.granted = qos;
+        }
+        let mine = self.clients.get(client).map(|client| &client.subscriptions);
+        let mine = mine.and_then(|mine| mine.iter().find(|mine| mine.filter == filter));
+        if let (Some(mine), Some(filter)) = (mine, self.filters.get(filter)) {
+            let (slot, form) = (client.slot, mine.form.to_bits());
+            let record = Record::Subscription { slot, filter: &filter.text, form, granted: qos };
+            self.note(cx, &record);
         }
     }
 
@@ -364,7 +388,7 @@ impl Gateway {
             let exchange = Exchange { msg_id, hash, at: cx.now, stage, muted: false };
             tight::push(&mut client.busy.exchanges, exchange);
         }
-        self.send(cx, handle, &Message::UnsubAck { msg_id });
+        self.promise(cx, handle, &Message::UnsubAck { msg_id }, Else::Same);
         self.forget_answered(handle);
         self.pump(cx, handle);
     }
@@ -384,6 +408,11 @@ impl Gateway {
             return;
         };
         let subscription = client.subscriptions.swap_remove(position);
+        if let Some(gone) = self.filters.get(filter) {
+            let (slot, filter) = (handle.slot, &*gone.text);
+            self.note(cx, &Record::Unsubscription { slot, filter });
+        }
+        let Some(client) = self.clients.get_mut(handle) else { return };
         let open = client.busy.exchanges.len();
         if let Some(busy) = client.busy.get_mut() {
             busy.exchanges.retain(

@@ -143,7 +143,9 @@ impl Gateway {
             let why = "the will's topic or QoS is not valid";
             self.tell_refusal(cx, handle, "WILLTOPICUPD", About::Nothing, code, why);
         }
-        self.send(cx, handle, &Message::WillTopicResp { code });
+        self.mark(handle);
+        let refusal = Message::WillTopicResp { code: ReturnCode::CONGESTION };
+        self.promise_or_refuse(cx, handle, &Message::WillTopicResp { code }, refusal);
     }
 
     pub(crate) fn on_will_msg_upd(&mut self, cx: &mut Cx<'_>, handle: Handle, message: &[u8]) {
@@ -159,7 +161,9 @@ impl Gateway {
             let why = "the client has no will; a WILLTOPICUPD has to come first";
             self.tell_refusal(cx, handle, "WILLMSGUPD", About::Nothing, code, why);
         }
-        self.send(cx, handle, &Message::WillMsgResp { code });
+        self.mark(handle);
+        let refusal = Message::WillMsgResp { code: ReturnCode::CONGESTION };
+        self.promise_or_refuse(cx, handle, &Message::WillMsgResp { code }, refusal);
     }
 
     /// Publishes the will, once: a lost client that comes back brings or keeps its own.
@@ -175,7 +179,9 @@ impl Gateway {
         let topic = cx.fx.store_joined(&self.settings.topic_prefix, &will.topic);
         let payload = cx.fx.store(&will.message);
         let qos = will.qos.min(self.broker_qos());
-        cx.fx.push(Effect::Publish { token, qos, retain: will.retain, topic, payload });
+        // The client cannot say it again.
+        let (retain, origin, keep) = (will.retain, handle.slot, will.qos > MqttQos::Zero);
+        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
         // A persistent session keeps its will for the next connection (§6.3).
         if let Some(client) = self.clients.get_mut(handle)
             && !client.print.clean

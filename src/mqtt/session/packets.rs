@@ -11,6 +11,7 @@ use crate::mqtt::outgoing::Wire;
 use crate::mqtt::packet_ids::Exchange;
 use crate::mqtt::wire::{self, Header, Malformed, Protocol, Reader, kind};
 use crate::mqtt::{reasons, replies};
+use crate::store::record::Record;
 use crate::time::Time;
 
 /// How far a broker may exceed our receive maximum, as a factor. Widespread ones (mosquitto 2.0.11)
@@ -68,7 +69,7 @@ impl Session {
         }
         match self.state {
             State::Connecting { wipe, .. } => self.first_packet(now, body, wipe, events)?,
-            State::Connected => self.next_packet(header, body, events)?,
+            State::Connected => self.next_packet(now, header, body, events)?,
             State::Closed | State::Closing { .. } => {}
         }
         Ok(header.length())
@@ -116,6 +117,9 @@ impl Session {
         }
         self.started = true;
         self.unanswered = false;
+        if !std::mem::replace(&mut self.recorded, true) {
+            self.notes.record(&Record::Session);
+        }
         if wipe {
             wire::put_disconnect(&mut self.output, self.protocol, 0);
             self.state = State::Closing { was_connected: false, hung_up: false };
@@ -134,21 +138,22 @@ impl Session {
         self.stats.connects += 1;
         if !connack.session_present {
             self.stats.sessions_lost += 1;
-            self.outgoing.session_lost(&mut self.ids, &mut self.stats);
-            self.incoming.session_lost();
+            self.outgoing.session_lost(&mut self.ids, &mut self.stats, &mut self.notes);
+            self.incoming.session_lost(&mut self.notes);
         }
         events(UpstreamEvent::Connected {
             session_present: connack.session_present && !doubtful,
             subscription_ids: self.limits.subscription_ids,
             maximum_qos: self.limits.qos,
         });
-        self.pump(events);
+        self.pump(now, events);
         Ok(())
     }
 
     /// Any packet after CONNACK.
     fn next_packet(
         &mut self,
+        now: Time,
         header: Header,
         body: &[u8],
         events: Events<'_>,
@@ -157,7 +162,7 @@ impl Session {
             kind::PUBLISH => self.publish_packet(header.first, body, events),
             kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
                 let (id, reason) = wire::acknowledgement(self.protocol, body)?;
-                self.acknowledgement_packet(header.kind(), id, reason, events);
+                self.acknowledgement_packet(now, header.kind(), id, reason, events);
                 Ok(())
             }
             kind::SUBACK => self.suback_packet(body, events),
@@ -182,7 +187,8 @@ impl Session {
         if publish.qos != MqttQos::Zero {
             let maximum = self.settings.receive_maximum.saturating_mul(LENIENCE);
             let maximum = (self.protocol == Protocol::V5).then_some(maximum);
-            match self.incoming.publish(&publish, maximum, self.protocol, &mut self.output) {
+            let (protocol, output, notes) = (self.protocol, &mut self.output, &mut self.notes);
+            match self.incoming.publish(&publish, maximum, protocol, output, notes) {
                 Verdict::Report(id) => delivery = Some(id),
                 Verdict::Repetition => {
                     self.stats.duplicates_dropped += 1;
@@ -206,10 +212,17 @@ impl Session {
         Ok(())
     }
 
-    fn acknowledgement_packet(&mut self, kind: u8, id: u16, reason: u8, events: Events<'_>) {
-        let outgoing = &mut self.outgoing;
+    fn acknowledgement_packet(
+        &mut self,
+        now: Time,
+        kind: u8,
+        id: u16,
+        reason: u8,
+        events: Events<'_>,
+    ) {
+        let (outgoing, notes) = (&mut self.outgoing, &mut self.notes);
         let fits = match kind {
-            kind::PUBACK => outgoing.puback(id, reason, &mut self.ids, events),
+            kind::PUBACK => outgoing.puback(id, reason, &mut self.ids, notes, events),
             kind::PUBREC => {
                 let mut wire = Wire {
                     output: &mut self.output,
@@ -217,11 +230,12 @@ impl Session {
                     limits: &self.limits,
                     ids: &mut self.ids,
                     stats: &mut self.stats,
+                    now,
                 };
-                outgoing.pubrec(id, reason, &mut wire, events)
+                outgoing.pubrec(id, reason, &mut wire, notes, events)
             }
-            kind::PUBCOMP => outgoing.pubcomp(id, &mut self.ids, events),
-            _ => self.incoming.pubrel(id, self.protocol, &mut self.output),
+            kind::PUBCOMP => outgoing.pubcomp(id, &mut self.ids, notes, events),
+            _ => self.incoming.pubrel(id, self.protocol, &mut self.output, notes),
         };
         if !fits {
             self.stats.unexpected_acks += 1;
@@ -234,7 +248,7 @@ impl Session {
             _ if reason < reasons::FAILURE => self.stats.acknowledged += 1,
             _ => self.stats.refused_by_broker += 1,
         }
-        self.pump(events);
+        self.pump(now, events);
     }
 
     fn suback_packet(&mut self, body: &[u8], events: Events<'_>) -> Result<(), ConnectionError> {
@@ -285,7 +299,9 @@ impl Session {
             Ok((qos, id, _)) => {
                 self.stats.oversized += 1;
                 if qos != MqttQos::Zero {
-                    self.incoming.discard(id, qos, self.protocol, &mut self.output);
+                    let (protocol, output, notes) =
+                        (self.protocol, &mut self.output, &mut self.notes);
+                    self.incoming.discard(id, qos, protocol, output, notes);
                 }
                 let used = length.min(input.len());
                 self.skip = length.saturating_sub(used);
@@ -297,14 +313,15 @@ impl Session {
         }
     }
 
-    fn pump(&mut self, events: Events<'_>) {
+    fn pump(&mut self, now: Time, events: Events<'_>) {
         let mut wire = Wire {
             output: &mut self.output,
             protocol: self.protocol,
             limits: &self.limits,
             ids: &mut self.ids,
             stats: &mut self.stats,
+            now,
         };
-        self.outgoing.pump(&mut wire, events);
+        self.outgoing.pump(&mut wire, &mut self.notes, events);
     }
 }

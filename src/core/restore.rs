@@ -1,0 +1,309 @@
+//! Going on from an [`Image`]: the gateway was gone for a while, and nobody shall notice.
+//!
+//! Nothing is known of the time in between, so it is not held against anybody: whoever was connected
+//! or asleep counts as heard of now. Only sessions that nobody was using age by the calendar.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use super::client::{
+    Client, ConnectPrint, Form, Inbound, Nap, Outbound, OutboundStage, Publication, Queued,
+    REPETITION, State, Subscription, Will,
+};
+use super::effects::Effects;
+use super::gateway::{Cx, Gateway};
+use super::hashing::Hashing;
+use super::names;
+use super::peer::{LinkId, PeerRef};
+use super::recording::topic_of;
+use super::slots::Handle;
+use super::upstream::MqttQos;
+use crate::store::image::{ClientImage, Image, MessageImage, Standings, Table};
+use crate::store::record::Standing;
+use crate::time::Time;
+
+/// Message ids towards a client go on so far from the last one recorded, which may be long ago: an
+/// acknowledgement that is still under way must not hit another message.
+const MSG_ID_STEP: u16 = 0x4000;
+/// The same for subscription identifiers: one may have been given out that was never written.
+const FILTER_ID_STEP: u32 = 1_000;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Restored {
+    /// Client records.
+    pub clients: usize,
+    /// Messages that wait for clients.
+    pub waiting: usize,
+    /// Publications for the broker.
+    pub spooled: usize,
+}
+
+/// What is shared while clients are put together.
+struct Parts {
+    messages: Table<u64, MessageImage>,
+    /// Those that somebody waits for.
+    kept: HashMap<u64, Handle, Hashing>,
+    /// New numbers of the links.
+    links: Vec<(u16, LinkId)>,
+}
+
+impl Gateway {
+    /// Goes on from an image. To be called once, before anything else.
+    pub fn restore(&mut self, now: Time, image: &mut Image, fx: &mut Effects) -> Restored {
+        let cx = &mut Cx { now, fx };
+        let mut parts = Parts {
+            messages: core::mem::take(&mut image.messages),
+            kept: HashMap::with_hasher(self.hasher),
+            links: self.links_of(image),
+        };
+        self.restore_filters(image);
+        let mut clients: Vec<(u32, ClientImage)> =
+            core::mem::take(&mut image.clients).into_iter().collect();
+        clients.sort_unstable_by_key(|(slot, _)| *slot);
+        let mut offset = 0;
+        for (slot, client) in clients {
+            if let Some(handle) = self.restore_client(cx, slot, client, &mut parts) {
+                let client = self.clients.get(handle);
+                offset = client.map_or(offset, |client| client.topics.offset().max(offset));
+            }
+        }
+        self.clients.close_gaps();
+        self.next_offset = self.wrapped(offset.wrapping_add(super::flow::ID_STEP));
+        for handle in parts.kept.values() {
+            // The clients hold them now.
+            self.release_message(cx, *handle, false);
+        }
+        self.forget_unused_filters();
+        let handles: Vec<Handle> = self.clients.iter().map(|(handle, _)| handle).collect();
+        for handle in handles {
+            self.rearm(handle);
+            self.pump(cx, handle);
+        }
+        Restored { clients: self.clients.len(), waiting: self.buffered, spooled: 0 }
+    }
+
+    /// Whether the links of an image have the numbers that they have here.
+    #[must_use]
+    pub fn has_links(&self, image: &Image) -> bool {
+        let here = self.settings.links.iter().map(|link| &link.name);
+        image.links.len() == self.settings.links.len() && image.links.values().eq(here)
+    }
+
+    /// Links are found by their names.
+    fn links_of(&self, image: &Image) -> Vec<(u16, LinkId)> {
+        let find = |name: &str| self.settings.links.iter().position(|link| &*link.name == name);
+        let links = image.links.iter().filter_map(|(number, name)| {
+            let found = u16::try_from(find(name)?).ok()?;
+            Some((*number, LinkId(found)))
+        });
+        links.collect()
+    }
+
+    fn restore_filters(&mut self, image: &mut Image) {
+        let mut filters: Vec<_> = core::mem::take(&mut image.filters).into_iter().collect();
+        filters.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (text, filter) in filters {
+            if names::topic_filter(text.as_bytes()).is_some() {
+                self.filters.restore(&text, filter);
+            }
+        }
+        self.filters.skip_ids(FILTER_ID_STEP);
+    }
+
+    /// Filters that nobody uses: the broker may know them.
+    fn forget_unused_filters(&mut self) {
+        let handles: Vec<Handle> = self.filters.handles().collect();
+        for handle in handles {
+            let unused = self.filters.get(handle).is_some_and(|f| f.subscribers.is_empty());
+            if unused && let Some(filter) = self.filters.remove(handle) {
+                self.broker.stale.push(filter.text);
+            }
+        }
+    }
+
+    fn restore_client(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slot: u32,
+        image: ClientImage,
+        parts: &mut Parts,
+    ) -> Option<Handle> {
+        let it = image.client.clone()?;
+        let known = self.client_named(&image.id).is_some();
+        let gone = matches!(it.standing, Standing::Gone | Standing::Connecting);
+        if known || image.id.is_empty() || (gone && it.clean) {
+            return None;
+        }
+        let print =
+            ConnectPrint { will: it.announced_will, clean: it.clean, duration: it.keep_alive };
+        let mut client = Client::new(&image.id, print, cx.now);
+        client.topics.begin_at(it.offset.wrapping_sub(self.first_topic_id));
+        client.profile = self.profile_of(image.id.as_bytes());
+        client.reuses_ids = it.reuses_ids;
+        client.next_msg_id = it.msg_id.wrapping_add(MSG_ID_STEP);
+        client.connected_at = Time(it.connected.min(cx.now.0));
+        client.last_heard = if gone { Time(it.heard.min(cx.now.0)) } else { cx.now };
+        client.nap = Nap { since: cx.now, duration: it.sleep, ..Nap::default() };
+        client.will = restored_will(&it);
+        let handle = self.clients.insert_at(slot, client)?;
+        self.index_client(handle);
+        self.restore_place(handle, &it, parts);
+        self.set_state(
+            handle,
+            match it.standing {
+                Standing::Active => State::Active,
+                Standing::Asleep => State::Asleep,
+                Standing::Gone | Standing::Connecting => State::Gone,
+            },
+        );
+        for topic in &image.topics {
+            let Some(name) = names::topic_name(topic.name.as_bytes()) else { break };
+            let topic_ref = self.topics.take(name);
+            let client = self.clients.get_mut(handle)?;
+            let position = client.topics.push(topic_ref);
+            if let Some(entry) = client.topics.get_mut(position) {
+                entry.confirmed = topic.confirmed;
+                entry.refused = topic.refused;
+                entry.normal_only = topic.normal_only;
+            }
+        }
+        self.restore_subscriptions(handle, &image);
+        self.restore_publications(cx.now, handle, &image);
+        self.restore_queue(cx.now, handle, &image, parts);
+        if self.clients.get(handle).is_some_and(|client| gone && client.is_blank()) {
+            self.remove_client(cx, handle);
+            return None;
+        }
+        Some(handle)
+    }
+
+    /// Binds a client to its address, if the link is still there and nobody else has the address.
+    fn restore_place(&mut self, handle: Handle, it: &Standings, parts: &Parts) {
+        let Some((link, address, node)) = &it.peer else { return };
+        let link = parts.links.iter().find(|(number, _)| number == link);
+        let Some((_, link)) = link else { return };
+        if address.len() > super::peer::Address::MAX {
+            return;
+        }
+        let peer = PeerRef { link: *link, address, node: node.as_deref() };
+        let usable = it.bound && !matches!(it.standing, Standing::Gone | Standing::Connecting);
+        if usable && self.client_at(peer).is_none() {
+            self.bind(handle, peer);
+        } else if let Some(client) = self.clients.get_mut(handle) {
+            client.peer = Some(peer.to_peer());
+        }
+    }
+
+    fn restore_subscriptions(&mut self, handle: Handle, image: &ClientImage) {
+        for subscription in &image.subscriptions {
+            let text = &*subscription.filter;
+            if names::topic_filter(text.as_bytes()).is_none() {
+                continue;
+            }
+            let exact = (!names::has_wildcard(text)).then(|| self.topics.take(text));
+            // Of a predefined id that is not configured any longer the name remains.
+            let form = match Form::from_bits(subscription.form) {
+                Some(Form::Predefined(id)) if self.predefined.get(&id).copied() == exact => {
+                    Form::Predefined(id)
+                }
+                Some(Form::Short) => Form::Short,
+                _ => Form::Name,
+            };
+            let filter = self.filters.find_or_add(text);
+            let place = self.filters.get_mut(filter).map(|f| f.join(handle, subscription.granted));
+            let (Some(place), Some(client)) = (place, self.clients.get_mut(handle)) else { return };
+            let subscription = Subscription { filter, place, form, exact };
+            super::tight::push(&mut client.subscriptions, subscription);
+        }
+    }
+
+    /// The gateway has them, so that what they wait for is the client alone.
+    fn restore_publications(&mut self, now: Time, handle: Handle, image: &ClientImage) {
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        for (msg_id, publication) in &image.publications {
+            let at = Time(publication.at.min(now.0));
+            if publication.done && now.since(at) >= REPETITION {
+                continue;
+            }
+            let stage = if publication.done {
+                Inbound::Done(crate::codec::ReturnCode::ACCEPTED)
+            } else {
+                Inbound::Received { completed: true, released: false }
+            };
+            client.busy.publications.push(Publication {
+                msg_id: *msg_id,
+                topic: topic_of(publication.topic),
+                qos: MqttQos::Two,
+                stage,
+                hash: publication.hash,
+                request: None,
+                unmarked: 0,
+                muted: false,
+                at,
+            });
+        }
+    }
+
+    fn restore_queue(&mut self, now: Time, handle: Handle, image: &ClientImage, parts: &mut Parts) {
+        let mut queue = VecDeque::new();
+        let mut outbound = None;
+        let mut bytes = 0_usize;
+        for (serial, queued) in &image.queue {
+            let kept = match parts.kept.get(serial) {
+                Some(kept) => *kept,
+                None => {
+                    let Some(message) = parts.messages.remove(serial) else { continue };
+                    let topic = self.topics.take(&message.topic);
+                    let kept = self.messages.restore(topic, message.payload, *serial);
+                    parts.kept.insert(*serial, kept);
+                    kept
+                }
+            };
+            self.messages.share(kept, false);
+            let size = self.messages.get(kept).map_or(0, |message| {
+                self.topics.name(message.topic).len().saturating_add(message.payload.len())
+            });
+            bytes = bytes.saturating_add(size);
+            self.buffered += 1;
+            self.buffered_bytes = self.buffered_bytes.saturating_add(size);
+            let (qos, retain) = (queued.qos, queued.retain);
+            let queued = Queued { message: kept, qos, retain, held: false, recorded: true };
+            match image.outbound.filter(|outbound| outbound.message == *serial) {
+                Some(under_way) => outbound = Some((queued, under_way)),
+                None => queue.push_back(queued),
+            }
+        }
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        if queue.is_empty() && outbound.is_none() {
+            return;
+        }
+        client.busy.queue = queue;
+        client.busy.queued_bytes = bytes;
+        client.busy.outbound = outbound.map(|(queued, under_way)| {
+            let released = under_way.released;
+            Box::new(Outbound {
+                queued,
+                msg_id: under_way.msg_id,
+                stage: if released { OutboundStage::Release } else { OutboundStage::Publish },
+                // It may have been.
+                sent: true,
+                tries: 0,
+                corrections: 0,
+                unanswered: 0,
+                began: now,
+                deadline: now,
+            })
+        });
+    }
+}
+
+fn restored_will(it: &Standings) -> Option<Box<Will>> {
+    let (topic, message, qos, retain) = it.will.as_ref()?;
+    names::topic_name(topic.as_bytes())?;
+    let (topic, message) = (topic.clone(), message.clone());
+    Some(Box::new(Will { topic, message, qos: *qos, retain: *retain }))
+}

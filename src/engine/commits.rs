@@ -1,0 +1,361 @@
+//! When to write, what to write, and what to do when nothing can be written.
+//!
+//! Changes gather until somebody waits for them (a promise to a device, a packet for the broker), and
+//! then for a moment longer, so that many share one write. One commit is under way at a time. When the
+//! journal has grown far beyond what is alive, a snapshot takes its place, written in parts between
+//! commits. When a write fails, nothing more is promised, and a snapshot is tried now and then: if
+//! one succeeds, everything is written again.
+
+use std::time::Duration;
+
+use crate::core::{self, Gateway};
+use crate::mqtt::Session;
+use crate::store::commit::{Commit, CommitSettings, Outcome, Part, Trouble};
+use crate::time::Time;
+
+/// How long changes that nobody waits for may stay unwritten.
+const LAZY: Duration = Duration::from_secs(1);
+/// So many octets of them are written at once.
+const MANY: usize = 256 * 1024;
+/// Octets of a part of a snapshot.
+const PART: usize = 128 * 1024;
+/// A disk that has not taken a commit while so many octets of changes gathered has failed.
+const TOO_MANY: usize = 16 * 1024 * 1024;
+/// A journal is not replaced below this size.
+const SMALL: u64 = 512 * 1024;
+/// Shortest and longest pause before a failing disk is tried again.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// What a message and its place in a queue take in a journal beyond the payload.
+const MESSAGE: u64 = 48;
+const WAITING: u64 = 14;
+
+/// Whether a promise may leave.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Gate {
+    /// Everything is written.
+    Open,
+    /// When this commit is over.
+    After(u64),
+    /// Nothing can be written.
+    Shut,
+}
+
+/// What a commit that is over means.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// What it was expected to.
+    None,
+    /// From now on nothing can be written.
+    Failed(Trouble),
+    /// It can again, after so long, and everything is.
+    Recovered(Duration),
+}
+
+/// A snapshot that is being made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Snapshot {
+    session: usize,
+    session_done: bool,
+    core: core::Cursor,
+    begun: bool,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    since: Time,
+    retry_at: Time,
+    pause: Duration,
+}
+
+/// The changes that are to be written.
+#[derive(Debug)]
+pub(super) struct Commits {
+    settings: CommitSettings,
+    pending: Vec<u8>,
+    /// Number of the next commit.
+    number: u64,
+    /// Number of the one under way, and whether a snapshot ends with it.
+    under_way: Option<(u64, bool)>,
+    /// Since when somebody waits for the next one, and how many do.
+    wanted: Option<Time>,
+    waiting: u32,
+    /// Since when there is something to write.
+    changed: Option<Time>,
+    snapshot: Option<Snapshot>,
+    failing: Option<Failing>,
+    /// Length of the journal, and below which length it is left alone.
+    size: u64,
+    patience: u64,
+    /// What a client takes in a snapshot, all in all.
+    per_client: u64,
+    stopping: bool,
+    made: u64,
+    failed: u64,
+    bytes: u64,
+}
+
+/// What was written since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Written {
+    /// Commits, those that failed included.
+    pub commits: u64,
+    /// Octets of records given away to be written.
+    pub bytes: u64,
+    /// Times that nothing could be written any more.
+    pub failures: u64,
+    /// It is so now.
+    pub failing: bool,
+    /// Length of the journal, octets.
+    pub journal: u64,
+}
+
+impl Commits {
+    pub(super) fn new(settings: CommitSettings) -> Self {
+        Self {
+            settings,
+            pending: Vec::new(),
+            number: 1,
+            under_way: None,
+            wanted: None,
+            waiting: 0,
+            changed: None,
+            snapshot: None,
+            failing: None,
+            size: 0,
+            patience: 0,
+            per_client: 0,
+            stopping: false,
+            made: 0,
+            failed: 0,
+            bytes: 0,
+        }
+    }
+
+    /// What the journal says does not hold any more: a snapshot is to take its place at once.
+    pub(super) fn begin_anew(&mut self) {
+        self.snapshot = Some(Snapshot::default());
+    }
+
+    /// The journal as it was found: finds out how much of it is alive.
+    pub(super) fn measure(&mut self, gateway: &Gateway, session: &Session) {
+        let (mut snapshot, mut scratch) = (Snapshot::default(), Vec::new());
+        loop {
+            scratch.clear();
+            let end = snapshot.write(gateway, session, &mut scratch);
+            snapshot.bytes += scratch.len() as u64;
+            if end {
+                break;
+            }
+        }
+        self.learn(snapshot.bytes, gateway, session);
+    }
+
+    fn learn(&mut self, bytes: u64, gateway: &Gateway, session: &Session) {
+        let (clients, messages) = sizes(gateway, session);
+        self.per_client = bytes.saturating_sub(messages) / clients.max(1);
+    }
+
+    /// Octets that a snapshot would take now, about.
+    fn alive(&self, gateway: &Gateway, session: &Session) -> u64 {
+        let (clients, messages) = sizes(gateway, session);
+        clients.saturating_mul(self.per_client).saturating_add(messages)
+    }
+
+    /// Takes over what has been recorded.
+    pub(super) fn collect(
+        &mut self,
+        now: Time,
+        gateway: &Gateway,
+        session: &mut Session,
+        effects: &mut core::Effects,
+    ) {
+        session.drain_records(&mut self.pending);
+        effects.drain_records(&mut self.pending);
+        if self.failing.is_some() && self.snapshot.is_none() {
+            // The snapshot to come will tell.
+            self.pending.clear();
+        }
+        if self.changed.is_none() && (!self.pending.is_empty() || gateway.has_changes()) {
+            self.changed = Some(now);
+        }
+    }
+
+    /// Whether what was promised just now may be said. If not, somebody waits for it.
+    pub(super) fn gate(&mut self, now: Time) -> Gate {
+        if self.failing.is_some() {
+            Gate::Shut
+        } else if self.changed.is_some() {
+            self.wanted.get_or_insert(now);
+            self.waiting = self.waiting.saturating_add(1);
+            Gate::After(self.number)
+        } else {
+            self.under_way.map_or(Gate::Open, |(number, _)| Gate::After(number))
+        }
+    }
+
+    pub(super) fn written(&self) -> Written {
+        Written {
+            commits: self.made,
+            bytes: self.bytes,
+            failures: self.failed,
+            failing: self.is_failing(),
+            journal: self.size,
+        }
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.is_some()
+    }
+
+    /// From now on everything is written at once.
+    pub(super) fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// When [`Self::commit`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        if let Some(failing) = &self.failing {
+            return Some(failing.retry_at);
+        }
+        let wanted = self.wanted.map(|since| since.after(self.settings.time));
+        let lazy = self.changed.map(|since| since.after(LAZY));
+        wanted.into_iter().chain(lazy).min()
+    }
+
+    fn is_due(&self, now: Time) -> bool {
+        self.snapshot.is_some()
+            || self.deadline().is_some_and(|at| at <= now)
+            || (self.wanted.is_some() && self.waiting >= self.settings.records)
+            || self.pending.len() >= MANY
+            || (self.stopping && self.changed.is_some())
+    }
+
+    /// What is to be written now, if anything is.
+    pub(super) fn commit(
+        &mut self,
+        now: Time,
+        gateway: &mut Gateway,
+        session: &mut Session,
+    ) -> Option<Commit> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        let retry = self.failing.is_some_and(|failing| failing.retry_at <= now);
+        let large = self.failing.is_none()
+            && self.size > self.patience.max(SMALL + 2 * self.alive(gateway, session));
+        if self.snapshot.is_none() && (retry || large) {
+            self.snapshot = Some(Snapshot::default());
+        }
+        if self.failing.is_some() && self.snapshot.is_none() || !self.is_due(now) {
+            return None;
+        }
+        gateway.record_changes(&mut self.pending);
+        session.seal();
+        let records = std::mem::take(&mut self.pending);
+        let mut ends = false;
+        let part = self.snapshot.as_mut().map(|snapshot| {
+            let mut records = Vec::new();
+            let begin = !std::mem::replace(&mut snapshot.begun, true);
+            let end = snapshot.write(gateway, session, &mut records);
+            snapshot.bytes += records.len() as u64;
+            ends = end;
+            Part { begin, records, end }
+        });
+        if ends && let Some(snapshot) = self.snapshot {
+            self.learn(snapshot.bytes, gateway, session);
+        }
+        let part_len = part.as_ref().map_or(0, |part| part.records.len());
+        self.bytes += (records.len() + part_len) as u64;
+        let number = self.number;
+        self.number += 1;
+        self.under_way = Some((number, ends));
+        self.wanted = None;
+        self.waiting = 0;
+        self.changed = None;
+        Some(Commit { number, records, snapshot: part })
+    }
+
+    /// The journal has taken a commit, or has not.
+    pub(super) fn committed(&mut self, now: Time, outcome: &Outcome) -> Change {
+        let ends = self.under_way.take().is_some_and(|(_, ends)| ends);
+        self.size = outcome.size;
+        self.made += 1;
+        match &outcome.snapshot {
+            Some(Ok(())) if ends => {
+                self.snapshot = None;
+                self.patience = 0;
+            }
+            Some(Ok(())) => {}
+            Some(Err(_)) => {
+                self.snapshot = None;
+                // There was no room beside the journal, say. It may grow meanwhile.
+                self.patience = self.size + self.size / 4 + SMALL;
+                if let Some(failing) = &mut self.failing {
+                    failing.pause = (failing.pause * 2).min(PAUSE.1);
+                    failing.retry_at = now.after(failing.pause);
+                }
+            }
+            None => {}
+        }
+        match (&outcome.journal, self.failing) {
+            (Ok(()), None) | (Err(_), Some(_)) => Change::None,
+            (Ok(()), Some(failing)) => {
+                self.failing = None;
+                Change::Recovered(now.since(failing.since))
+            }
+            (Err(trouble), None) => {
+                self.failed += 1;
+                let (pause, retry_at) = (PAUSE.0, now.after(PAUSE.0));
+                self.failing = Some(Failing { since: now, retry_at, pause });
+                self.snapshot = None;
+                self.pending = Vec::new();
+                self.wanted = None;
+                self.changed = None;
+                self.waiting = 0;
+                Change::Failed(trouble.clone())
+            }
+        }
+    }
+
+    /// Whether changes gather faster than they are written. Then they are not any longer, until a
+    /// snapshot tells of them all.
+    pub(super) fn overflows(&self) -> bool {
+        self.failing.is_none() && self.under_way.is_some() && self.pending.len() > TOO_MANY
+    }
+
+    /// See [`Self::overflows`].
+    pub(super) fn give_up(&mut self, now: Time) {
+        let (pause, retry_at) = (PAUSE.0, now.after(PAUSE.0));
+        self.failing = Some(Failing { since: now, retry_at, pause });
+        self.failed += 1;
+        self.snapshot = None;
+        self.pending = Vec::new();
+        self.wanted = None;
+        self.changed = None;
+        self.waiting = 0;
+    }
+}
+
+impl Snapshot {
+    /// Writes the next part; true if it is the last.
+    fn write(&mut self, gateway: &Gateway, session: &Session, out: &mut Vec<u8>) -> bool {
+        if !self.session_done {
+            self.session_done = !session.snapshot(&mut self.session, out, PART);
+        }
+        if self.session_done {
+            gateway.snapshot(&mut self.core, out, PART);
+        }
+        self.core.is_at_end()
+    }
+}
+
+/// Clients, and about what messages and publications take in a journal.
+fn sizes(gateway: &Gateway, session: &Session) -> (u64, u64) {
+    let (clients, messages, payload, waiting) = gateway.sizes();
+    let messages = payload as u64 + MESSAGE * messages as u64 + WAITING * waiting as u64;
+    (clients as u64, messages + session.stats().spooled_bytes)
+}

@@ -1,0 +1,85 @@
+//! Datagrams that promise something, waiting until it is written.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::core::{Address, LinkId};
+
+/// Most octets that wait. Beyond that promises are broken off as if nothing could be written.
+const MAX_OCTETS: usize = 4 * 1024 * 1024;
+
+/// One datagram.
+#[derive(Debug)]
+pub(super) struct Held {
+    commit: u64,
+    pub(super) link: LinkId,
+    pub(super) to: Address,
+    pub(super) bytes: Box<[u8]>,
+    /// What to send if it cannot be written; nothing if empty.
+    pub(super) otherwise: Box<[u8]>,
+}
+
+/// All of them, in order, and to whom: whatever else is sent there has to wait its turn.
+#[derive(Debug, Default)]
+pub(super) struct Promises {
+    queue: VecDeque<Held>,
+    octets: usize,
+    /// Datagrams by hash of the address. Two that share one wait for each other, no more.
+    peers: HashMap<u64, u32, FixedState>,
+}
+
+fn key(link: LinkId, to: &Address) -> u64 {
+    FixedState::with_seed(0).hash_one((link, to))
+}
+
+impl Promises {
+    /// Whether what is sent there has to wait behind a promise, and for which commit.
+    pub(super) fn is_behind(&self, link: LinkId, to: &Address) -> Option<u64> {
+        if self.queue.is_empty() || !self.peers.contains_key(&key(link, to)) {
+            return None;
+        }
+        self.queue.back().map(|last| last.commit)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.octets < MAX_OCTETS
+    }
+
+    /// Keeps a datagram until `commit` is over.
+    pub(super) fn hold(
+        &mut self,
+        commit: u64,
+        link: LinkId,
+        to: Address,
+        bytes: &[u8],
+        otherwise: &[u8],
+    ) {
+        self.octets += bytes.len() + otherwise.len();
+        *self.peers.entry(key(link, &to)).or_insert(0) += 1;
+        let (bytes, otherwise) = (bytes.into(), otherwise.into());
+        self.queue.push_back(Held { commit, link, to, bytes, otherwise });
+    }
+
+    /// The next one that waits for a commit up to `commit`.
+    pub(super) fn next(&mut self, commit: u64) -> Option<Held> {
+        if self.queue.front()?.commit > commit {
+            return None;
+        }
+        let held = self.queue.pop_front()?;
+        self.octets -= held.bytes.len() + held.otherwise.len();
+        let key = key(held.link, &held.to);
+        if let Some(count) = self.peers.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.remove(&key);
+            }
+        }
+        if self.queue.is_empty() {
+            *self = Self::default();
+        }
+        Some(held)
+    }
+}

@@ -1,0 +1,200 @@
+//! Publications that survive the process: taken over from clients that could not wait for the broker.
+//!
+//! A publication is recorded when the broker is away, when its client asks for its acknowledgement
+//! again, when somebody wants it kept, and at QoS 2 in any case. What a client publishes stays in
+//! order: as long as something of it waits in the spool, more of it goes there too. Clients without
+//! anything there are served beside it, turn by turn, so that a long outage does not make everybody
+//! wait until it is worked off.
+
+use hashbrown::HashMap;
+
+use foldhash::fast::FixedState;
+
+use super::notes::Notes;
+use super::outgoing::{NOBODY, Outgoing, Request};
+use super::packet_ids::{Exchange, PacketIds};
+use super::settings::Spool;
+use crate::core::upstream::{MqttQos, Token, UpstreamEvent};
+use crate::store::image::Image;
+use crate::store::record::Record;
+use crate::time::Time;
+
+/// How many publications of each client wait.
+#[derive(Debug)]
+pub(super) struct Backlog(HashMap<u32, u32, FixedState>);
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self(HashMap::with_hasher(FixedState::with_seed(0)))
+    }
+}
+
+/// Publications without a client.
+const NO_ORIGIN: u32 = u32::MAX;
+
+impl Backlog {
+    pub(super) fn has(&self, origin: u32) -> bool {
+        self.0.contains_key(&origin)
+    }
+
+    pub(super) fn add(&mut self, origin: u32) {
+        if origin != NO_ORIGIN {
+            *self.0.entry(origin).or_insert(0) += 1;
+        }
+    }
+
+    pub(super) fn remove(&mut self, origin: Option<u32>) {
+        let Some(origin) = origin else { return };
+        if let hashbrown::hash_map::Entry::Occupied(mut entry) = self.0.entry(origin) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+impl Outgoing {
+    /// Whether another publication of this size fits the spool.
+    pub(super) fn has_room(&self, size: usize) -> bool {
+        let needed = self.spooled.saturating_add((size + Spool::OVERHEAD) as u64);
+        self.spool.is_some_and(|spool| needed <= spool.max_bytes)
+    }
+
+    /// Whether it has waited for too long. What the broker may have already is finished.
+    pub(super) fn is_expired(&self, slot: usize, now: Time) -> bool {
+        self.spool.is_some_and(|spool| {
+            self.requests.get(slot).is_some_and(|request| {
+                request.recorded && request.id == 0 && now.since(request.at) > spool.max_age
+            })
+        })
+    }
+
+    /// Takes a publication over from its client, if there is room: the request is over for it.
+    pub(super) fn keep(
+        &mut self,
+        token: Token,
+        notes: &mut Notes,
+        events: &mut dyn FnMut(UpstreamEvent<'_>),
+    ) {
+        let found = self.requests.iter().find(|(_, request)| request.token == token);
+        if let Some((slot, _)) = found.filter(|_| token != NOBODY) {
+            self.keep_one(slot, notes, events);
+        }
+    }
+
+    /// The broker is gone: takes all publications over.
+    pub(super) fn keep_all(
+        &mut self,
+        notes: &mut Notes,
+        events: &mut dyn FnMut(UpstreamEvent<'_>),
+    ) {
+        if self.spool.is_none() {
+            return;
+        }
+        let mut open: Vec<(u64, usize)> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.token != NOBODY)
+            .map(|(slot, request)| (request.accepted, slot))
+            .collect();
+        open.sort_unstable();
+        for (_, slot) in open {
+            self.keep_one(slot, notes, events);
+        }
+    }
+
+    fn keep_one(
+        &mut self,
+        slot: usize,
+        notes: &mut Notes,
+        events: &mut dyn FnMut(UpstreamEvent<'_>),
+    ) {
+        let size = self.requests.get(slot).map_or(0, |request| request.data.len());
+        let room = self.has_room(size);
+        let Some(request) = self.requests.get_mut(slot) else { return };
+        if !request.recorded {
+            if !room {
+                return;
+            }
+            request.recorded = true;
+            notes.record(&request.record());
+            self.spooled = self.spooled.saturating_add(request.room());
+            self.bytes = self.bytes.saturating_sub(size);
+        }
+        let token = std::mem::replace(&mut request.token, NOBODY);
+        events(UpstreamEvent::Kept { token });
+    }
+
+    /// The connection is gone: what was kept at QoS 0 and sent on it is over.
+    pub(super) fn drop_sent_zero(&mut self) {
+        let sent = |request: &Request| request.qos == MqttQos::Zero && request.sent;
+        let gone: Vec<usize> =
+            self.requests.iter().filter(|(_, r)| sent(r)).map(|(slot, _)| slot).collect();
+        for slot in gone {
+            let room = self.requests.get(slot).map_or(0, Request::room);
+            self.requests.remove(slot);
+            self.spooled = self.spooled.saturating_sub(room);
+        }
+    }
+
+    /// Goes on with the publications of a former life.
+    pub(super) fn restore(&mut self, image: &mut Image, ids: &mut PacketIds) -> usize {
+        for (key, it) in std::mem::take(&mut image.requests) {
+            let Ok(topic) = u16::try_from(it.topic.len()) else { continue };
+            let mut data = it.topic.as_bytes().to_vec();
+            data.extend_from_slice(&it.payload);
+            self.counter = self.counter.max(key);
+            let slot = self.requests.vacant_key();
+            let two = it.qos == MqttQos::Two;
+            // Two requests under one id: the file is not of our making.
+            let id = it.packet_id;
+            let id = if two && id != 0 && ids.claim(id, Exchange::Publish(slot)) { id } else { 0 };
+            let released = it.released && id != 0;
+            let request = Request {
+                token: NOBODY,
+                data,
+                topic,
+                id,
+                qos: it.qos,
+                retain: it.retain,
+                released,
+                reported: true,
+                sent: false,
+                recorded: true,
+                origin: it.origin,
+                at: Time(it.at),
+                accepted: key,
+                order: key,
+            };
+            self.spooled = self.spooled.saturating_add(request.room());
+            self.requests.insert(request);
+        }
+        self.queue_all();
+        self.requests.len()
+    }
+
+    /// Appends what is kept, from the slot `place` on, until `out` is `limit` octets long. False if
+    /// nothing is left.
+    pub(super) fn snapshot(&self, place: &mut usize, out: &mut Vec<u8>, limit: usize) -> bool {
+        while out.len() < limit {
+            if *place >= self.requests.capacity() {
+                return false;
+            }
+            let request = self.requests.get(*place);
+            *place += 1;
+            // What is sent at QoS 0 is forgotten.
+            let kept = |r: &&Request| r.recorded && !(r.qos == MqttQos::Zero && r.sent);
+            let Some(request) = request.filter(kept) else { continue };
+            request.record().put(out);
+            let key = request.accepted;
+            if request.qos == MqttQos::Two && request.id != 0 {
+                Record::RequestSent { key, packet_id: request.id }.put(out);
+            }
+            if request.released {
+                Record::RequestReleased { key }.put(out);
+            }
+        }
+        true
+    }
+}
