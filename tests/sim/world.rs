@@ -484,12 +484,14 @@ impl World {
     fn emit(&mut self, datagrams: Vec<Datagram>, cause: Option<usize>) -> Verdict {
         let now = self.clock.now();
         let mut replies = 0;
-        for (to, bytes) in datagrams {
-            let sensor = self.sensors.iter().position(|one| one.address() == to);
+        for (to, bytes) in &datagrams {
+            let sensor = self.sensors.iter().position(|one| one.address() == *to);
             self.trace.line(now, || match sensor {
-                Some(sensor) => format!("gateway ▸ s{sensor} {to:?} {}", show(&bytes)),
-                None => format!("gateway ▸ {to:?} {}", show(&bytes)),
+                Some(sensor) => format!("gateway ▸ s{sensor} {to:?} {}", show(bytes)),
+                None => format!("gateway ▸ {to:?} {}", show(bytes)),
             });
+        }
+        for (to, bytes) in datagrams {
             self.oracle.sends(now, to, &bytes)?;
             let publish = bytes.get(if bytes[0] == 1 { 3 } else { 1 }) == Some(&0x0C);
             if let (Some(cause), false) = (cause, publish) {

@@ -101,6 +101,15 @@ pub struct ConnectSeen {
     pub surely_new: bool,
 }
 
+/// A DISCONNECT that has not been answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Parting {
+    /// The will that it dismissed.
+    pub will: Option<MsgNo>,
+    /// How often it came.
+    pub copies: u32,
+}
+
 /// One sensor as the gateway must see it.
 pub struct Contract {
     pub number: usize,
@@ -124,9 +133,8 @@ pub struct Contract {
     /// What may wait for it at the gateway, with octets.
     pub backlog: Vec<(MsgNo, usize)>,
     pub link: Link,
-    /// It said DISCONNECT, for good or for a while, and that has not been answered; the will that
-    /// it dismissed.
-    pub parting: Option<Option<MsgNo>>,
+    /// It said DISCONNECT, for good or for a while, and that has not been answered.
+    pub parting: Option<Parting>,
     /// What has to be answered soon, and since when.
     pub owed_answer: Option<(Time, &'static str)>,
     pub address: Option<[u8; 2]>,

@@ -100,7 +100,7 @@ impl Oracle {
                     contract.link = Link::Up;
                     contract.doubt(contract.last_heard);
                 }
-                if let Some(will) = parting.flatten() {
+                if let Some(will) = parting.and_then(|parting| parting.will) {
                     self.will_comes_back(sensor, will);
                 }
             }

@@ -238,6 +238,8 @@ impl Oracle {
             Link::Up if here => Ok(()),
             Link::Connecting { was_up: true } if here || there => Ok(()),
             Link::Awake if here => contract.window_is_open(now),
+            // It has not been told yet that it may stop listening.
+            Link::Asleep | Link::Down if here && contract.parting.is_some() => Ok(()),
             Link::Asleep if here => Err("sent to a sleeper outside its window".into()),
             _ => Err(format!("sent to an address without a connection ({:?})", contract.link)),
         }

@@ -6,7 +6,7 @@ use mqtt_sn_gateway::codec::Message;
 use mqtt_sn_gateway::core::Takeover;
 use mqtt_sn_gateway::time::Time;
 
-use super::contract::{Contract, Link};
+use super::contract::{Contract, Link, Parting};
 use super::{Oracle, Place, SLACK, Verdict};
 
 /// What comes this long after PINGREQ waits for the next one.
@@ -54,8 +54,12 @@ impl Oracle {
         seconds: u16,
     ) {
         let contract = &mut self.contracts[sensor];
-        if contract.link != Link::Down {
-            contract.parting = Some(contract.will.filter(|_| seconds == 0));
+        if self.stored.is_some() && (contract.link != Link::Down || contract.parting.is_some()) {
+            let will = contract.will.filter(|_| seconds == 0);
+            let before = contract.parting.take();
+            let copies = before.map_or(0, |parting| parting.copies) + 1;
+            let will = will.or(before.and_then(|parting| parting.will));
+            contract.parting = Some(Parting { will, copies });
         }
         if seconds == 0 || !(contract.link == Link::Up || contract.sleeps()) {
             self.will_dismissed(sensor);
@@ -149,11 +153,22 @@ impl Oracle {
     pub(super) fn disconnect_sent(&mut self, now: Time, sensor: usize, to: Place) -> Verdict {
         let kind = self.step.filter(|step| step.place == to).map(|step| step.kind);
         let contract = &mut self.contracts[sensor];
-        if contract.parting.is_some() && matches!(contract.link, Link::Asleep | Link::Down) {
+        if let Some(parting) = &mut contract.parting
+            && matches!(contract.link, Link::Asleep | Link::Down)
+        {
+            parting.copies -= 1;
+            if parting.copies == 0 {
+                contract.parting = None;
+            }
+            contract.abandon_exchanges();
             let asleep = contract.link == Link::Asleep;
-            contract.parting = None;
+            if contract.doubtful {
+                // It may be the news that there is no session.
+                return Ok(());
+            }
             return if asleep { self.has_sleep(sensor) } else { self.has_left(sensor) };
         }
+        contract.parting = None;
         let contract = &self.contracts[sensor];
         match kind {
             Some(Kind::Foreign) => return Ok(()),
@@ -198,7 +213,8 @@ impl Oracle {
         }
         self.contracts[sensor].owed_answer = None;
         let contract = &self.contracts[sensor];
-        if contract.link != Link::Asleep {
+        // What had to be written down first may come until the goodnight is answered.
+        if contract.link != Link::Asleep || contract.parting.is_some() {
             return Ok(());
         }
         let msg_id = match message {

@@ -182,7 +182,7 @@ impl Oracle {
     pub(super) fn has_finished(&self, sensor: usize, msg_id: u16) -> Verdict {
         let Some((_, Some(client))) = self.on_disk(sensor) else { return Ok(()) };
         match client.publications.get(&msg_id) {
-            Some(publication) if !publication.done => {
+            Some(publication) if !publication.done && !self.skips("done") => {
                 Err("the end of the publication is not on the disk".into())
             }
             _ => Ok(()),
