@@ -81,6 +81,21 @@ fn seeds_everything() {
     runner::seeds(Weather::Everything, 200);
 }
 
+#[test]
+fn seeds_crashes() {
+    runner::seeds(Weather::Crashes, 400);
+}
+
+#[test]
+fn seeds_power_cuts() {
+    runner::seeds(Weather::PowerCuts, 400);
+}
+
+#[test]
+fn seeds_disk_trouble() {
+    runner::seeds(Weather::DiskTrouble, 200);
+}
+
 /// The seed that `SIM_SEED` names, alone; nothing without it.
 #[test]
 fn one_seed() {

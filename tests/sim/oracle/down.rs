@@ -370,7 +370,8 @@ impl Oracle {
             // once more does no harm.
             if same && dup && (!exchange.acked || !exchange.released) {
                 exchange.sends += 1;
-                exchange.open = true;
+                // An acknowledgement may have come while this waited behind a promise.
+                exchange.open = qos == 2 || !exchange.acked;
                 contract.tire(now);
                 return Ok(false);
             }
@@ -403,7 +404,10 @@ impl Oracle {
         };
         // Who does not understand the flag gets retained messages without it.
         let unmarked = contract.stack.refuses_flags && descent.retained.contains_key(&sensor);
-        let copies = descent.allowed_copies(self.blurred_copies);
+        let crashes = self.crashes - *descent.crashes.entry(sensor).or_insert(self.crashes);
+        // That several copies are one message it knows for as long as it lives.
+        let blurred = self.blurred_copies || (self.copies && crashes > 0);
+        let copies = descent.allowed_copies(blurred);
         let had = descent.sent.get(&sensor).map_or(0, |(live, _)| *live);
         let live = descent.live.get(&sensor).filter(|due| qos <= **due && had < copies);
         let retain = retain || (unmarked && live.is_none());
@@ -419,7 +423,6 @@ impl Oracle {
             expected.acked = true;
         }
         let connects = *descent.connects.entry(sensor).or_insert(contract.connects);
-        let crashes = self.crashes - *descent.crashes.entry(sensor).or_insert(self.crashes);
         if qos == 0 {
             contract.leaves(message);
         }
@@ -432,8 +435,10 @@ impl Oracle {
             let since = descent.retained_at.unwrap_or_default();
             let rights = contract.retained_rights.iter();
             let covering = rights.filter(|right| wire::matches(&right.filter, topic));
-            let rights =
-                covering.filter(|right| right.settled.is_none_or(|at| at >= since)).count();
+            let crashed = self.crashes > 0;
+            let rights = covering
+                .filter(|right| crashed || right.settled.is_none_or(|at| at >= since))
+                .count();
             let again = contract.connects - connects + crashes;
             if *times > rights as u32 + again && !skip_retained {
                 return Err(format!(
@@ -549,7 +554,9 @@ impl Oracle {
         *count += u32::from(qos == 2);
         let descent = self.descents.get(&message);
         let retained = descent.and_then(|d| d.sent.get(&sensor)).map_or(0, |(_, kept)| *kept);
-        let copies = descent.map_or(0, |d| d.allowed_copies(self.blurred_copies));
+        let crashes = descent.and_then(|d| d.crashes.get(&sensor)).map_or(0, |c| self.crashes - c);
+        let blurred = self.blurred_copies || (self.copies && crashes > 0);
+        let copies = descent.map_or(0, |d| d.allowed_copies(blurred));
         if qos == 2 && *count > copies + retained {
             return Err(format!("sensor {sensor} got message {message} {count} times at QoS 2"));
         }

@@ -8,6 +8,7 @@ use mqtt_sn_gateway::store::commit::{Commit, Outcome};
 use mqtt_sn_gateway::store::image::{ClientImage, Image, OutboundImage, RequestImage};
 use mqtt_sn_gateway::store::record::Standing;
 
+use super::contract::Link;
 use super::{Oracle, Verdict};
 use crate::ledger::MsgNo;
 
@@ -18,6 +19,10 @@ pub struct Stored {
     safe: Image,
     /// The records of commits since, in order: they may be found, or the first of them may.
     unsure: Vec<Vec<u8>>,
+    /// The commit that is on its way.
+    tried: Option<Commit>,
+    /// What the unfinished snapshot says.
+    snapshot: Option<Image>,
     /// The last commit failed.
     trouble: bool,
 }
@@ -39,7 +44,60 @@ impl Stored {
         })
     }
 
-    fn settle(&mut self) -> Verdict {
+    /// A commit was written, but for what the outcome says.
+    fn settle(&mut self, outcome: &Outcome) -> Verdict {
+        let tried = self.tried.take();
+        let lasting = matches!(outcome.snapshot, None | Some(Ok(())));
+        let part = tried.as_ref().and_then(|commit| commit.snapshot.as_ref());
+        self.snapshot = self.snapshot_with(tried.as_ref())?.filter(|_| lasting);
+        let ends = lasting && part.is_some_and(|part| part.end);
+        let was_well = !std::mem::replace(&mut self.trouble, outcome.journal.is_err());
+        if self.trouble {
+            return Ok(());
+        }
+        if !ends || was_well {
+            self.write()?;
+        }
+        if let Some(snapshot) = self.snapshot.take_if(|_| ends) {
+            // Changes that nobody could write are in no commit, but in the snapshot.
+            let (one, other) = (comparable(self.safe.clone()), comparable(snapshot.clone()));
+            let differs = difference(&one, &other);
+            if was_well && !differs.is_empty() {
+                return Err(format!("the snapshot is not what was written: {differs}"));
+            }
+            self.safe = snapshot;
+            self.unsure.clear();
+        }
+        self.is_unambiguous()
+    }
+
+    /// What the snapshot under way says after a commit.
+    fn snapshot_with(&self, commit: Option<&Commit>) -> Result<Option<Image>, String> {
+        let Some(commit) = commit else { return Ok(self.snapshot.clone()) };
+        let part = commit.snapshot.as_ref();
+        let begins = part.is_some_and(|part| part.begin);
+        let mut image = if begins { Some(Image::default()) } else { self.snapshot.clone() };
+        if let Some(image) = &mut image {
+            let before: &[u8] = if begins { &[] } else { &commit.records };
+            let own = part.map_or(&[][..], |part| &part.records);
+            let applied = image.apply_all(before).and_then(|()| image.apply_all(own));
+            applied.map_err(|_| "a commit holds what is no record")?;
+        }
+        Ok(image)
+    }
+
+    /// Every client is there once.
+    fn is_unambiguous(&self) -> Verdict {
+        let mut ids = BTreeMap::new();
+        for (slot, client) in &self.safe.clients {
+            if let Some(other) = ids.insert(&client.id, slot) {
+                return Err(format!("on the disk {:?} is {other} and {slot}", client.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Verdict {
         for records in self.unsure.drain(..) {
             let applied = self.safe.apply_all(&records);
             applied.map_err(|_| "a commit holds what is no record")?;
@@ -50,6 +108,19 @@ impl Stored {
     /// What a new life found must be what is safe, or that and some of what was unsure.
     fn found(&mut self, image: Image) -> Verdict {
         let image = comparable(image);
+        self.trouble = false;
+        // A snapshot that was to take effect may have.
+        let tried = self.tried.take();
+        let whole = self.snapshot_with(tried.as_ref())?;
+        self.snapshot = None;
+        let ends = tried.and_then(|commit| commit.snapshot).is_some_and(|part| part.end);
+        if let Some(whole) = whole.filter(|_| ends)
+            && difference(&comparable(whole.clone()), &image).is_empty()
+        {
+            self.safe = whole;
+            self.unsure.clear();
+            return Ok(());
+        }
         let mut candidate = self.safe.clone();
         let mut differs = String::new();
         for step in 0..=self.unsure.len() {
@@ -57,7 +128,6 @@ impl Stored {
             if differs.is_empty() {
                 self.safe = candidate;
                 self.unsure.clear();
-                self.trouble = false;
                 return Ok(());
             }
             if let Some(records) = self.unsure.get(step) {
@@ -123,6 +193,7 @@ impl Oracle {
     pub fn commit_tried(&mut self, commit: &Commit) {
         if let Some(stored) = &mut self.stored {
             stored.unsure.push(commit.records.clone());
+            stored.tried = Some(commit.clone());
         }
     }
 
@@ -132,8 +203,7 @@ impl Oracle {
     /// When there were no records in it.
     pub fn commit_written(&mut self, outcome: &Outcome) -> Verdict {
         let Some(stored) = &mut self.stored else { return Ok(()) };
-        stored.trouble = outcome.journal.is_err();
-        if stored.trouble { Ok(()) } else { stored.settle() }
+        stored.settle(outcome)
     }
 
     /// A new life found this.
@@ -155,7 +225,21 @@ impl Oracle {
     /// What of a sensor is on the disk; `None` in a world where nothing need be.
     fn on_disk(&self, sensor: usize) -> Option<(&Stored, Option<&ClientImage>)> {
         let stored = self.stored.as_ref().filter(|_| !self.skips("disk"))?;
+        let contract = &self.contracts[sensor];
+        // The session that was promised may be over by now. And while nothing can be written,
+        // clean sessions get their answers all the same: nothing is promised to them.
+        let over = contract.link == Link::Down && contract.parting.is_some();
+        let clean = contract.connect.as_ref().is_some_and(|connect| connect.clean);
+        if over || (stored.trouble && clean) {
+            return None;
+        }
         Some((stored, stored.client(&self.contracts[sensor].client_id)))
+    }
+
+    /// As [`Self::on_disk`], for answers that are given although nothing can be written: silence
+    /// would help nobody.
+    fn answered_in_trouble(&self, sensor: usize) -> Option<(&Stored, Option<&ClientImage>)> {
+        self.on_disk(sensor).filter(|(stored, _)| !stored.trouble)
     }
 
     /// Whether a message for the broker is on the disk.
@@ -180,7 +264,7 @@ impl Oracle {
 
     /// PUBCOMP to a sensor.
     pub(super) fn has_finished(&self, sensor: usize, msg_id: u16) -> Verdict {
-        let Some((_, Some(client))) = self.on_disk(sensor) else { return Ok(()) };
+        let Some((_, Some(client))) = self.answered_in_trouble(sensor) else { return Ok(()) };
         match client.publications.get(&msg_id) {
             Some(publication) if !publication.done && !self.skips("done") => {
                 Err("the end of the publication is not on the disk".into())
@@ -192,10 +276,14 @@ impl Oracle {
     /// CONNACK: there is a session with this will.
     pub(super) fn has_session(&self, sensor: usize) -> Verdict {
         let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let connect = self.contracts[sensor].connect.as_ref();
+        let will_told = connect.is_some_and(|connect| connect.will);
         let Some(standings) = client.and_then(|client| client.client.as_ref()) else {
             return Err("the session is not on the disk".into());
         };
-        if standings.standing != Standing::Active {
+        // A CONNECT that is repeated begins another dialogue about the will.
+        let again = will_told && standings.standing == Standing::Connecting;
+        if standings.standing != Standing::Active && !again {
             return Err(format!("on the disk it is {:?}", standings.standing));
         }
         let Some(will) = self.contracts[sensor].new_will else { return Ok(()) };
@@ -208,7 +296,7 @@ impl Oracle {
 
     /// DISCONNECT to one that goes to sleep.
     pub(super) fn has_sleep(&self, sensor: usize) -> Verdict {
-        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let Some((_, client)) = self.answered_in_trouble(sensor) else { return Ok(()) };
         let standing = client.and_then(|client| client.client.as_ref()).map(|one| one.standing);
         if standing == Some(Standing::Asleep) {
             return Ok(());
@@ -218,7 +306,7 @@ impl Oracle {
 
     /// DISCONNECT to one that says goodbye.
     pub(super) fn has_left(&self, sensor: usize) -> Verdict {
-        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let Some((_, client)) = self.answered_in_trouble(sensor) else { return Ok(()) };
         let standing = client.and_then(|client| client.client.as_ref()).map(|one| one.standing);
         if standing.is_none_or(|standing| standing == Standing::Gone) {
             return Ok(());
@@ -233,7 +321,8 @@ impl Oracle {
             client.subscriptions.iter().find(|subscription| &*subscription.filter == filter)
         });
         let granted = found.map(|subscription| subscription.granted as u8);
-        if granted == qos {
+        // UNSUBACK cannot say no.
+        if granted == qos || (qos.is_none() && self.disk_trouble()) {
             return Ok(());
         }
         Err(format!("on the disk the subscription to {filter:?} is {granted:?}, not {qos:?}"))

@@ -150,7 +150,10 @@ impl Oracle {
         if stored || self.is_owned(message) {
             return Ok(());
         }
-        if !self.keeps_for_broker(message) {
+        // What it has taken over it cannot give back when the broker refuses it for good.
+        let refused =
+            self.stored.is_some() && self.ledger.get(message).topic.name.starts_with(FORBIDDEN);
+        if !refused && !self.keeps_for_broker(message) {
             return Err(format!("message {message} is not acknowledged by the broker"));
         }
         self.ascents.entry(message).or_default().stored = true;

@@ -179,8 +179,10 @@ impl Oracle {
         if let (2, Some(message)) = (publish.qos, message) {
             self.has_request(message, publish.id)?;
         }
-        let repeats = self.upstream.former.remove(&publish.id) == Some(entry) && publish.dup;
-        if repeats {
+        // It does not write down whether it came to send what it had written down.
+        let repeats = self.upstream.former.remove(&publish.id) == Some(entry)
+            || (self.stored.is_some() && publish.qos == 2);
+        if repeats && publish.dup {
             self.upstream.up.entry(publish.id).or_insert(entry);
         }
         let known = self.upstream.up.get(&publish.id);
