@@ -59,12 +59,7 @@ impl Engine {
     /// A gateway without clients and without a connection. The will of the MQTT settings, if any,
     /// is the status topic: it reads `online` while there is a connection.
     #[must_use]
-    pub fn new(
-        mut core: core::Settings,
-        mut mqtt: mqtt::Settings,
-        seed: u64,
-        now: Time,
-    ) -> Self {
+    pub fn new(mut core: core::Settings, mut mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
         core.durable = false;
         mqtt.spool = None;
         Self::with(core, mqtt, seed, now)
@@ -107,10 +102,10 @@ impl Engine {
         let mut restored = Restored::default();
         match image {
             Some(mut image) => {
-                // Records bear numbers of links, which the configuration may have given to others.
-                if !engine.gateway.has_links(&image) {
-                    commits.begin_anew();
-                }
+                // The journal was read from the cache of the system, and what a failed write has left
+                // there may never reach the disk. Also records bear numbers of links, which the
+                // configuration may have given to others.
+                commits.begin_anew();
                 let spooled = engine.session.restore(&mut image);
                 restored = engine.gateway.restore(now, &mut image, &mut engine.effects);
                 restored.spooled = spooled;
@@ -164,6 +159,7 @@ impl Engine {
                 self.tell_store(now, "{\"state\":\"ok\"}".to_owned());
             }
         }
+        self.hand_over(now);
         if written {
             self.session.release(now);
             self.let_out(outcome.number, true);
@@ -193,6 +189,8 @@ impl Engine {
                 self.effects.send(held.link, held.to, bytes);
             }
         }
+        // These have waited already: they are not to queue up behind what was promised after them.
+        self.handled = self.effects.items().len();
     }
 
     /// Says on the status topic how the store is.
@@ -267,6 +265,8 @@ impl Engine {
     /// As [`Self::broker_input`]: the broker is silent.
     pub fn timeout(&mut self, now: Time) -> Result<(), ConnectionError> {
         self.gateway.handle_timeout(now, &mut self.effects);
+        let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+        self.session.try_again(now, &mut |event| gateway.handle_upstream(now, event, effects));
         let result = self.session.handle_timeout(now);
         self.hand_over(now);
         result

@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-/// A moment, in milliseconds since an origin that the caller chose (start of the process, of the
-/// simulation). Only differences have a meaning.
+/// A moment, in milliseconds since an origin that the caller chose: 1970, or the start of the
+/// simulation. It must be the same for processes that go on from one another's state. Only
+/// differences have a meaning.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Time(pub u64);
 

@@ -3,6 +3,11 @@
 mod common;
 
 use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use nix::fcntl::{Flock, FlockArg};
 
 use common::{gateway, run, run_in};
 
@@ -123,6 +128,107 @@ fn check_shows_sessions_and_clients_in_effect() {
     );
 }
 
+/// The line of `check` about the state.
+fn state_line(directory: &Path) -> String {
+    let ended = run_in(directory, &["check"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    let line = ended.out.lines().nth(1).and_then(|line| line.strip_prefix("# State in "));
+    line.unwrap_or_else(|| panic!("{}", ended.out)).to_owned()
+}
+
+#[test]
+fn check_says_how_the_state_is_and_changes_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (here, state) = (directory.path(), directory.path().join("state"));
+    fs::write(here.join("gateway.toml"), GOOD).expect("written");
+    let shown = |what: &str| format!("{}: {what}.", state.display());
+    assert_eq!(state_line(here), shown("not there yet, the first start makes it"));
+    assert!(!state.exists());
+
+    fs::create_dir(&state).expect("a directory");
+    assert_eq!(state_line(here), shown("empty, and can be used"));
+    assert_eq!(fs::read_dir(&state).expect("a directory").count(), 0);
+
+    fs::write(state.join("journal"), b"0123456789").expect("written");
+    assert_eq!(state_line(here), shown("a journal of 10 bytes, and no gateway uses it"));
+    assert_eq!(fs::read_dir(&state).expect("a directory").count(), 1);
+
+    // Held by this process, as by a gateway.
+    let lock = fs::File::create(state.join("lock")).expect("a file");
+    let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).expect("nobody has it");
+    assert_eq!(state_line(here), shown("in use by a gateway"));
+    fs::write(state.join("lock"), "17\n").expect("written");
+    assert_eq!(state_line(here), shown("in use by a gateway (pid 17)"));
+    drop(lock);
+    assert_eq!(state_line(here), shown("a journal of 10 bytes, and no gateway uses it"));
+
+    fs::remove_dir_all(&state).expect("removed");
+    fs::write(&state, "").expect("written");
+    assert_eq!(state_line(here), shown("it is not a directory"));
+    fs::remove_file(&state).expect("removed");
+    symlink(here.join("nowhere"), &state).expect("a link");
+    assert_eq!(state_line(here), shown("it is a link to something that is not there"));
+
+    let elsewhere = format!("state_dir = \"no/such/place\"\n{GOOD}");
+    fs::write(here.join("gateway.toml"), elsewhere).expect("written");
+    let parent = here.join("no/such");
+    let expected = format!(
+        "{}/place: it cannot be made, because {} is not there.",
+        parent.display(),
+        parent.display()
+    );
+    assert_eq!(state_line(here), expected);
+}
+
+#[test]
+fn check_says_when_the_state_cannot_be_used() {
+    // Nobody but root can be kept from nothing.
+    if nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("gateway.toml"), GOOD).expect("written");
+    let state = directory.path().join("state");
+    fs::create_dir(&state).expect("a directory");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o500)).expect("read-only");
+    let line = state_line(directory.path());
+    assert!(line.contains(" cannot use it: Permission denied"), "{line}");
+}
+
+#[test]
+fn a_state_can_be_moved_aside() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = directory.path().join("state");
+    // The port is in use, so the gateway ends when that is done.
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = socket.local_addr().expect("an address").port();
+    let text = GOOD.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    fs::write(directory.path().join("gateway.toml"), text).expect("written");
+    let reset = || run_in(directory.path(), &["run", "--reset-state"]);
+
+    let ended = reset();
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("there is no state in state to be moved aside"), "{}", ended.err);
+
+    fs::create_dir_all(&state).expect("a directory");
+    fs::write(state.join("journal"), "no journal at all").expect("written");
+    let ended = reset();
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("the state was moved aside to state/journal."), "{}", ended.err);
+    let files: Vec<String> = fs::read_dir(&state)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .collect();
+    assert!(files.iter().any(|text| text == "no journal at all"), "{files:?}");
+
+    let lock = fs::File::create(state.join("lock")).expect("a file");
+    let _lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).expect("nobody has it");
+    let ended = reset();
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.starts_with("error: another gateway uses the state dir"), "{}", ended.err);
+}
+
 #[test]
 fn passwords_are_not_printed() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -167,6 +273,8 @@ fn help_teaches_with_examples() {
 fn wrong_usage_has_an_exit_code_of_its_own() {
     for arguments in [
         &["fly"][..],
+        &["--reset-state"],
+        &["check", "--reset-state"],
         &["--fly"],
         &["pub", "-t", "a"],
         &["pub", "-m", "a"],

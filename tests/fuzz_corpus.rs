@@ -9,13 +9,16 @@ use mqtt_sn_gateway::codec::{DecodeError, type_name};
 
 #[path = "../fuzz/check_decode.rs"]
 mod check_decode;
+#[cfg(feature = "mqtt")]
+#[path = "../fuzz/check_journal.rs"]
+mod check_journal;
 
 const MUTATIONS: usize = 200_000;
 /// Longest input that a mutation makes.
 const LENGTH_MAX: usize = 600;
 
-fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/decode");
+fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut files: Vec<_> = fs::read_dir(&directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
         .map(|entry| entry.expect("the directory can be listed").path())
@@ -100,7 +103,7 @@ fn mutate(octets: &mut Vec<u8>, other: &[u8], random: &mut Random) {
 #[test]
 fn the_corpus_holds_and_reaches_everything() {
     let mut reached = Reached::default();
-    for (path, octets) in corpus() {
+    for (path, octets) in corpus("decode") {
         assert!(octets.len() <= 1024, "{}: keep the corpus small", path.display());
         reached.add(&octets);
     }
@@ -112,7 +115,7 @@ fn the_corpus_holds_and_reaches_everything() {
 
 #[test]
 fn mutations_of_the_corpus_hold() {
-    let corpus = corpus();
+    let corpus = corpus("decode");
     let mut random = Random(0x4D51_5454_2D53_4E31);
     let mut reached = Reached::default();
     let mut octets = Vec::with_capacity(LENGTH_MAX);
@@ -130,4 +133,46 @@ fn mutations_of_the_corpus_hold() {
     assert!(reached.decoded < MUTATIONS * 19 / 20, "{} decoded", reached.decoded);
     assert_eq!(reached.messages.len(), 27);
     assert_eq!(reached.errors.len(), DecodeError::KINDS.len());
+}
+
+/// What the octets are as a file, and what as records.
+#[cfg(feature = "mqtt")]
+fn judge(octets: &[u8]) -> [&'static str; 2] {
+    use mqtt_sn_gateway::store::journal::OpenError;
+
+    let file = match check_journal::check_file(octets) {
+        Ok(opened) if opened.gap => "file with a gap",
+        Ok(opened) if opened.cut > 0 => "torn file",
+        Ok(_) => "file",
+        Err(OpenError::Damaged { at: 0, .. }) => "file without a header",
+        Err(OpenError::Damaged { .. }) => "damaged file",
+        Err(OpenError::Foreign) => "foreign file",
+        Err(OpenError::Newer { .. }) => "newer file",
+        Err(OpenError::Storage(trouble)) => panic!("{trouble}"),
+    };
+    match check_journal::check_records(octets) {
+        Ok(_) => [file, "records"],
+        Err(_) => [file, "no records"],
+    }
+}
+
+#[cfg(feature = "mqtt")]
+#[test]
+fn journals_hold() {
+    let corpus = corpus("journal");
+    let mut seen: BTreeSet<_> = corpus.iter().flat_map(|(_, octets)| judge(octets)).collect();
+    assert_eq!(seen.len(), 9, "{seen:?}");
+    let mut random = Random(0x4A4F_5552_4E41_4C31);
+    let mut octets = Vec::with_capacity(LENGTH_MAX);
+    seen.clear();
+    for _ in 0..MUTATIONS / 10 {
+        octets.clear();
+        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
+        for _ in 0..=random.below(3) {
+            let other = &corpus[random.below(corpus.len())].1;
+            mutate(&mut octets, other, &mut random);
+        }
+        seen.extend(judge(&octets));
+    }
+    assert!(seen.len() >= 8, "{seen:?}");
 }

@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::time::Duration;
 
 use mqtt_sn_gateway::config::{Broker, Config, UdpLink};
@@ -29,8 +30,12 @@ fn link(listen: SocketAddr) -> UdpLink {
     }
 }
 
-fn config(listen: SocketAddr) -> Config {
-    let mut config = Config { udp: vec![link(listen)], ..Config::default() };
+/// With a state of its own, which stays in the build directory: the gateway of a test runs as long
+/// as its process.
+fn config(listen: SocketAddr, name: &str) -> Config {
+    let state_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("runtime_whole_{name}"));
+    let _ = std::fs::remove_dir_all(&state_dir);
+    let mut config = Config { udp: vec![link(listen)], state_dir, ..Config::default() };
     config.upstream.reconnect_min = Duration::from_millis(20);
     config.upstream.reconnect_max = Duration::from_millis(50);
     config
@@ -96,7 +101,7 @@ impl Device {
 #[test]
 fn a_reading_goes_through_the_built_in_broker_and_back_at_every_qos() {
     let gateway = free_udp();
-    let mut config = config(gateway);
+    let mut config = config(gateway, "qos");
     config.embedded_broker.listen = free_tcp();
     start(config);
     let device = Device::connect(gateway, b"whole");
@@ -163,7 +168,7 @@ fn two_links_share_one_connection_and_the_login_is_tried_again() {
     let broker = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = broker.local_addr().unwrap();
     let (first, second) = (free_udp(), free_udp());
-    let mut config = config(first);
+    let mut config = config(first, "links");
     config.udp.push(link(second));
     config.upstream.brokers = vec![Broker::Tcp { host: "localhost".into(), port: address.port() }];
     config.upstream.version = mqtt_sn_gateway::mqtt::Version::V311;
@@ -197,14 +202,18 @@ fn two_links_share_one_connection_and_the_login_is_tried_again() {
 #[test]
 fn errors_at_the_start_end_the_run_with_a_line() {
     let holder = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut taken = config(holder.local_addr().unwrap());
+    let mut taken = config(holder.local_addr().unwrap(), "taken");
     taken.upstream.brokers = vec![Broker::Tcp { host: "localhost".into(), port: 1 }];
     let error = runtime::run(&taken).unwrap_err();
     assert!(error.to_string().starts_with("cannot listen on udp 127.0.0.1:"), "{error}");
 
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut taken = config(free_udp());
+    let mut taken = config(free_udp(), "taken");
     taken.embedded_broker.listen = holder.local_addr().unwrap();
     let error = runtime::run(&taken).unwrap_err();
     assert!(error.to_string().starts_with("cannot start the built-in broker on tcp"), "{error}");
+    // The state was let go of each time.
+    taken.state_dir.push("missing/state");
+    let error = runtime::run(&taken).unwrap_err();
+    assert!(error.to_string().starts_with("cannot create the state directory "), "{error}");
 }

@@ -1,12 +1,17 @@
-//! `check`: the configuration in effect.
+//! `check`: the configuration in effect, and the state.
 
 use super::{Failure, print};
 use crate::config::{Config, DEFAULT_PATH, Source};
+use crate::store::file;
 
 pub(super) const HELP: &str = "\
 Prints every key with its value, from the file and the environment together; a password is not \
-shown. If something is wrong, says what and where, and the exit code is 2. Names are not looked up \
-and nothing is opened, so this can be done beside a running gateway.
+shown. In front of them it says where the state is, whether it can be used, and by which process \
+it is in use. If something is wrong with the configuration, says what and where, and the exit code \
+is 2. Names are not looked up, and nothing is made or changed, so this can be done beside a running \
+gateway.
+
+Run it as the user that the gateway runs as: another one may see another state.
 
 Examples:
   mqtt-sn-gateway check
@@ -18,5 +23,14 @@ pub(super) fn run(config: &Config, source: &Source) -> Result<(), Failure> {
         Source::File(path) => format!("{} is fine", path.display()),
         Source::Sample => format!("there is no {DEFAULT_PATH} here: this is the built-in sample"),
     };
-    print(&format!("# {from}. In effect, with the environment:\n{}", config.to_toml()))
+    // Whole, because this may be read somewhere else than where the gateway is started.
+    let directory =
+        std::path::absolute(&config.state_dir).unwrap_or_else(|_| config.state_dir.clone());
+    // A name may have a line end in it.
+    let shown = directory.display().to_string().replace(char::is_control, "?");
+    let state = format!("{shown}: {}", file::look(&directory));
+    print(&format!(
+        "# {from}. In effect, with the environment:\n# State in {state}.\n{}",
+        config.to_toml()
+    ))
 }

@@ -50,7 +50,7 @@ pub struct Arguments {
 enum Command {
     /// Run the gateway; the same as no command at all
     #[command(after_help = run::HELP)]
-    Run,
+    Run(run::Arguments),
     /// Say what is wrong with the configuration, or print it as it is in effect
     #[command(after_help = check::HELP)]
     Check,
@@ -119,9 +119,13 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Ok(Config::load(path, environment())?)
     };
     match &arguments.command {
-        None | Some(Command::Run) => {
+        None => {
             let (config, source) = load()?;
-            run::run(&config, &source)
+            run::run(&run::Arguments::default(), &config, &source)
+        }
+        Some(Command::Run(arguments)) => {
+            let (config, source) = load()?;
+            run::run(arguments, &config, &source)
         }
         Some(Command::Check) => {
             let (config, source) = load()?;

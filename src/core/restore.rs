@@ -21,8 +21,10 @@ use super::peer::{LinkId, PeerRef};
 use super::recording::topic_of;
 use super::slots::Handle;
 use super::upstream::MqttQos;
-use crate::store::image::{ClientImage, Image, MessageImage, Standings, Table};
-use crate::store::record::Standing;
+use crate::store::image::{
+    ClientImage, Image, MessageImage, PeerImage, Standings, Table, WillImage,
+};
+use crate::store::record::{Record, Standing};
 use crate::time::Time;
 
 /// Message ids towards a client go on so far from the last one recorded, which may be long ago: an
@@ -66,9 +68,12 @@ impl Gateway {
         clients.sort_unstable_by_key(|(slot, _)| *slot);
         let mut offset = 0;
         for (slot, client) in clients {
-            if let Some(handle) = self.restore_client(cx, slot, client, &mut parts) {
-                let client = self.clients.get(handle);
-                offset = client.map_or(offset, |client| client.topics.offset().max(offset));
+            match self.restore_client(cx, slot, client, &mut parts) {
+                Some(handle) => {
+                    let client = self.clients.get(handle);
+                    offset = client.map_or(offset, |client| client.topics.offset().max(offset));
+                }
+                None => self.note(cx, &Record::ClientGone { slot }),
             }
         }
         self.clients.close_gaps();
@@ -84,13 +89,6 @@ impl Gateway {
             self.pump(cx, handle);
         }
         Restored { clients: self.clients.len(), waiting: self.buffered, spooled: 0 }
-    }
-
-    /// Whether the links of an image have the numbers that they have here.
-    #[must_use]
-    pub fn has_links(&self, image: &Image) -> bool {
-        let here = self.settings.links.iter().map(|link| &link.name);
-        image.links.len() == self.settings.links.len() && image.links.values().eq(here)
     }
 
     /// Links are found by their names.
@@ -183,7 +181,7 @@ impl Gateway {
 
     /// Binds a client to its address, if the link is still there and nobody else has the address.
     fn restore_place(&mut self, handle: Handle, it: &Standings, parts: &Parts) {
-        let Some((link, address, node)) = &it.peer else { return };
+        let Some(PeerImage { link, address, node }) = &it.peer else { return };
         let link = parts.links.iter().find(|(number, _)| number == link);
         let Some((_, link)) = link else { return };
         if address.len() > super::peer::Address::MAX {
@@ -302,8 +300,7 @@ impl Gateway {
 }
 
 fn restored_will(it: &Standings) -> Option<Box<Will>> {
-    let (topic, message, qos, retain) = it.will.as_ref()?;
+    let WillImage { topic, message, qos, retain } = it.will.clone()?;
     names::topic_name(topic.as_bytes())?;
-    let (topic, message) = (topic.clone(), message.clone());
-    Some(Box::new(Will { topic, message, qos: *qos, retain: *retain }))
+    Some(Box::new(Will { topic, message, qos, retain }))
 }

@@ -17,12 +17,8 @@ use crate::time::Time;
 const LAZY: Duration = Duration::from_secs(1);
 /// So many octets of them are written at once.
 const MANY: usize = 256 * 1024;
-/// Octets of a part of a snapshot.
-const PART: usize = 128 * 1024;
 /// A disk that has not taken a commit while so many octets of changes gathered has failed.
 const TOO_MANY: usize = 16 * 1024 * 1024;
-/// A journal is not replaced below this size.
-const SMALL: u64 = 512 * 1024;
 /// Shortest and longest pause before a failing disk is tried again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// What a message and its place in a queue take in a journal beyond the payload.
@@ -142,7 +138,7 @@ impl Commits {
         let (mut snapshot, mut scratch) = (Snapshot::default(), Vec::new());
         loop {
             scratch.clear();
-            let end = snapshot.write(gateway, session, &mut scratch);
+            let end = snapshot.write(gateway, session, &mut scratch, self.settings.part);
             snapshot.bytes += scratch.len() as u64;
             if end {
                 break;
@@ -246,7 +242,8 @@ impl Commits {
         }
         let retry = self.failing.is_some_and(|failing| failing.retry_at <= now);
         let large = self.failing.is_none()
-            && self.size > self.patience.max(SMALL + 2 * self.alive(gateway, session));
+            && self.size
+                > self.patience.max(self.settings.small + 2 * self.alive(gateway, session));
         if self.snapshot.is_none() && (retry || large) {
             self.snapshot = Some(Snapshot::default());
         }
@@ -257,10 +254,11 @@ impl Commits {
         session.seal();
         let records = std::mem::take(&mut self.pending);
         let mut ends = false;
+        let size = self.settings.part;
         let part = self.snapshot.as_mut().map(|snapshot| {
             let mut records = Vec::new();
             let begin = !std::mem::replace(&mut snapshot.begun, true);
-            let end = snapshot.write(gateway, session, &mut records);
+            let end = snapshot.write(gateway, session, &mut records, size);
             snapshot.bytes += records.len() as u64;
             ends = end;
             Part { begin, records, end }
@@ -293,7 +291,7 @@ impl Commits {
             Some(Err(_)) => {
                 self.snapshot = None;
                 // There was no room beside the journal, say. It may grow meanwhile.
-                self.patience = self.size + self.size / 4 + SMALL;
+                self.patience = self.size + self.size / 4 + self.settings.small;
                 if let Some(failing) = &mut self.failing {
                     failing.pause = (failing.pause * 2).min(PAUSE.1);
                     failing.retry_at = now.after(failing.pause);
@@ -342,12 +340,18 @@ impl Commits {
 
 impl Snapshot {
     /// Writes the next part; true if it is the last.
-    fn write(&mut self, gateway: &Gateway, session: &Session, out: &mut Vec<u8>) -> bool {
+    fn write(
+        &mut self,
+        gateway: &Gateway,
+        session: &Session,
+        out: &mut Vec<u8>,
+        size: usize,
+    ) -> bool {
         if !self.session_done {
-            self.session_done = !session.snapshot(&mut self.session, out, PART);
+            self.session_done = !session.snapshot(&mut self.session, out, size);
         }
         if self.session_done {
-            gateway.snapshot(&mut self.core, out, PART);
+            gateway.snapshot(&mut self.core, out, size);
         }
         self.core.is_at_end()
     }

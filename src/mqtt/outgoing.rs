@@ -153,6 +153,8 @@ pub(super) struct Outgoing {
     /// The same, of clients with nothing in the other queue. They have their turns.
     live: VecDeque<usize>,
     live_next: bool,
+    /// The broker has no room for what is in the spool. Not before then.
+    pub(super) again_at: Option<Time>,
     /// Whose publications are in `waiting`.
     pub(super) backlog: Backlog,
     /// Where publications are kept over the end of the process, if they are.
@@ -179,6 +181,7 @@ impl Outgoing {
             waiting: VecDeque::new(),
             live: VecDeque::new(),
             live_next: false,
+            again_at: None,
             backlog: Backlog::default(),
             spool,
             spooled: 0,
@@ -275,6 +278,9 @@ impl Outgoing {
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) {
         let window = self.window(wire.limits);
+        if self.again_at.is_some_and(|at| at <= wire.now) {
+            self.again_at = None;
+        }
         while let Some((live, slot)) = self.next(window) {
             let waste = if self.is_expired(slot, wire.now) {
                 Some(Waste::Expired)
@@ -318,6 +324,7 @@ impl Outgoing {
         if self.in_flight() >= window {
             return None;
         }
+        let waiting = waiting.filter(|_| self.again_at.is_none());
         match (waiting, live) {
             (Some(slot), None) => Some((false, slot)),
             (None, live) => live.map(|slot| (true, slot)),
@@ -331,12 +338,17 @@ impl Outgoing {
         &mut self,
         id: u16,
         reason: u8,
+        now: Time,
         ids: &mut PacketIds,
         notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) -> bool {
-        match self.find(id, MqttQos::One, ids) {
-            Some((slot, _)) => {
+        match self.find(id, MqttQos::One, ids).map(|(slot, _)| slot) {
+            Some(slot) if self.is_for_later(slot, outcome(reason)) => {
+                self.postpone(slot, now, ids, notes);
+                true
+            }
+            Some(slot) => {
                 self.finish(slot, outcome(reason), Waste::Refused, ids, notes, events);
                 true
             }
@@ -366,6 +378,10 @@ impl Outgoing {
             if request.released {
                 // The broker has owned the message since its first PUBREC; PUBCOMP ends it.
                 return false;
+            }
+            if self.is_for_later(slot, outcome(reason)) {
+                self.postpone(slot, wire.now, wire.ids, notes);
+                return true;
             }
             self.finish(slot, outcome(reason), Waste::Refused, wire.ids, notes, events);
             return true;
@@ -438,6 +454,7 @@ impl Outgoing {
                 self.finish(slot, outcome, Waste::Refused, ids, notes, events);
             }
         }
+        self.again_at = None;
         self.drop_sent_zero();
         for (_, request) in &mut self.requests {
             request.sent = false;

@@ -325,13 +325,24 @@ impl Session {
         result
     }
 
+    /// Sends again what the broker had no room for, when its time has come. To be called with
+    /// [`Self::handle_timeout`].
+    pub fn try_again(&mut self, now: Time, events: Events<'_>) {
+        if self.is_connected() && self.outgoing.again_at.is_some_and(|at| at <= now) {
+            self.pump(now, events);
+            self.gauge();
+        }
+    }
+
     /// When [`Self::handle_timeout`] has something to do; `None` if never. Changes with every call
     /// that takes `now`.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
         match self.state {
             State::Connecting { since, .. } => Some(since.after(self.settings.connect_timeout)),
-            State::Connected => self.keep_alive.next(),
+            State::Connected => {
+                self.keep_alive.next().into_iter().chain(self.outgoing.again_at).min()
+            }
             State::Closed | State::Closing { .. } => None,
         }
     }

@@ -6,15 +6,16 @@
 //! anything there are served beside it, turn by turn, so that a long outage does not make everybody
 //! wait until it is worked off.
 
-use hashbrown::HashMap;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::notes::Notes;
 use super::outgoing::{NOBODY, Outgoing, Request};
 use super::packet_ids::{Exchange, PacketIds};
 use super::settings::Spool;
-use crate::core::upstream::{MqttQos, Token, UpstreamEvent};
+use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent};
 use crate::store::image::Image;
 use crate::store::record::Record;
 use crate::time::Time;
@@ -28,6 +29,9 @@ impl Default for Backlog {
         Self(HashMap::with_hasher(FixedState::with_seed(0)))
     }
 }
+
+/// How long a broker is left alone that has no room at present.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Publications without a client.
 const NO_ORIGIN: u32 = u32::MAX;
@@ -124,6 +128,39 @@ impl Outgoing {
         }
         let token = std::mem::replace(&mut request.token, NOBODY);
         events(UpstreamEvent::Kept { token });
+    }
+
+    /// Whether the broker refused only for the moment what the gateway has promised to deliver.
+    pub(super) fn is_for_later(&self, slot: usize, outcome: Result<(), Refusal>) -> bool {
+        let request = self.requests.get(slot);
+        outcome == Err(Refusal::Congestion)
+            && request.is_some_and(|request| request.recorded && request.token == NOBODY)
+    }
+
+    /// Puts a publication back to the head of the spool, and leaves the broker alone for a while.
+    pub(super) fn postpone(
+        &mut self,
+        slot: usize,
+        now: Time,
+        ids: &mut PacketIds,
+        notes: &mut Notes,
+    ) {
+        let Some(request) = self.requests.get_mut(slot) else { return };
+        let id = std::mem::take(&mut request.id);
+        request.sent = false;
+        if request.qos == MqttQos::Two {
+            notes.record(&Record::RequestSent { key: request.accepted, packet_id: 0 });
+        }
+        let origin = request.origin;
+        ids.release(id);
+        self.backlog.add(origin);
+        let accepted = request.accepted;
+        // Several may come back, in whatever order.
+        let place = self.waiting.partition_point(|other| {
+            self.requests.get(*other).is_some_and(|other| other.accepted < accepted)
+        });
+        self.waiting.insert(place, slot);
+        self.again_at = Some(now.after(AGAIN));
     }
 
     /// The connection is gone: what was kept at QoS 0 and sent on it is over.

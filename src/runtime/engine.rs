@@ -7,6 +7,7 @@ use super::summary;
 use crate::core::{Address, Effects, LinkId};
 use crate::engine::Engine;
 use crate::mqtt::{ConnectionError, Version};
+use crate::store::commit::{Commit, Outcome};
 use crate::time::Time;
 use crate::upstream::Accepted;
 
@@ -43,6 +44,14 @@ impl Machine for Engine {
 
     fn next_timeout(&self) -> Option<Time> {
         self.next_timeout()
+    }
+
+    fn commit(&mut self, now: Time) -> Option<Commit> {
+        self.commit(now)
+    }
+
+    fn committed(&mut self, now: Time, outcome: Outcome) {
+        self.committed(now, outcome);
     }
 
     fn outgoing(&self) -> &Effects {

@@ -14,12 +14,15 @@ use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
 use super::timer::{Clock, Timer};
 use crate::ops::signals::{Signal, Signals};
+use crate::store::writer::Writer;
 use crate::time::Time;
 use crate::transport::udp::{ReceiveBuffers, UdpLink};
 use crate::upstream::{BrokerConnection, Ended};
 
 /// How long the broker may take to receive our goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How long the disk may take to receive what is left.
+const LAST_COMMITS: Duration = Duration::from_secs(2);
 
 /// Everything that runs.
 pub(super) struct Gateway<M> {
@@ -30,6 +33,8 @@ pub(super) struct Gateway<M> {
     buffers: ReceiveBuffers,
     broker: BrokerConnection,
     input: BytesMut,
+    /// What the machine wants to survive is written here, if it is to survive at all.
+    store: Option<Writer>,
     signals: Signals,
     notices: Notices,
     /// A deadline that has been served is not served again within the same millisecond.
@@ -52,10 +57,11 @@ impl<M: Machine> Gateway<M> {
     pub(super) fn new(
         links: Vec<UdpLink>,
         broker: BrokerConnection,
+        store: Option<Writer>,
         signals: Signals,
+        clock: Clock,
         make: impl FnOnce(Time) -> M,
     ) -> Self {
-        let clock = Clock::start();
         let names = links.iter().map(|link| format!("udp {}", link.local_addr())).collect();
         Self {
             notices: Notices::new(names),
@@ -66,6 +72,7 @@ impl<M: Machine> Gateway<M> {
             buffers: ReceiveBuffers::default(),
             broker,
             input: BytesMut::new(),
+            store,
             signals,
             served: None,
         }
@@ -85,7 +92,7 @@ impl<M: Machine> Gateway<M> {
         self.stop().await;
     }
 
-    /// One turn: takes, gives to the machine, sends. Pending if there was nothing to take; every
+    /// One turn: takes, gives to the machine, has written what must survive, sends. Pending if there was nothing to take; every
     /// source then knows whom to wake.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         let now = self.clock.now();
@@ -113,6 +120,7 @@ impl<M: Machine> Gateway<M> {
         }
         busy |= self.poll_broker(cx, now).is_ready();
         busy |= self.poll_timer(cx, now).is_ready();
+        busy |= self.poll_store(cx).is_ready();
         busy |= self.transmit(cx);
         busy |= self.poll_write(cx, now).is_ready();
         match (busy, more) {
@@ -158,6 +166,27 @@ impl<M: Machine> Gateway<M> {
             self.session_ended(cx, now, &error);
         }
         Poll::Ready(())
+    }
+
+    /// Takes the outcome of a commit, and begins the next one. Ready if there was an outcome, which
+    /// may have set things free that wait.
+    fn poll_store(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(store) = &mut self.store else { return Poll::Pending };
+        let now = self.clock.now();
+        let was_busy = store.is_busy();
+        if was_busy {
+            let outcome = ready!(store.poll_outcome(cx));
+            self.machine.committed(now, outcome);
+        }
+        if let Some(commit) = self.machine.commit(now) {
+            store.submit(commit);
+            // So that it knows whom to wake.
+            if let Poll::Ready(outcome) = store.poll_outcome(cx) {
+                self.machine.committed(now, outcome);
+                return Poll::Ready(());
+            }
+        }
+        if was_busy { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Sends the datagrams of this turn, and what earlier ones left behind.
@@ -209,7 +238,8 @@ impl<M: Machine> Gateway<M> {
         }
     }
 
-    /// Says goodbye to the broker, within a time limit and until a second signal.
+    /// Says goodbye to the broker and writes what is left, within time limits; the goodbye until a
+    /// second signal.
     async fn stop(mut self) {
         // Nothing is taken from devices any more; what they repeat finds the next gateway.
         for link in &mut self.links {
@@ -219,34 +249,58 @@ impl<M: Machine> Gateway<M> {
             }
         }
         self.links.clear();
-        let now = self.clock.now();
-        if !self.broker.is_open() {
-            info!("stopped");
-            return;
-        }
-        self.machine.shutdown(now);
-        let goodbye = {
-            let Self { machine, broker, input, signals, .. } = &mut self;
-            let goodbye = poll_fn(|cx| poll_goodbye(cx, machine, broker, input));
-            let mut goodbye = pin!(tokio::time::timeout(GOODBYE, goodbye));
-            poll_fn(move |cx| {
-                if let Poll::Ready(signal) = signals.poll(cx)
-                    && signal != Signal::Hangup
-                {
-                    return Poll::Ready(Goodbye::Cut(signal));
-                }
-                goodbye.as_mut().poll(cx).map(|result| match result {
-                    Ok(Ok(())) => Goodbye::Said,
-                    Ok(Err(error)) => Goodbye::Failed(error),
-                    Err(_) => Goodbye::TimedOut,
-                })
-            })
-            .await
-        };
+        self.machine.shutdown(self.clock.now());
+        let goodbye = if self.broker.is_open() { self.say_goodbye().await } else { Goodbye::Said };
         self.broker.stop();
+        let written = tokio::time::timeout(LAST_COMMITS, poll_fn(|cx| self.poll_last_commits(cx)));
+        if written.await.is_err() {
+            warn!(
+                "the disk did not take the last of the state in time; the next start may miss it"
+            );
+        }
         match goodbye {
             Goodbye::Said => info!("stopped"),
             other => warn!("stopped; {other}"),
+        }
+    }
+
+    async fn say_goodbye(&mut self) -> Goodbye {
+        let Self { machine, broker, input, signals, .. } = self;
+        let goodbye = poll_fn(|cx| poll_goodbye(cx, machine, broker, input));
+        let mut goodbye = pin!(tokio::time::timeout(GOODBYE, goodbye));
+        poll_fn(move |cx| {
+            if let Poll::Ready(signal) = signals.poll(cx)
+                && signal != Signal::Hangup
+            {
+                return Poll::Ready(Goodbye::Cut(signal));
+            }
+            goodbye.as_mut().poll(cx).map(|result| match result {
+                Ok(Ok(())) => Goodbye::Said,
+                Ok(Err(error)) => Goodbye::Failed(error),
+                Err(_) => Goodbye::TimedOut,
+            })
+        })
+        .await
+    }
+
+    /// Ready when there is nothing left to write, or nothing can be written.
+    fn poll_last_commits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(store) = &mut self.store else { return Poll::Ready(()) };
+        loop {
+            if store.is_busy() {
+                let outcome = ready!(store.poll_outcome(cx));
+                let failed = outcome.journal.is_err();
+                self.machine.committed(self.clock.now(), outcome);
+                self.notices.write(self.machine.outgoing());
+                self.machine.clear();
+                if failed {
+                    return Poll::Ready(());
+                }
+            }
+            match self.machine.commit(self.clock.now()) {
+                Some(commit) => store.submit(commit),
+                None => return Poll::Ready(()),
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 
 use crate::core::{Address, Effects, LinkId};
+use crate::store::commit::{Commit, Outcome};
 use crate::time::Time;
 use crate::upstream::Accepted;
 
@@ -41,13 +42,21 @@ pub trait Machine {
     /// When [`Self::timeout`] wants to be called.
     fn next_timeout(&self) -> Option<Time>;
 
+    /// What is to be written now. Called only while no commit is under way; each one is followed by
+    /// [`Self::committed`]. [`Self::next_timeout`] covers the time at which there will be one. After
+    /// [`Self::shutdown`] whatever is left to write is to be written now.
+    fn commit(&mut self, now: Time) -> Option<Commit>;
+
+    /// What became of it.
+    fn committed(&mut self, now: Time, outcome: Outcome);
+
     /// Datagrams to be transmitted.
     fn outgoing(&self) -> &Effects;
 
     /// They were transmitted.
     fn clear(&mut self);
 
-    /// The program ends: says goodbye to the broker.
+    /// The program ends: says goodbye to the broker, if it is there.
     fn shutdown(&mut self, now: Time);
 
     /// What was handled so far, in a line for the log.

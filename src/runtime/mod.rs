@@ -1,13 +1,14 @@
 //! The one loop that joins sockets, time and the pure part of the gateway.
 //!
 //! One task, one thread. Each turn takes what has arrived everywhere (up to a fair share), gives it
-//! to the machine, then sends all datagrams that came of it in batches, and writes to the broker
-//! once. Idle, it sleeps in the kernel until something arrives or a deadline passes.
+//! to the machine, has written what must survive, then sends all datagrams that came of it in
+//! batches, and writes to the broker once. Idle, it sleeps in the kernel until something arrives or a deadline passes.
 
 mod engine;
 mod gateway;
 mod machine;
 mod notices;
+mod state;
 mod summary;
 mod timer;
 mod wording;
@@ -22,17 +23,24 @@ use crate::config::{Broker, Config};
 use crate::core::LinkId;
 use crate::engine::Engine;
 use crate::ops::signals::Signals;
+use crate::store::file::StateError;
+use crate::store::writer::Writer;
 use crate::time::Time;
 use crate::transport::udp::{OpenError, UdpLink};
 #[cfg(feature = "embedded-broker")]
 use crate::upstream::embedded;
 use crate::upstream::{self, BrokerConnection, Server};
 use gateway::Gateway;
+use state::State;
+use timer::Clock;
+
 pub use machine::{ConnectionEnd, Machine};
 
 /// Why the gateway could not run. Shown to the person who started it.
 #[derive(Debug)]
 pub enum RunError {
+    /// The state cannot be used.
+    State(StateError),
     /// A listener cannot be opened.
     Udp(OpenError),
     /// The built-in broker does not start.
@@ -47,6 +55,7 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::State(error) => error.fmt(f),
             Self::Udp(error) => error.fmt(f),
             #[cfg(feature = "embedded-broker")]
             Self::EmbeddedBroker(error) => error.fmt(f),
@@ -63,6 +72,7 @@ impl fmt::Display for RunError {
 impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::State(error) => Some(error),
             Self::Udp(error) => Some(error),
             #[cfg(feature = "embedded-broker")]
             Self::EmbeddedBroker(error) => Some(error),
@@ -77,18 +87,27 @@ impl std::error::Error for RunError {
 /// # Errors
 /// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
 pub fn run(config: &Config) -> Result<(), RunError> {
-    run_machine(config, |seed, now| {
-        Engine::new(config.core_settings(), config.mqtt_settings(), seed, now)
+    // Before any socket: a second gateway must not take anything from the first.
+    let State { journal, image, not_before } = state::open(config).map_err(RunError::State)?;
+    let store = Writer::start(journal).map_err(RunError::System)?;
+    run_machine(config, Some(store), not_before, |seed, now| {
+        state::announce(config, image.as_ref());
+        let seed = image.as_ref().and_then(|image| image.seed).unwrap_or(seed);
+        let (core, mqtt) = (config.core_settings(), config.mqtt_settings());
+        Engine::durable(core, mqtt, config.store, seed, now, image)
     })
 }
 
-/// Runs a machine on the sockets that the configuration names, until a signal ends it. `make` gets
-/// a random seed and the time at which the machine begins.
+/// Runs a machine on the sockets that the configuration names, until a signal ends it. What it
+/// wants to survive is written to `store`, if there is one. `make` gets a random seed and the time
+/// at which the machine begins, which is not before `not_before`.
 ///
 /// # Errors
 /// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
 pub fn run_machine<M: Machine>(
     config: &Config,
+    store: Option<Writer>,
+    not_before: Time,
     make: impl FnOnce(u64, Time) -> M,
 ) -> Result<(), RunError> {
     // First what another program may have taken already, so that an error leaves nothing behind.
@@ -108,7 +127,9 @@ pub fn run_machine<M: Machine>(
             reconnect_max: config.upstream.reconnect_max,
         };
         let broker = BrokerConnection::new(settings, random_seed());
-        Gateway::new(links, broker, signals, |now| make(random_seed(), now)).run().await;
+        let clock = Clock::start(not_before);
+        let make = |now| make(random_seed(), now);
+        Gateway::new(links, broker, store, signals, clock, make).run().await;
         Ok(())
     });
     // A name that is being looked up must not hold up the end.

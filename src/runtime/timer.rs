@@ -3,31 +3,37 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::time::Time;
 
-/// The clock of the loop: [`Time`] since its start.
+/// The clock of the loop: milliseconds since 1970 when it was started, and from then on whatever
+/// has passed, however the system's clock is set. So moments of one process mean something to the
+/// next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     start: Instant,
+    origin: Time,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
-        Self { start: Instant::now() }
+    /// Begins now, but not before a moment: a machine without a battery may believe itself in the
+    /// past of the process before.
+    pub(super) fn start(not_before: Time) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { start: Instant::now(), origin: Time(0).after(now).max(not_before) }
     }
 
     pub(super) fn now(&self) -> Time {
-        Time(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.origin.after(self.start.elapsed())
     }
 
     fn instant(&self, time: Time) -> Instant {
         // Farther than anybody waits; keeps the addition within the range of the type.
-        const FAR: u64 = 100 * 365 * 24 * 3_600 * 1_000;
-        self.start + Duration::from_millis(time.0.min(FAR))
+        const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+        self.start + time.since(self.origin).min(FAR)
     }
 }
 

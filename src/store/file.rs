@@ -2,6 +2,8 @@
 //!
 //! Nothing is preallocated: after one big write the kernel writes megabytes back with every sync.
 
+mod look;
+
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -16,6 +18,7 @@ use nix::unistd::{Uid, User};
 use super::commit::SyncMode;
 use super::image::Image;
 use super::journal::{Journal, OpenError, Opened, Storage};
+pub use look::{Look, look};
 
 /// The journal in force.
 const JOURNAL: &str = "journal";
@@ -211,9 +214,8 @@ impl Storage for FileStorage {
 
 impl Directory {
     fn open(path: &Path) -> Result<Self, StateError> {
-        let failed = |what| {
-            move |error| StateError::Directory { path: path.to_owned(), what, error }
-        };
+        let failed =
+            |what| move |error| StateError::Directory { path: path.to_owned(), what, error };
         // Not its parents: one that is missing is a name misspelt or a disk not mounted.
         match DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => sync_parent(path).map_err(failed("create"))?,
@@ -231,9 +233,7 @@ impl Directory {
             .map_err(failed("write to"))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
         let mut lock = lock.map_err(|(file, errno)| match errno {
-            Errno::EWOULDBLOCK => {
-                StateError::Locked { path: path.to_owned(), pid: read_pid(file) }
-            }
+            Errno::EWOULDBLOCK => StateError::Locked { path: path.to_owned(), pid: read_pid(file) },
             errno => failed("lock")(errno.into()),
         })?;
         // Only for the message that the next one gets; a full disk may swallow it.

@@ -38,8 +38,8 @@ pub struct ClientImage {
 /// [`ClientRecord`], owned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standings {
-    /// Link number, address, node id.
-    pub peer: Option<(u16, Box<[u8]>, Option<Box<[u8]>>)>,
+    /// Where it is, or was.
+    pub peer: Option<PeerImage>,
     /// See [`ClientRecord`], as all that follows.
     pub bound: bool,
     /// State.
@@ -64,8 +64,32 @@ pub struct Standings {
     pub msg_id: u16,
     /// Where its topic ids begin.
     pub offset: u16,
-    /// Topic, message, QoS, retain.
-    pub will: Option<(Box<str>, Box<[u8]>, MqttQos, bool)>,
+    /// Its will.
+    pub will: Option<WillImage>,
+}
+
+/// [`PeerRecord`](super::record::PeerRecord), owned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerImage {
+    /// Link number.
+    pub link: u16,
+    /// Address on it.
+    pub address: Box<[u8]>,
+    /// Node id behind a forwarder.
+    pub node: Option<Box<[u8]>>,
+}
+
+/// [`WillRecord`](super::record::WillRecord), owned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WillImage {
+    /// Topic.
+    pub topic: Box<str>,
+    /// Payload.
+    pub message: Box<[u8]>,
+    /// QoS.
+    pub qos: MqttQos,
+    /// Retain.
+    pub retain: bool,
 }
 
 /// A topic id of a client.
@@ -262,6 +286,18 @@ impl Image {
         }
     }
 
+    /// The latest moment that it speaks of, milliseconds since 1970; 0 if of none.
+    #[must_use]
+    pub fn latest(&self) -> u64 {
+        let clients = self.clients.values().flat_map(|client| {
+            let standings = client.client.iter();
+            let moments = standings.flat_map(|of| [of.asleep_since, of.heard, of.connected]);
+            moments.chain(client.publications.values().map(|publication| publication.at))
+        });
+        let requests = self.requests.values().map(|request| request.at);
+        clients.chain(requests).max().unwrap_or(0)
+    }
+
     fn apply_session(&mut self, record: &Record<'_>) {
         match *record {
             Record::Session => self.session = true,
@@ -369,9 +405,17 @@ impl ClientImage {
 
 impl From<&ClientRecord<'_>> for Standings {
     fn from(client: &ClientRecord<'_>) -> Self {
-        let peer =
-            client.peer.map(|peer| (peer.link, peer.address.into(), peer.node.map(Into::into)));
-        let will = client.will.map(|w| (w.topic.into(), w.message.into(), w.qos, w.retain));
+        let peer = client.peer.map(|peer| PeerImage {
+            link: peer.link,
+            address: peer.address.into(),
+            node: peer.node.map(Into::into),
+        });
+        let will = client.will.map(|will| WillImage {
+            topic: will.topic.into(),
+            message: will.message.into(),
+            qos: will.qos,
+            retain: will.retain,
+        });
         Self {
             peer,
             bound: client.bound,

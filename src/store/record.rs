@@ -251,7 +251,7 @@ impl Writer<'_> {
         self.octets(text.as_bytes())
     }
 
-    fn client(&mut self, client: &ClientRecord<'_>) {
+    fn client(&mut self, client: &ClientRecord<'_>) -> &mut Self {
         let node = client.peer.and_then(|peer| peer.node);
         let flags = u16::from(client.peer.is_some())
             | u16::from(client.bound) << 1
@@ -275,13 +275,14 @@ impl Writer<'_> {
             self.octet(will.qos as u8 | u8::from(will.retain) << 2);
             self.text(will.topic).octets(will.message);
         }
+        self
     }
 
-    fn filter(&mut self, filter: &FilterRecord<'_>) {
+    fn filter(&mut self, filter: &FilterRecord<'_>) -> &mut Self {
         let flags = u8::from(filter.asked)
             | u8::from(filter.marked) << 1
             | filter.granted.map_or(0, |qos| (qos as u8 + 1) << 2);
-        self.number(filter.id).octet(flags).text(filter.text);
+        self.number(filter.id).octet(flags).text(filter.text)
     }
 }
 
@@ -293,7 +294,7 @@ impl<'a> Record<'a> {
             Self::Seed { seed } => to.octet(kind::SEED).number(seed),
             Self::Link { number, name } => to.octet(kind::LINK).number(number).text(name),
             Self::NewClient { slot, id } => to.octet(kind::NEW_CLIENT).number(slot).text(id),
-            Self::Client(ref client) => return to.octet(kind::CLIENT).client(client),
+            Self::Client(ref client) => to.octet(kind::CLIENT).client(client),
             Self::ClientGone { slot } => to.octet(kind::CLIENT_GONE).number(slot),
             Self::Cleared { slot } => to.octet(kind::CLEARED).number(slot),
             Self::Topic { slot, position, name } => {
@@ -342,7 +343,7 @@ impl<'a> Record<'a> {
             Self::PublicationOver { slot, msg_id } => {
                 to.octet(kind::PUBLICATION_OVER).number(slot).number(msg_id)
             }
-            Self::Filter(ref filter) => return to.octet(kind::FILTER).filter(filter),
+            Self::Filter(ref filter) => to.octet(kind::FILTER).filter(filter),
             Self::FilterOver { text } => to.octet(kind::FILTER_OVER).text(text),
             Self::FiltersLost => to.octet(kind::FILTERS_LOST),
             Self::Session => to.octet(kind::SESSION),

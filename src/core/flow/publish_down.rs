@@ -263,7 +263,9 @@ impl Gateway {
             OutboundStage::Register { position } => {
                 let Some(topic_id) = self.id_at(&client.topics, position as usize) else { return };
                 let register = Message::Register { topic_id, msg_id, topic: name.as_bytes() };
-                self.send(cx, handle, &register);
+                // An id that nobody remembers after a restart would be given to another topic.
+                let otherwise = if client.print.clean { Else::Same } else { Else::Nothing };
+                self.promise(cx, handle, &register, otherwise);
             }
             OutboundStage::Publish => {
                 let Naming::Known(topic) = self.naming(client, Some(message.topic), name) else {

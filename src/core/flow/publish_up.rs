@@ -400,8 +400,8 @@ impl Gateway {
             Inbound::Done(code) if code != ReturnCode::ACCEPTED => Some(code),
             _ => None,
         };
-        if refused.is_some() {
-            // Of a refusal nothing remains.
+        // Of a refusal nothing remains.
+        if matches!(publication.stage, Inbound::Done(_)) {
             let publication = *publication;
             self.note_publication(cx, handle.slot, &publication);
         }

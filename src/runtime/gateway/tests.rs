@@ -14,11 +14,17 @@ use super::*;
 use crate::config;
 use crate::core::{Address, Effect, Effects, LinkId};
 use crate::ops::logging;
+use crate::store::commit::{Commit, Outcome, SyncMode};
+use crate::store::file::FileStorage;
+use crate::store::journal::{Journal, Storage};
+use crate::store::record::Record;
 use crate::upstream::{Accepted, Server, Settings};
 
 /// Speaks lines with the broker. What a device sends goes to the broker as a line and back to the
 /// device; a line from the broker goes to the device that sent last, except for these:
 /// `ok` accepts the session, `bad` ends it, `again` ends it without a pause.
+///
+/// What a device sends after `keep ` is written down before the device hears of it.
 #[derive(Default)]
 struct Lines {
     effects: Effects,
@@ -26,6 +32,10 @@ struct Lines {
     last: Option<(LinkId, Address)>,
     accepted: bool,
     deadlines: Vec<Time>,
+    /// To be written, and being written.
+    kept: Vec<Vec<u8>>,
+    writing: Vec<Vec<u8>>,
+    commits: u64,
     log: Log,
     asked: Rc<Cell<u64>>,
 }
@@ -67,6 +77,10 @@ impl Machine for Lines {
 
     fn datagram(&mut self, _: Time, link: LinkId, from: &Address, bytes: &[u8]) {
         self.last = Some((link, *from));
+        if let Some(kept) = bytes.strip_prefix(b"keep ") {
+            self.kept.push(kept.to_vec());
+            return;
+        }
         self.reply(bytes);
         if let Some(count) = bytes.strip_prefix(b"flood ") {
             let count = std::str::from_utf8(count).unwrap().parse::<u32>().unwrap();
@@ -127,6 +141,27 @@ impl Machine for Lines {
         self.deadlines.iter().min().copied()
     }
 
+    fn commit(&mut self, _: Time) -> Option<Commit> {
+        assert!(self.writing.is_empty(), "one at a time");
+        self.writing = std::mem::take(&mut self.kept);
+        let mut records = Vec::new();
+        for payload in &self.writing {
+            self.commits += 1;
+            Record::Message { serial: self.commits, topic: "t", payload }.put(&mut records);
+        }
+        let number = self.commits;
+        (!records.is_empty()).then_some(Commit { number, records, snapshot: None })
+    }
+
+    fn committed(&mut self, _: Time, outcome: Outcome) {
+        for kept in std::mem::take(&mut self.writing) {
+            let word: &[u8] = if outcome.journal.is_ok() { b"kept " } else { b"lost " };
+            let text = [word, &kept].concat();
+            self.note(String::from_utf8(text.clone()).unwrap());
+            self.reply(&text);
+        }
+    }
+
     fn outgoing(&self) -> &Effects {
         &self.effects
     }
@@ -171,6 +206,23 @@ impl Write for Captured {
 
 impl Rig {
     fn start(brokers: &[SocketAddr], links: usize, deadlines: Vec<Time>) -> Self {
+        Self::start_with(brokers, links, deadlines, None)
+    }
+
+    /// With a state.
+    fn start_keeping(storage: impl Storage + 'static) -> Self {
+        // Nobody is there: nothing answers on a port that is not bound any more.
+        let (_, broker) = broker();
+        let (journal, ..) = Journal::open(storage, SyncMode::Batch).unwrap();
+        Self::start_with(&[broker], 1, Vec::new(), Some(Writer::start(journal).unwrap()))
+    }
+
+    fn start_with(
+        brokers: &[SocketAddr],
+        links: usize,
+        deadlines: Vec<Time>,
+        store: Option<Writer>,
+    ) -> Self {
         let servers = brokers.iter().map(|address| Server {
             host: address.ip().to_string().into(),
             port: address.port(),
@@ -191,7 +243,7 @@ impl Rig {
                 let subscriber =
                     logging::subscriber("info", logging::Style::default(), move || lines.clone());
                 tracing::subscriber::with_default(subscriber.unwrap(), || {
-                    run(settings, links, deadlines, log, &ready);
+                    run(settings, links, deadlines, store, log, &ready);
                 });
             })
         };
@@ -214,6 +266,7 @@ fn run(
     settings: Settings,
     links: usize,
     deadlines: Vec<Time>,
+    store: Option<Writer>,
     log: Log,
     ready: &std::sync::mpsc::Sender<Started>,
 ) {
@@ -235,9 +288,12 @@ fn run(
         let (sender, signals) = Signals::channel();
         let broker = BrokerConnection::new(settings, 7);
         let asked = Rc::new(Cell::new(0));
-        let machine =
-            Lines { deadlines, log: log.clone(), asked: asked.clone(), ..Lines::default() };
-        let gateway = Gateway::new(links, broker, signals, |_| machine);
+        let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };
+        let clock = Clock::start(Time(0));
+        let gateway = Gateway::new(links, broker, store, signals, clock, |now: Time| {
+            let after = |deadline: &Time| now.after(deadline.since(Time(0)));
+            Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
+        });
         ready.send((addresses, sender)).unwrap();
         gateway.run().await;
         log.lock().unwrap().push(format!("asked {}", asked.get()));
@@ -436,4 +492,122 @@ fn deadlines_are_kept_and_idleness_is_idle() {
     assert_eq!(timeouts, ["1", "1", "2"], "{log:?}");
     let asked: u64 = log.last().unwrap().strip_prefix("asked ").unwrap().parse().unwrap();
     assert!(asked < 60, "{asked} turns");
+}
+
+#[test]
+fn what_a_device_hears_is_written_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = || FileStorage::open(directory.path()).unwrap();
+    let rig = Rig::start_keeping(storage());
+    let device = device(rig.links[0]);
+    for number in 0..20 {
+        device.send(format!("keep {number}").as_bytes()).unwrap();
+        assert_eq!(heard(&device), format!("kept {number}"));
+    }
+    // Those that come while one is written share the next commit.
+    for number in 20..200 {
+        device.send(format!("keep {number}").as_bytes()).unwrap();
+    }
+    for number in 20..200 {
+        assert_eq!(heard(&device), format!("kept {number}"));
+    }
+    let (_, lines) = rig.stop();
+    assert!(lines.ends_with(" INFO stopped\n"), "{lines}");
+    let (_, image, opened) = Journal::open(storage(), SyncMode::Batch).unwrap();
+    assert_eq!(image.unwrap().messages.len(), 200);
+    assert!((21..=200).contains(&opened.frames), "{opened:?}");
+}
+
+/// A disk that does nothing until it is told to, and then fails.
+struct Stuck(std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<()>);
+
+impl Storage for Stuck {
+    fn load(&mut self) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn append(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn truncate(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        self.1.send(()).unwrap();
+        self.0.recv().unwrap();
+        Err(io::Error::from(io::ErrorKind::StorageFull))
+    }
+
+    fn append_next(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_next(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn replace(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn abandon(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_answer_stops_neither_devices_nor_the_end() {
+    let (go, wait) = std::sync::mpsc::channel();
+    let (busy, is_busy) = std::sync::mpsc::channel();
+    let rig = Rig::start_keeping(Stuck(wait, busy));
+    let device = device(rig.links[0]);
+    device.send(b"keep 1").unwrap();
+    is_busy.recv().unwrap();
+    device.send(b"other").unwrap();
+    assert_eq!(heard(&device), "other");
+    let (log, lines) = rig.stop();
+    assert!(!log.contains(&"kept 1".to_owned()));
+    let expected = " WARN the disk did not take the last of the state in time; the next start may \
+                    miss it\n INFO stopped\n";
+    assert!(lines.ends_with(expected), "{lines}");
+    go.send(()).unwrap();
+}
+
+#[test]
+fn what_is_left_is_written_at_the_end() {
+    for fails in [false, true] {
+        let (go, wait) = std::sync::mpsc::channel();
+        let (busy, is_busy) = std::sync::mpsc::channel();
+        let directory = tempfile::tempdir().unwrap();
+        let rig = if fails {
+            Rig::start_keeping(Stuck(wait, busy))
+        } else {
+            Rig::start_keeping(FileStorage::open(directory.path()).unwrap())
+        };
+        let device = device(rig.links[0]);
+        device.send(b"keep 1").unwrap();
+        if fails {
+            is_busy.recv().unwrap();
+        }
+        // Taken after the one before, so it waits while that is written.
+        device.send(b"keep 2").unwrap();
+        device.send(b"other").unwrap();
+        while heard(&device) != "other" {}
+        let signals = rig.signals.clone();
+        signals.blocking_send(Signal::Terminate).unwrap();
+        if fails {
+            // Once it has failed nothing more is tried.
+            go.send(()).unwrap();
+        }
+        rig.thread.join().unwrap();
+        let log = rig.log.lock().unwrap().clone();
+        assert_eq!(log.contains(&"kept 2".to_owned()), !fails, "{log:?}");
+        assert_eq!(log.contains(&"lost 1".to_owned()), fails, "{log:?}");
+    }
 }

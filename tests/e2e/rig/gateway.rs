@@ -40,7 +40,7 @@ pub fn free_tcp_port() -> u16 {
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mqtt-sn-gateway"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("MQTT_SN_GATEWAY_") {
+        if name.to_string_lossy().starts_with("MQTT_SN_GATEWAY_") || name == "STATE_DIRECTORY" {
             command.env_remove(name);
         }
     }
