@@ -55,7 +55,12 @@ impl DiskPlan {
         let modes = [SyncMode::Batch, SyncMode::Batch, SyncMode::Always, SyncMode::Off];
         let sync = rng.pick(if power_cuts { &modes[..3] } else { &modes });
         let time = Duration::from_millis(rng.pick(&[0, 20, 20, 200]));
-        let commits = CommitSettings { sync, records: rng.pick(&[1, 8, 64]), time };
+        let records = rng.pick(&[1, 8, 64]);
+        // Most worlds are too small for a journal that is replaced only when it is large.
+        let usual = CommitSettings::default();
+        let small = rng.pick(&[0, 2_000, 20_000, usual.small]);
+        let part = rng.pick(&[200, 2_000, usual.part]);
+        let commits = CommitSettings { sync, records, time, small, part };
         let slow: &[u64] = &[0, 3, 20, 300, if fragile { 4_000 } else { 300 }];
         let crashes = if weather.has_crashes() { rng.between(2, 12) } else { 0 };
         let ailments = if weather == Weather::DiskTrouble { rng.between(2, 6) } else { 0 };

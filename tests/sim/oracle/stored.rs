@@ -287,7 +287,7 @@ impl Oracle {
             return Err(format!("on the disk it is {:?}", standings.standing));
         }
         let Some(will) = self.contracts[sensor].new_will else { return Ok(()) };
-        let payload = standings.will.as_ref().map(|(_, payload, _, _)| &**payload);
+        let payload = standings.will.as_ref().map(|will| &*will.message);
         if payload == Some(self.ledger.get(will).payload.as_slice()) {
             return Ok(());
         }
@@ -398,8 +398,7 @@ impl Oracle {
     pub(super) fn standing(&self, sensor: usize) -> Option<(Standing, Option<MsgNo>)> {
         let stored = self.stored.as_ref()?;
         let client = stored.client(&self.contracts[sensor].client_id)?.client.as_ref()?;
-        let will =
-            client.will.as_ref().and_then(|(_, payload, _, _)| self.ledger.identify(payload));
+        let will = client.will.as_ref().and_then(|will| self.ledger.identify(&will.message));
         Some((client.standing, will))
     }
 

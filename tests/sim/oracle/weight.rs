@@ -1,7 +1,7 @@
 //! What an image weighs on the disk: the length of its records.
 
 use mqtt_sn_gateway::core::upstream::MqttQos;
-use mqtt_sn_gateway::store::image::{ClientImage, Image};
+use mqtt_sn_gateway::store::image::{ClientImage, Image, PeerImage, WillImage};
 use mqtt_sn_gateway::store::record::{
     ClientRecord, FilterRecord, PeerRecord, Record, Standing, TopicField, WillRecord,
 };
@@ -20,12 +20,12 @@ impl Scale {
     fn client(&mut self, slot: u32, client: &ClientImage) {
         self.put(&Record::NewClient { slot, id: &client.id });
         if let Some(one) = &client.client {
-            let peer = one.peer.as_ref().map(|(link, address, node)| PeerRecord {
+            let peer = one.peer.as_ref().map(|PeerImage { link, address, node }| PeerRecord {
                 link: *link,
                 address,
                 node: node.as_deref(),
             });
-            let will = one.will.as_ref().map(|(topic, message, qos, retain)| WillRecord {
+            let will = one.will.as_ref().map(|WillImage { topic, message, qos, retain }| WillRecord {
                 topic,
                 message,
                 qos: *qos,
