@@ -137,7 +137,7 @@ impl World {
             return self.crash(self.machine.doom);
         }
         self.trace.line(now, || format!("written: {outcome:?}"));
-        self.oracle.commit_written(&outcome)?;
+        self.oracle.commit_written(now, &outcome)?;
         self.is_bounded(&outcome)?;
         self.machine.writing = Writing::Done(outcome);
         self.clock.after(after, Event::Written { life });
@@ -151,6 +151,7 @@ impl World {
         }
         let writing = std::mem::replace(&mut self.machine.writing, Writing::Nothing);
         if let Writing::Done(outcome) = writing {
+            self.oracle.commit_heard();
             if !self.tamper.promises_early() {
                 self.engine.committed(self.clock.now(), outcome);
             }

@@ -423,7 +423,9 @@ impl Contract {
                 let publishing = self.down.values().any(|exchange| exchange.open);
                 let second = replaced.is_some() || publishing;
                 if second && self.counts_exchanges && self.living(now) {
-                    return Err("a second exchange at once".into());
+                    let open = self.down.iter().filter(|(_, exchange)| exchange.open);
+                    let open: Vec<_> = open.collect();
+                    return Err(format!("a second exchange at once, after {replaced:?}, {open:?}"));
                 }
             }
         }

@@ -2,11 +2,12 @@
 //! what the gateway promises must be there by then, and what is found at the next start must be what
 //! was written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqtt_sn_gateway::store::commit::{Commit, Outcome};
 use mqtt_sn_gateway::store::image::{ClientImage, Image, OutboundImage, RequestImage};
 use mqtt_sn_gateway::store::record::Standing;
+use mqtt_sn_gateway::time::Time;
 
 use super::contract::Link;
 use super::{Oracle, Verdict};
@@ -25,9 +26,22 @@ pub struct Stored {
     snapshot: Option<Image>,
     /// The last commit failed.
     trouble: bool,
+    /// The gateway has been told so, and nothing else since.
+    told: bool,
+    /// Nothing was replaced since the life began: its first snapshot tells what it has made of what
+    /// it found.
+    fresh: bool,
 }
 
+/// A finished publication of a sensor may be forgotten after this, milliseconds.
+const REPETITION: u64 = 60_000;
+
 impl Stored {
+    /// Nothing can be written, or the gateway does not know yet that it can again.
+    fn is_in_trouble(&self) -> bool {
+        self.trouble || self.told
+    }
+
     fn client(&self, id: &str) -> Option<&ClientImage> {
         self.safe.clients.values().find(|client| &*client.id == id)
     }
@@ -45,7 +59,7 @@ impl Stored {
     }
 
     /// A commit was written, but for what the outcome says.
-    fn settle(&mut self, outcome: &Outcome) -> Verdict {
+    fn settle(&mut self, now: Time, outcome: &Outcome, asking: &[(String, String)]) -> Verdict {
         let tried = self.tried.take();
         let lasting = matches!(outcome.snapshot, None | Some(Ok(())));
         let part = tried.as_ref().and_then(|commit| commit.snapshot.as_ref());
@@ -60,7 +74,13 @@ impl Stored {
         }
         if let Some(snapshot) = self.snapshot.take_if(|_| ends) {
             // Changes that nobody could write are in no commit, but in the snapshot.
-            let (one, other) = (comparable(self.safe.clone()), comparable(snapshot.clone()));
+            let (mut one, mut other) = (comparable(self.safe.clone()), comparable(snapshot.clone()));
+            forget_finished(now, &mut one, &other);
+            forget_asked(asking, &mut one, &mut other);
+            [&mut one, &mut other].into_iter().for_each(round);
+            if std::mem::take(&mut self.fresh) {
+                (one, other) = (essence(one), essence(other));
+            }
             let differs = difference(&one, &other);
             if was_well && !differs.is_empty() {
                 return Err(format!("the snapshot is not what was written: {differs}"));
@@ -108,7 +128,8 @@ impl Stored {
     /// What a new life found must be what is safe, or that and some of what was unsure.
     fn found(&mut self, image: Image) -> Verdict {
         let image = comparable(image);
-        self.trouble = false;
+        (self.trouble, self.told) = (false, false);
+        self.fresh = true;
         // A snapshot that was to take effect may have.
         let tried = self.tried.take();
         let whole = self.snapshot_with(tried.as_ref())?;
@@ -142,11 +163,75 @@ impl Stored {
 /// An image without what means nothing.
 fn comparable(mut image: Image) -> Image {
     let queues = image.clients.values().flat_map(|client| client.queue.keys());
-    let wanted: std::collections::BTreeSet<u64> = queues.copied().collect();
+    let wanted: BTreeSet<u64> = queues.copied().collect();
     image.messages.retain(|serial, _| wanted.contains(serial));
     for client in image.clients.values_mut() {
         client.subscriptions.sort_by(|one, other| one.filter.cmp(&other.filter));
     }
+    image
+}
+
+/// A finished publication that is old enough may be missing in what is `new`.
+fn forget_finished(now: Time, old: &mut Image, new: &Image) {
+    for (slot, client) in &mut old.clients {
+        let other = new.clients.get(slot);
+        client.publications.retain(|msg_id, publication| {
+            let there = other.is_some_and(|other| other.publications.contains_key(msg_id));
+            there || !publication.done || publication.at + REPETITION > now.0
+        });
+    }
+}
+
+/// Subscriptions that have not been answered, by client id and filter, may be in a snapshot or not.
+fn forget_asked(asking: &[(String, String)], old: &mut Image, new: &mut Image) {
+    for client in [old, new].into_iter().flat_map(|image| image.clients.values_mut()) {
+        let asked = |filter: &str| asking.iter().any(|(id, f)| **id == *client.id && f == filter);
+        client.subscriptions.retain(|subscription| !asked(&subscription.filter));
+    }
+}
+
+/// Moments and message ids are not written down each time that they change, nor what the broker
+/// thinks of filters that nobody uses.
+fn round(image: &mut Image) {
+    for client in image.clients.values_mut() {
+        if let Some(it) = &mut client.client {
+            (it.asleep_since, it.heard, it.msg_id, it.reuses_ids) = (0, 0, 0, false);
+        }
+        client.publications.values_mut().for_each(|publication| publication.at = 0);
+    }
+    let wanted = wanted(image);
+    image.filters.retain(|filter, _| wanted.contains(filter));
+}
+
+/// Filters that somebody has subscribed to.
+fn wanted(image: &Image) -> BTreeSet<Box<str>> {
+    let wanted = image.clients.values().flat_map(|client| &client.subscriptions);
+    wanted.map(|subscription| subscription.filter.clone()).collect()
+}
+
+/// What a new life has to leave as it was. Moments begin anew, message ids go on elsewhere, an
+/// address may be free, and of whom nothing is kept nothing is kept.
+fn essence(mut image: Image) -> Image {
+    let gone = |standing: Standing| matches!(standing, Standing::Gone | Standing::Connecting);
+    image.clients.retain(|_, client| {
+        let Some(it) = &client.client else { return false };
+        let blank = client.subscriptions.is_empty()
+            && client.topics.is_empty()
+            && it.will.is_none()
+            && client.queue.is_empty()
+            && client.publications.is_empty();
+        !(gone(it.standing) && (it.clean || blank))
+    });
+    for client in image.clients.values_mut() {
+        let Some(it) = &mut client.client else { continue };
+        (it.peer, it.bound) = (None, false);
+        it.connected = 0;
+        if it.standing == Standing::Connecting {
+            it.standing = Standing::Gone;
+        }
+    }
+    let wanted = wanted(&image);
+    image.filters.retain(|filter, _| wanted.contains(filter));
     image
 }
 
@@ -161,6 +246,28 @@ fn difference(expected: &Image, found: &Image) -> String {
     let (mine, theirs) = (sorted(expected), sorted(found));
     for (slot, client) in &mine {
         let other = theirs.get(slot);
+        if let Some(other) = other {
+            let parts = [
+                of("its id", format!("{:?}", client.id), format!("{:?}", other.id)),
+                of("how it stands", format!("{:?}", client.client), format!("{:?}", other.client)),
+                of("topics", format!("{:?}", client.topics), format!("{:?}", other.topics)),
+                of(
+                    "subscriptions",
+                    format!("{:?}", client.subscriptions),
+                    format!("{:?}", other.subscriptions),
+                ),
+                of("its queue", format!("{:?}", client.queue), format!("{:?}", other.queue)),
+                of("to it", format!("{:?}", client.outbound), format!("{:?}", other.outbound)),
+                of(
+                    "publications",
+                    format!("{:?}", client.publications),
+                    format!("{:?}", other.publications),
+                ),
+            ];
+            if let Some(part) = parts.into_iter().find(|part| !part.is_empty()) {
+                return format!("{}: {part}", client.id);
+            }
+        }
         if other != Some(client) {
             return of("a client", format!("{client:?}"), format!("{other:?}"));
         }
@@ -201,9 +308,20 @@ impl Oracle {
     ///
     /// # Errors
     /// When there were no records in it.
-    pub fn commit_written(&mut self, outcome: &Outcome) -> Verdict {
+    pub fn commit_written(&mut self, now: Time, outcome: &Outcome) -> Verdict {
         let Some(stored) = &mut self.stored else { return Ok(()) };
-        stored.settle(outcome)
+        let asking = self.contracts.iter().flat_map(|contract| {
+            let open = contract.requests.values().filter(|r| r.qos.is_some() && !r.answered);
+            open.map(|request| (contract.client_id.clone(), request.filter.clone()))
+        });
+        stored.settle(now, outcome, &asking.collect::<Vec<_>>())
+    }
+
+    /// The gateway hears of the commit that was written last.
+    pub fn commit_heard(&mut self) {
+        if let Some(stored) = &mut self.stored {
+            stored.told = stored.trouble;
+        }
     }
 
     /// A new life found this.
@@ -214,7 +332,7 @@ impl Oracle {
 
     /// The last word from the disk was that it could not.
     pub fn disk_trouble(&self) -> bool {
-        self.stored.as_ref().is_some_and(|stored| stored.trouble)
+        self.stored.as_ref().is_some_and(Stored::is_in_trouble)
     }
 
     /// What a start would find, for whoever wants to compare it.
@@ -230,7 +348,7 @@ impl Oracle {
         // clean sessions get their answers all the same: nothing is promised to them.
         let over = contract.link == Link::Down && contract.parting.is_some();
         let clean = contract.connect.as_ref().is_some_and(|connect| connect.clean);
-        if over || (stored.trouble && clean) {
+        if over || (stored.is_in_trouble() && clean) {
             return None;
         }
         Some((stored, stored.client(&self.contracts[sensor].client_id)))
@@ -239,7 +357,7 @@ impl Oracle {
     /// As [`Self::on_disk`], for answers that are given although nothing can be written: silence
     /// would help nobody.
     fn answered_in_trouble(&self, sensor: usize) -> Option<(&Stored, Option<&ClientImage>)> {
-        self.on_disk(sensor).filter(|(stored, _)| !stored.trouble)
+        self.on_disk(sensor).filter(|(stored, _)| !stored.is_in_trouble())
     }
 
     /// Whether a message for the broker is on the disk.
@@ -273,9 +391,10 @@ impl Oracle {
         }
     }
 
-    /// CONNACK: there is a session with this will.
+    /// CONNACK: there is a session with this will. One that waited when the disk failed is given all
+    /// the same, and so is that of a session which is known.
     pub(super) fn has_session(&self, sensor: usize) -> Verdict {
-        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let Some((_, client)) = self.answered_in_trouble(sensor) else { return Ok(()) };
         let connect = self.contracts[sensor].connect.as_ref();
         let will_told = connect.is_some_and(|connect| connect.will);
         let Some(standings) = client.and_then(|client| client.client.as_ref()) else {
