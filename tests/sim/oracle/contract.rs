@@ -1,6 +1,6 @@
 //! What one sensor was promised, as seen at the gateway's boundary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mqtt_sn_gateway::codec::ReturnCode;
@@ -170,6 +170,10 @@ pub struct Contract {
     names: BTreeMap<String, u16>,
     /// Ids of the session before, if it may still be the session.
     old_ids: BTreeMap<u16, String>,
+    /// Names whose ids it was to be told by an answer that may never have left: one that waited for
+    /// the disk when that failed or the life of the gateway ended. The gateway may use the id all the
+    /// same; that the sensor does not know it heals that.
+    pub half_told: BTreeSet<String>,
     /// REGISTER of the gateway that awaits its REGACK.
     pub offered: Option<(u16, u16, u32)>,
     /// Publications of the sensor by message id, with the epoch.
@@ -231,6 +235,7 @@ impl Contract {
             ids: BTreeMap::new(),
             names: BTreeMap::new(),
             old_ids: BTreeMap::new(),
+            half_told: BTreeSet::new(),
             offered: None,
             up: BTreeMap::new(),
             down: BTreeMap::new(),
@@ -387,7 +392,18 @@ impl Contract {
         self.names.insert(name.to_owned(), id);
         let entry = self.ids.entry(id).or_insert_with(|| (name.to_owned(), false));
         entry.1 |= known;
+        if known {
+            self.half_told.remove(name);
+        }
         Ok(())
+    }
+
+    /// Answers that wait for the disk may not leave any more.
+    pub fn answers_are_lost(&mut self) {
+        let asked = self.requests.values().filter(|r| r.qos.is_some() && !r.answered);
+        let names = asked.map(|request| &request.filter).chain(self.registers.values());
+        let names: Vec<String> = names.filter(|name| !self.knows(name)).cloned().collect();
+        self.half_told.extend(names);
     }
 
     /// The name behind a normal id that the gateway uses in a PUBLISH.
@@ -403,7 +419,14 @@ impl Contract {
     }
 
     /// The gateway sends REGISTER.
-    pub fn register_sent(&mut self, now: Time, id: u16, msg_id: u16, topic: &[u8]) -> Verdict {
+    /// `here`: to where it is now, and not where it was before its CONNECT.
+    pub fn register_sent(
+        &mut self,
+        now: Time,
+        (id, msg_id): (u16, u16),
+        topic: &[u8],
+        here: bool,
+    ) -> Verdict {
         if msg_id == 0 {
             return Err("message id 0".into());
         }
@@ -412,6 +435,10 @@ impl Contract {
             return Err("REGISTER of something that is no topic name".into());
         }
         self.announce(id, name, false)?;
+        if !here {
+            return Ok(());
+        }
+        self.half_told.remove(name);
         match &mut self.offered {
             Some((offered, _, sends)) if *offered == msg_id => *sends += 1,
             offered => {

@@ -26,6 +26,7 @@ impl Oracle {
                 contract.doubt(contract.last_heard.after(contract.least_silence()));
             }
             contract.abandon_exchanges();
+            contract.answers_are_lost();
             // What was sent and not acknowledged comes again, from the start.
             contract.order.clear();
             contract.owed_answer = None;

@@ -324,7 +324,10 @@ impl Oracle {
                 let typeless = self.contracts[sensor].stack.refuses_flags;
                 match predefined(id).filter(|_| typeless) {
                     Some(name) => name.to_owned(),
-                    None => self.contracts[sensor].resolve(id)?,
+                    None => match self.contracts[sensor].resolve(id) {
+                        Ok(name) => name,
+                        Err(error) => self.half_told(sensor, publish.data).ok_or(error)?,
+                    },
                 }
             }
             PublishTopic::Predefined(id) => {
@@ -352,6 +355,12 @@ impl Oracle {
         }
     }
 
+    /// The topic of a message if the sensor may have been told its id, as far as the gateway knows.
+    fn half_told(&self, sensor: usize, payload: &[u8]) -> Option<String> {
+        let name = &self.ledger.get(self.ledger.identify(payload)?).topic.name;
+        self.contracts[sensor].half_told.contains(name).then(|| name.clone())
+    }
+
     /// Books a QoS 1 or 2 PUBLISH; false if it is a repetition.
     fn new_exchange(
         &mut self,
@@ -371,7 +380,8 @@ impl Oracle {
             if same && dup && (!exchange.acked || !exchange.released) {
                 exchange.sends += 1;
                 // An acknowledgement may have come while this waited behind a promise.
-                exchange.open = qos == 2 || !exchange.acked;
+                // Or what waited belongs to a session that is over.
+                exchange.open = !exchange.done && (qos == 2 || !exchange.acked);
                 contract.tire(now);
                 return Ok(false);
             }

@@ -221,9 +221,14 @@ impl Oracle {
                 if !self.skips("register") {
                     self.has_topic(sensor, &String::from_utf8_lossy(topic))?;
                 }
-                self.contracts[sensor].register_sent(now, topic_id, msg_id, topic)
+                let contract = &mut self.contracts[sensor];
+                let here = contract.address == Some(to);
+                contract.register_sent(now, (topic_id, msg_id), topic, here)
             }
             Message::RegAck { topic_id, msg_id, code } => {
+                if code == ReturnCode::CONGESTION && self.disk_trouble() {
+                    self.contracts[sensor].answers_are_lost();
+                }
                 self.contracts[sensor].regack_sent(topic_id, msg_id, code)?;
                 let name = self.contracts[sensor].registers.get(&msg_id);
                 match name.filter(|_| code == ReturnCode::ACCEPTED) {

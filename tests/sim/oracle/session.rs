@@ -341,7 +341,11 @@ impl Oracle {
         msg_id: u16,
         code: ReturnCode,
     ) -> Verdict {
+        let trouble = self.disk_trouble();
         let contract = &mut self.contracts[sensor];
+        if code == ReturnCode::CONGESTION && trouble {
+            contract.answers_are_lost();
+        }
         let Some(request) = contract.requests.get_mut(&msg_id) else {
             return Err("SUBACK for a message id that the sensor never used".into());
         };

@@ -321,6 +321,11 @@ impl Oracle {
     pub fn commit_heard(&mut self) {
         if let Some(stored) = &mut self.stored {
             stored.told = stored.trouble;
+            if stored.trouble {
+                // What could not be sent counts as a try or not: how many there were nobody knows.
+                let contracts = self.contracts.iter_mut();
+                contracts.for_each(|contract| contract.counts_exchanges = false);
+            }
         }
     }
 

@@ -101,9 +101,10 @@ impl Oracle {
         let attempts = ascent.attempts.len() as u32;
         // A broker that forgot the session gets everything that was in flight anew.
         let allowed = attempts * (1 + losses - ascent.losses_before);
-        // After a crash a QoS 1 message of a sensor that repeats it is one that nobody knows.
+        // After a crash a QoS 1 message of a sensor that repeats it is one that nobody knows, and the
+        // one that was in the spool is sent again as well.
         let crashes = self.crashes - ascent.crashes_before;
-        let fresh = ascent.fresh.saturating_sub(crashes * attempts);
+        let fresh = ascent.fresh.saturating_sub(2 * crashes * attempts);
         let verdict = match app.qos {
             2 if ascent.accepted > allowed => Err("QoS 2 more than once"),
             1 if fresh > allowed + ascent.late => Err("QoS 1 more often than it was sent"),
