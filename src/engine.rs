@@ -161,7 +161,8 @@ impl Engine {
         }
         self.hand_over(now);
         if written {
-            self.session.release(now);
+            self.release(now);
+            self.hand_over(now);
             self.let_out(outcome.number, true);
         }
         self.hand_over(now);
@@ -328,6 +329,15 @@ impl Engine {
     /// Hands the core's wishes to the session. A refusal goes straight back to the core, which may
     /// wish for more.
     fn hand_over(&mut self, now: Time) {
+        loop {
+            self.hand_over_effects(now);
+            if !self.settle(now) {
+                return;
+            }
+        }
+    }
+
+    fn hand_over_effects(&mut self, now: Time) {
         while let Some(effect) = self.effects.items().get(self.handled).copied() {
             let position = self.handled;
             self.handled += 1;
@@ -356,24 +366,32 @@ impl Engine {
             };
             self.gateway.handle_upstream(now, event, &mut self.effects);
         }
-        self.settle(now);
+    }
+
+    /// The session says what waited for a commit, and goes on.
+    fn release(&mut self, now: Time) {
+        let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+        self.session.release(now);
+        self.session.go_on(now, &mut |event| gateway.handle_upstream(now, event, effects));
     }
 
     /// All that was to be done is done: takes the records over, and lets the session say what it waits
-    /// to say, if there is nothing to wait for.
-    fn settle(&mut self, now: Time) {
-        let Some(durable) = &mut self.durable else { return };
+    /// to say, if there is nothing to wait for. True if that may have made for more to be done.
+    fn settle(&mut self, now: Time) -> bool {
+        let Some(durable) = &mut self.durable else { return false };
         durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
         if durable.commits.overflows() {
             durable.commits.give_up(now);
             let text = "the disk does not take what is to be written; it is very slow, or hangs";
             self.store_fails(TroubleKind::Io, text);
-            return;
+            return false;
         }
-        if self.session.has_deferred() && durable.commits.gate(now) == Gate::Open {
+        let goes_on = self.session.has_deferred() && durable.commits.gate(now) == Gate::Open;
+        if goes_on {
             self.session.seal();
-            self.session.release(now);
+            self.release(now);
         }
+        goes_on
     }
 
     /// Decides when a datagram leaves: a promise when what it promises is written, and what follows it

@@ -155,6 +155,8 @@ pub(super) struct Outgoing {
     live_next: bool,
     /// The broker has no room for what is in the spool. Not before then.
     pub(super) again_at: Option<Time>,
+    /// Something has left the window that no acknowledgement comes for.
+    pub(super) freed: bool,
     /// Whose publications are in `waiting`.
     pub(super) backlog: Backlog,
     /// Where publications are kept over the end of the process, if they are.
@@ -182,6 +184,7 @@ impl Outgoing {
             live: VecDeque::new(),
             live_next: false,
             again_at: None,
+            freed: false,
             backlog: Backlog::default(),
             spool,
             spooled: 0,
@@ -599,6 +602,7 @@ impl Outgoing {
         }
         if zero {
             self.take_out(slot, wire.ids);
+            self.freed = true;
         }
     }
 

@@ -174,7 +174,7 @@ impl Session {
         self.notes.seal();
     }
 
-    /// They are written: says what waited for it.
+    /// They are written: says what waited for it. [`Self::go_on`] follows.
     pub fn release(&mut self, now: Time) {
         let before = self.output.len();
         while let Some(step) = self.notes.next() {
@@ -208,6 +208,14 @@ impl Session {
             self.keep_alive.sent(now);
         }
         self.gauge();
+    }
+
+    /// Sends more, if what [`Self::release`] has said made room for it. To be called after that.
+    pub fn go_on(&mut self, now: Time, events: Events<'_>) {
+        if std::mem::take(&mut self.outgoing.freed) && self.is_connected() {
+            self.pump(now, events);
+            self.gauge();
+        }
     }
 
     /// The client asks again for the acknowledgement of a publication that the broker has not
