@@ -57,14 +57,17 @@ impl Gateway {
                     }
                 }
                 Room::Filters => {
-                    // Of these the broker may know, but nobody here.
-                    for text in &self.broker.stale {
+                    // Of these the broker may know, but nobody here; unless somebody has
+                    // subscribed again since.
+                    let unsubscribing = self.requests.iter().filter_map(|(_, request)| {
+                        let super::gateway::Request::Unsubscribe { filter } = request else {
+                            return None;
+                        };
+                        Some(filter)
+                    });
+                    let stale = self.broker.stale.iter().chain(unsubscribing);
+                    for text in stale.filter(|text| self.filters.find(text).is_none()) {
                         put_stale(text, out);
-                    }
-                    for (_, request) in self.requests.iter() {
-                        if let super::gateway::Request::Unsubscribe { filter } = request {
-                            put_stale(filter, out);
-                        }
                     }
                     cursor.next(Room::Messages);
                 }
