@@ -176,6 +176,8 @@ pub struct Contract {
     pub half_told: BTreeSet<String>,
     /// REGISTER of the gateway that awaits its REGACK.
     pub offered: Option<(u16, u16, u32)>,
+    /// The last one that was answered: a repetition may have waited behind a promise meanwhile.
+    pub taken: Option<(u16, u16)>,
     /// Publications of the sensor by message id, with the epoch.
     pub up: BTreeMap<u16, (MsgNo, u32)>,
     pub down: BTreeMap<u16, Exchange>,
@@ -237,6 +239,7 @@ impl Contract {
             old_ids: BTreeMap::new(),
             half_told: BTreeSet::new(),
             offered: None,
+            taken: None,
             up: BTreeMap::new(),
             down: BTreeMap::new(),
             hesitated: Time(0),
@@ -435,7 +438,7 @@ impl Contract {
             return Err("REGISTER of something that is no topic name".into());
         }
         self.announce(id, name, false)?;
-        if !here {
+        if !here || self.taken == Some((msg_id, id)) {
             return Ok(());
         }
         self.half_told.remove(name);
@@ -489,6 +492,7 @@ impl Contract {
     pub fn register_answered(&mut self, id: u16, msg_id: u16, code: ReturnCode) {
         if self.offered.is_some_and(|(offered, of, _)| offered == msg_id && of == id) {
             self.offered = None;
+            self.taken = Some((msg_id, id));
         }
         if code == ReturnCode::ACCEPTED
             && let Some((_, known)) = self.ids.get_mut(&id)

@@ -15,6 +15,7 @@ impl Oracle {
         self.crashes += 1;
         self.step = None;
         self.broker_closed();
+        self.abandon_filters();
         for sensor in 0..self.contracts.len() {
             self.note_silence(now, sensor);
             // What is sent at QoS 0, and what was retained, may be lost.

@@ -121,7 +121,7 @@ impl Oracle {
                 kept && filters
                     .any(|(filter, _)| format!("{}{filter}", self.prefix) == other.filter)
             });
-            if !wanted {
+            if !wanted && !self.upstream.orphans.contains(&other.filter) {
                 return Err(format!("nobody wants {:?}, the gateway keeps it", other.filter));
             }
         }

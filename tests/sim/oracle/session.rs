@@ -381,7 +381,9 @@ impl Oracle {
             }
             _ => {}
         }
-        if !request.disturbed {
+        // A repetition may come after an UNSUBSCRIBE.
+        let stands = first || contract.subs.get(filter).is_some_and(|sub| sub.must);
+        if !request.disturbed && stands {
             self.has_subscription(sensor, filter, Some(qos))?;
         }
         if !first {

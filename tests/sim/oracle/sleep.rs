@@ -138,8 +138,12 @@ impl Oracle {
     }
 
     /// What only had to be written down has been answered.
-    pub(super) fn answers_are_prompt(&self, now: Time) -> Verdict {
-        for contract in self.contracts.iter().filter(|_| !self.disk_trouble()) {
+    pub(super) fn answers_are_prompt(&mut self, now: Time) -> Verdict {
+        if self.disk_trouble() {
+            // What cannot be written is not promised, and may stay unsaid.
+            self.contracts.iter_mut().for_each(|contract| contract.owed_answer = None);
+        }
+        for contract in &self.contracts {
             if let Some((since, what)) = contract.owed_answer
                 && now.since(since) > self.prompt
             {

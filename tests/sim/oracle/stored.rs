@@ -359,6 +359,12 @@ impl Oracle {
         Some((stored, stored.client(&self.contracts[sensor].client_id)))
     }
 
+    /// As [`Self::on_disk`], for what belongs to a session: what waited when a CONNECT ended that
+    /// session still leaves in front of the CONNACK, as if it had been under way.
+    fn session_on_disk(&self, sensor: usize) -> Option<(&Stored, Option<&ClientImage>)> {
+        self.on_disk(sensor).filter(|_| !self.contracts[sensor].wiped)
+    }
+
     /// As [`Self::on_disk`], for answers that are given although nothing can be written: silence
     /// would help nobody.
     fn answered_in_trouble(&self, sensor: usize) -> Option<(&Stored, Option<&ClientImage>)> {
@@ -380,7 +386,7 @@ impl Oracle {
 
     /// PUBREC to a sensor: after a crash a repetition must be known.
     pub(super) fn knows_publication(&self, sensor: usize, msg_id: u16) -> Verdict {
-        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let Some((_, client)) = self.session_on_disk(sensor) else { return Ok(()) };
         let known = client.is_some_and(|client| client.publications.contains_key(&msg_id));
         if known { Ok(()) } else { Err("the publication is not on the disk".into()) }
     }
@@ -440,7 +446,7 @@ impl Oracle {
 
     /// SUBACK and UNSUBACK.
     pub(super) fn has_subscription(&self, sensor: usize, filter: &str, qos: Option<u8>) -> Verdict {
-        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let Some((_, client)) = self.session_on_disk(sensor) else { return Ok(()) };
         let found = client.and_then(|client| {
             client.subscriptions.iter().find(|subscription| &*subscription.filter == filter)
         });
@@ -454,14 +460,14 @@ impl Oracle {
 
     /// REGACK, SUBACK, REGISTER: the id stays that of the name.
     pub(super) fn has_topic(&self, sensor: usize, name: &str) -> Verdict {
-        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let Some((_, client)) = self.session_on_disk(sensor) else { return Ok(()) };
         let known = client.is_some_and(|client| client.topics.iter().any(|t| &*t.name == name));
         if known { Ok(()) } else { Err(format!("the id of {name:?} is not on the disk")) }
     }
 
     /// PUBLISH and PUBREL at QoS 2 to a sensor.
     pub(super) fn has_outbound(&self, sensor: usize, msg_id: u16, released: bool) -> Verdict {
-        let Some((_, client)) = self.on_disk(sensor) else { return Ok(()) };
+        let Some((_, client)) = self.session_on_disk(sensor) else { return Ok(()) };
         let outbound = client.and_then(|client| client.outbound);
         match outbound {
             Some(OutboundImage { msg_id: id, released: done, .. }) if id == msg_id => {
@@ -508,6 +514,13 @@ impl Oracle {
             return Ok(());
         }
         Err("that it came is not on the disk".into())
+    }
+
+    /// Filters that the broker has been asked for, and of which the gateway would know nothing if its
+    /// life ended now. It writes them down before it answers whoever asked, not before it asks.
+    pub(super) fn is_written_down(&self, filter: &str) -> bool {
+        let name = filter.strip_prefix(self.prefix).unwrap_or(filter);
+        self.stored.as_ref().is_some_and(|stored| stored.safe.filters.contains_key(name))
     }
 
     /// Publications that a new life finds, with their packet ids.

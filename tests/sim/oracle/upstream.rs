@@ -29,6 +29,10 @@ pub struct Upstream {
     pub down: BTreeMap<u16, Fed>,
     /// Filters by subscription identifier (MQTT 5).
     pub filters: BTreeMap<u32, String>,
+    /// Filters that the broker was ever asked for.
+    asked: BTreeSet<String>,
+    /// Those of lives that ended before it was written down.
+    pub orphans: BTreeSet<String>,
     /// Filters that the broker ever granted, with the highest QoS.
     granted: BTreeMap<String, u8>,
     /// Sessions that the broker forgot.
@@ -80,6 +84,14 @@ impl Upstream {
 }
 
 impl Oracle {
+    /// The life of the gateway ends: of some filters nobody will know that the broker has them.
+    pub(super) fn abandon_filters(&mut self) {
+        let asked = std::mem::take(&mut self.upstream.asked);
+        let lost = asked.into_iter().filter(|filter| !self.is_written_down(filter));
+        let lost: Vec<String> = lost.collect();
+        self.upstream.orphans.extend(lost);
+    }
+
     /// The connection to the broker ended.
     pub fn broker_closed(&mut self) {
         self.upstream.connected = false;
@@ -101,6 +113,7 @@ impl Oracle {
                     return Err(format!("packet id {id} of SUBSCRIBE is in use"));
                 }
                 for (filter, _) in filters {
+                    self.upstream.asked.insert(filter.clone());
                     self.rights(filter, |right| right.asked = true);
                 }
                 let asked = filters.iter().map(|(filter, options)| (filter.clone(), options & 3));
