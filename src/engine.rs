@@ -358,6 +358,14 @@ impl Engine {
                     self.session.keep(token, events);
                     continue;
                 }
+                Effect::Publish { .. } if !self.session.is_connected() => {
+                    // What is too old makes room for what is new.
+                    let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+                    let events = &mut |event: UpstreamEvent<'_>| {
+                        gateway.handle_upstream(now, event, effects);
+                    };
+                    self.session.expire(now, events);
+                }
                 _ => {}
             }
             let Some((token, refusal)) = self.submit(now, effect) else { continue };

@@ -87,6 +87,8 @@ pub(super) struct Commits {
     /// Since when somebody waits for the next one, and how many do.
     wanted: Option<Time>,
     waiting: u32,
+    /// When the last one was made.
+    last: Option<Time>,
     /// Since when there is something to write.
     changed: Option<Time>,
     snapshot: Option<Snapshot>,
@@ -94,6 +96,8 @@ pub(super) struct Commits {
     /// Length of the journal, and below which length it is left alone.
     size: u64,
     patience: u64,
+    /// Length of the journal after the last snapshot, and before the first.
+    replaced: u64,
     /// What a client takes in a snapshot, all in all.
     per_client: u64,
     stopping: bool,
@@ -131,6 +135,8 @@ impl Commits {
             failing: None,
             size: 0,
             patience: 0,
+            replaced: u64::MAX,
+            last: None,
             per_client: 0,
             stopping: false,
             made: 0,
@@ -231,7 +237,9 @@ impl Commits {
         if let Some(failing) = &self.failing {
             return Some(failing.retry_at);
         }
-        let wanted = self.wanted.map(|since| since.after(self.settings.time));
+        // Whoever comes alone does not wait for others that may come.
+        let pause = self.last.map(|last| last.after(self.settings.time));
+        let wanted = self.wanted.map(|since| pause.map_or(since, |pause| pause.max(since)));
         let lazy = self.changed.map(|since| since.after(LAZY));
         wanted.into_iter().chain(lazy).min()
     }
@@ -291,6 +299,7 @@ impl Commits {
         self.wanted = None;
         self.waiting = 0;
         self.changed = None;
+        self.last = Some(now);
         Some(Commit { number, records, snapshot: part })
     }
 
@@ -302,9 +311,11 @@ impl Commits {
         match &outcome.snapshot {
             Some(Ok(())) if ends => {
                 self.snapshot = None;
-                // What is alive is an estimate. However wrong it is, this one must not be followed by
-                // the next at once.
-                self.patience = self.size + self.settings.small / 4;
+                // What is alive is an estimate. However wrong it is, one snapshot must not be followed by
+                // the next for ever; but much may have gone while this one was made.
+                let shorter = self.size < self.replaced;
+                self.patience = if shorter { 0 } else { self.size + self.settings.small / 4 };
+                self.replaced = self.size;
             }
             Some(Ok(())) => {}
             Some(Err(_)) => {

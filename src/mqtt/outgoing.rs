@@ -97,6 +97,13 @@ impl Request {
     }
 }
 
+/// When a packet leaves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sent {
+    Now,
+    Later,
+}
+
 /// What became of a publication.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Taken {
@@ -157,8 +164,8 @@ pub(super) struct Outgoing {
     live_next: bool,
     /// The broker has no room for what is in the spool. Not before then.
     pub(super) again_at: Option<Time>,
-    /// So many at the head of `waiting`, all at QoS 0, are about to be sent: what comes after them waits
-    /// for that.
+    /// So many at the head of `waiting` are about to be sent, when they are written. What comes after
+    /// them in the spool leaves after them.
     pub(super) leaving: usize,
     /// Whose publications are in `waiting`.
     pub(super) backlog: Backlog,
@@ -266,7 +273,8 @@ impl Outgoing {
             self.bytes = self.bytes.saturating_add(size);
         }
         let slot = self.requests.insert(request);
-        let sent = open && wire.as_mut().is_some_and(|wire| self.send(slot, wire, notes));
+        let sent =
+            open && wire.as_mut().is_some_and(|wire| self.send(slot, wire, notes, false).is_some());
         if !sent && (queues || !spools) {
             self.backlog.add(origin);
             self.waiting.push_back(slot);
@@ -290,26 +298,25 @@ impl Outgoing {
         }
         while let Some((live, slot)) = self.next(window, notes.is_failing()) {
             self.lower(slot, wire.limits.qos);
+            let mut leaves_later = false;
             let waste = if self.is_expired(slot, wire.now) {
                 Some(Waste::Expired)
             } else if self.fits(slot, wire) {
-                if !self.send(slot, wire, notes) {
-                    break;
-                }
+                let behind = !live && self.leaving > 0;
+                let Some(sent) = self.send(slot, wire, notes, behind) else { break };
+                leaves_later = sent == Sent::Later;
                 None
             } else {
                 wire.stats.refused_not_supported += 1;
                 Some(Waste::Refused)
             };
             self.live_next = !live;
-            let zero = self.requests.get(slot).is_some_and(|r| r.qos == MqttQos::Zero);
             if live {
                 self.live.pop_front();
-            } else if zero && waste.is_none() {
+            } else if leaves_later {
                 self.leaving += 1;
             } else {
-                self.waiting.pop_front();
-                self.backlog.remove(self.requests.get(slot).map(|request| request.origin));
+                self.leave(slot);
             }
             if let Some(why) = waste {
                 let outcome = Err(Refusal::NotSupported);
@@ -338,14 +345,10 @@ impl Outgoing {
         if let Some(slot) = waiting.filter(is_released) {
             return Some((false, slot));
         }
-        if self.in_flight() >= window {
+        if self.in_flight() + self.leaving >= window {
             return None;
         }
-        let waiting = waiting.filter(|slot| {
-            let zero = self.requests.get(*slot).is_some_and(|r| r.qos == MqttQos::Zero);
-            let behind = self.leaving > 0 && (!zero || self.leaving >= window);
-            self.again_at.is_none() && !behind
-        });
+        let waiting = waiting.filter(|_| self.again_at.is_none());
         match (waiting, live) {
             (Some(slot), None) => Some((false, slot)),
             (None, live) => live.map(|slot| (true, slot)),
@@ -574,36 +577,52 @@ impl Outgoing {
         })
     }
 
-    /// Sends PUBLISH or PUBREL. False if there is no free packet id.
-    fn send(&mut self, slot: usize, wire: &mut Wire<'_>, notes: &mut Notes) -> bool {
-        let Some(request) = self.requests.get_mut(slot) else { return false };
+    /// Sends PUBLISH or PUBREL, at once or as soon as what has to be written first is written. `behind`:
+    /// not at once in any case. `None` if there is no free packet id.
+    fn send(
+        &mut self,
+        slot: usize,
+        wire: &mut Wire<'_>,
+        notes: &mut Notes,
+        behind: bool,
+    ) -> Option<Sent> {
+        let request = self.requests.get_mut(slot)?;
         let (dup, key) = (request.id != 0, request.accepted);
         if request.qos == MqttQos::Zero {
             // It is forgotten before it is sent: at most once.
             request.sent = true;
             notes.record(&Record::RequestOver { key });
             notes.defer(Step::Publish { slot, key, dup });
-            return true;
+            return Some(Sent::Later);
         }
         if !dup {
-            let Some(id) = wire.ids.allocate(Exchange::Publish(slot)) else { return false };
-            request.id = id;
+            request.id = wire.ids.allocate(Exchange::Publish(slot))?;
         }
         request.sent = true;
         wire.stats.resent += u64::from(dup);
-        if !notes.are_kept() || request.qos == MqttQos::One {
-            return self.write(slot, dup, wire);
+        let one = request.qos == MqttQos::One;
+        if !notes.are_kept() || (one && !behind) {
+            self.write(slot, dup, wire);
+            return Some(Sent::Now);
         }
-        if !dup {
+        if !dup && !one {
             notes.record(&Record::RequestSent { key, packet_id: request.id });
         }
-        let step = if request.released {
-            Step::Release { slot, key }
-        } else {
-            Step::Publish { slot, key, dup }
-        };
-        notes.defer(step);
-        true
+        if request.released {
+            notes.defer(Step::Release { slot, key });
+            // It is no publication, and nothing comes after it.
+            return Some(Sent::Now);
+        }
+        notes.defer(Step::Publish { slot, key, dup });
+        Some(Sent::Later)
+    }
+
+    /// Takes a request out of the spool's queue: it is on its way.
+    fn leave(&mut self, slot: usize) {
+        if let Some(place) = self.waiting.iter().position(|other| *other == slot) {
+            self.waiting.remove(place);
+            self.backlog.remove(self.requests.get(slot).map(|request| request.origin));
+        }
     }
 
     /// Writes the packet that [`Self::send`] decided on, at last.
@@ -616,16 +635,18 @@ impl Outgoing {
         let request = self.requests.get(slot).filter(|r| r.accepted == key && r.sent);
         let Some(request) = request else { return };
         let (zero, released) = (request.qos == MqttQos::Zero, request.released);
+        if matches!(step, Step::Publish { .. })
+            && self.leaving > 0
+            && self.waiting.iter().take(self.leaving).any(|other| *other == slot)
+        {
+            self.leaving -= 1;
+            self.leave(slot);
+        }
         // PUBREC may have come for what was sent on an earlier connection.
         if released == matches!(step, Step::Release { .. }) {
             self.write(slot, dup, wire);
         }
         if zero {
-            self.leaving = self.leaving.saturating_sub(1);
-            if let Some(place) = self.waiting.iter().position(|other| *other == slot) {
-                self.waiting.remove(place);
-            }
-            self.backlog.remove(self.requests.get(slot).map(|request| request.origin));
             self.take_out(slot, wire.ids);
         }
     }

@@ -237,6 +237,13 @@ impl Session {
         }
     }
 
+    /// Throws away what has been in the spool for too long. False if nothing was.
+    pub fn expire(&mut self, now: Time, events: Events<'_>) -> bool {
+        let expired = self.outgoing.expire(now, &mut self.ids, &mut self.notes, events);
+        self.gauge();
+        expired
+    }
+
     /// Sends what waits, as far as it may be sent.
     pub fn resume(&mut self, now: Time, events: Events<'_>) {
         if self.is_connected() {

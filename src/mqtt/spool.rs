@@ -164,6 +164,28 @@ impl Outgoing {
         events(UpstreamEvent::Kept { token });
     }
 
+    /// Throws away what is too old, at the head of the spool. False if nothing was.
+    pub(super) fn expire(
+        &mut self,
+        now: Time,
+        ids: &mut PacketIds,
+        notes: &mut Notes,
+        events: &mut dyn FnMut(UpstreamEvent<'_>),
+    ) -> bool {
+        let mut any = false;
+        while let Some(slot) = self.waiting.front().copied()
+            && self.leaving == 0
+            && self.is_expired(slot, now)
+        {
+            self.waiting.pop_front();
+            self.backlog.remove(self.requests.get(slot).map(|request| request.origin));
+            let outcome = Err(Refusal::NotSupported);
+            self.finish(slot, outcome, Waste::Expired, ids, notes, events);
+            any = true;
+        }
+        any
+    }
+
     /// What the gateway has taken over goes to a broker that takes no such QoS at the highest that it
     /// does take.
     pub(super) fn lower(&mut self, slot: usize, most: MqttQos) {

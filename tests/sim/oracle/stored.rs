@@ -289,7 +289,7 @@ fn difference(expected: &Image, found: &Image) -> String {
         of("messages", messages(expected), messages(found)),
         of("requests", format!("{:?}", expected.requests), format!("{:?}", found.requests)),
         of("received", format!("{:?}", expected.received), format!("{:?}", found.received)),
-        of("session", expected.session.to_string(), found.session.to_string()),
+        of("session", format!("{:?}", expected.session), format!("{:?}", found.session)),
         of("seed", format!("{:?}", expected.seed), format!("{:?}", found.seed)),
         of("links", format!("{:?}", expected.links), format!("{:?}", found.links)),
     ];
