@@ -102,16 +102,16 @@ impl Engine {
         let mut restored = Restored::default();
         match image {
             Some(mut image) => {
-                // Records bear numbers of links, which the configuration may have given to others.
-                if !engine.gateway.has_links(&image) {
-                    commits.begin_anew();
-                }
+                // The journal was read from the cache of the system, and what a failed write has left
+                // there may never reach the disk.
+                commits.begin_anew();
+                let renumbered = !engine.gateway.has_links(&image);
                 let spooled = engine.session.restore(&mut image);
                 restored = engine.gateway.restore(now, &mut image, &mut engine.effects);
                 restored.spooled = spooled;
                 commits.measure(&engine.gateway, &engine.session);
-                if kept.is_none() {
-                    engine.gateway.record_general(&mut engine.effects);
+                if kept.is_none() || renumbered {
+                    engine.gateway.record_places(&mut engine.effects);
                 }
             }
             None => engine.gateway.record_general(&mut engine.effects),
@@ -147,19 +147,28 @@ impl Engine {
     pub fn committed(&mut self, now: Time, outcome: Outcome) {
         let Some(durable) = &mut self.durable else { return };
         let change = durable.commits.committed(now, &outcome);
-        let written = outcome.journal.is_ok() && !durable.commits.is_failing();
+        let written = outcome.journal.is_ok();
         match change {
             Change::None => {}
             Change::Failed(trouble) => {
                 self.store_fails(now, trouble.kind, &trouble.text);
             }
             Change::Recovered(after) => {
-                self.gateway.set_failing(false);
+                self.gateway.set_failing(now, false, &mut self.effects);
+                let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+                let events = &mut |event: UpstreamEvent<'_>| {
+                    gateway.handle_upstream(now, event, effects);
+                };
+                self.session.set_failing(false, events);
+                self.session.resume(now, events);
                 self.effects.note_store_recovered(after);
                 self.tell_store(now, "{\"state\":\"ok\"}".to_owned());
             }
         }
-        if written {
+        self.hand_over(now);
+        // What was given up meanwhile is not all written.
+        let failing = self.durable.as_ref().is_some_and(|durable| durable.commits.is_failing());
+        if written && !failing {
             self.session.release(now);
             self.let_out(outcome.number, true);
         }
@@ -168,15 +177,15 @@ impl Engine {
 
     /// Nothing can be written any longer: what was promised is taken back.
     fn store_fails(&mut self, now: Time, kind: TroubleKind, text: &str) {
-        self.gateway.set_failing(true);
-        self.effects.note_store_failed(kind.label(), text);
         self.let_out(u64::MAX, false);
-        let kind = kind.label();
-        let error = json_text(text);
-        self.tell_store(
-            now,
-            format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":{error}}}"),
-        );
+        self.gateway.set_failing(now, true, &mut self.effects);
+        let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+        let events = &mut |event: UpstreamEvent<'_>| gateway.handle_upstream(now, event, effects);
+        self.session.set_failing(true, events);
+        self.effects.note_store_failed(kind.label(), text);
+        let (kind, error) = (kind.label(), json_text(text));
+        let status = format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":{error}}}");
+        self.tell_store(now, status);
     }
 
     /// Sends what waited for commits up to this one, or what takes its place.
@@ -188,7 +197,7 @@ impl Engine {
                 self.effects.send(held.link, held.to, bytes);
             }
         }
-        // They have waited, and are not to wait once more behind what was promised after them.
+        // These have waited already: they are not to queue up behind what was promised after them.
         self.handled = self.effects.items().len();
     }
 
@@ -264,6 +273,8 @@ impl Engine {
     /// As [`Self::broker_input`]: the broker is silent.
     pub fn timeout(&mut self, now: Time) -> Result<(), ConnectionError> {
         self.gateway.handle_timeout(now, &mut self.effects);
+        let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+        self.session.try_again(now, &mut |event| gateway.handle_upstream(now, event, effects));
         let result = self.session.handle_timeout(now);
         self.hand_over(now);
         result
@@ -293,7 +304,8 @@ impl Engine {
     /// Says goodbye to the broker: status `offline`, then DISCONNECT, both left in
     /// [`Self::broker_output`].
     pub fn shutdown(&mut self, now: Time) {
-        if let Some(status) = &self.status {
+        // Without a connection the broker has published the will.
+        if let Some(status) = self.status.as_ref().filter(|_| self.session.is_connected()) {
             // At QoS 0: there is nobody to wait for the acknowledgement.
             let offline = &status.offline;
             let _ = self.session.publish(now, NOBODY, &status.topic, offline, MqttQos::Zero, true);
@@ -344,6 +356,10 @@ impl Engine {
                 _ => {}
             }
             let Some((token, refusal)) = self.submit(now, effect) else { continue };
+            if let (Err(Refusal::Congestion), Effect::Unsubscribe { .. }) = (refusal, effect) {
+                self.gateway.unsubscribe_refused(token);
+                continue;
+            }
             let event = match (refusal, effect) {
                 (outcome, Effect::Publish { .. }) => UpstreamEvent::Published { token, outcome },
                 (Err(refusal), Effect::Subscribe { .. }) => {
@@ -361,11 +377,12 @@ impl Engine {
     fn settle(&mut self, now: Time) {
         let Some(durable) = &mut self.durable else { return };
         durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
-        if durable.commits.overflows() {
+        if durable.commits.is_stuck(now) {
             durable.commits.give_up(now);
             let text = "the disk does not take what is to be written; it is very slow, or hangs";
             self.store_fails(now, TroubleKind::Io, text);
-            return;
+            // It has given back what it could not keep.
+            return self.hand_over(now);
         }
         if self.session.has_deferred() && durable.commits.gate(now) == Gate::Open {
             self.session.seal();
@@ -471,13 +488,13 @@ impl Engine {
     }
 }
 
-/// A text as JSON has it.
+/// A text as JSON has it, with its quotation marks.
 fn json_text(text: &str) -> String {
-    let mut json = String::from('"');
+    let mut json = String::from("\"");
     for c in text.chars() {
         match c {
             '"' | '\\' => json.extend(['\\', c]),
-            c if c.is_control() => json.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() => json.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             c => json.push(c),
         }
     }

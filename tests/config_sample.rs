@@ -355,8 +355,12 @@ format = "json"
     assert_eq!(config.state_dir, Path::new("/var/lib/a \"b\""));
     let spool = Spool { max_bytes: 1 << 30, max_age: Duration::from_secs(36 * 3_600), qos0: true };
     assert_eq!(config.mqtt_settings().spool, Some(spool));
-    let store =
-        CommitSettings { sync: SyncMode::Off, records: 10_000, time: Duration::from_millis(1_500) };
+    let store = CommitSettings {
+        sync: SyncMode::Off,
+        records: 10_000,
+        time: Duration::from_millis(1_500),
+        ..CommitSettings::default()
+    };
     assert_eq!(config.store, store);
 }
 

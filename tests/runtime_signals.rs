@@ -89,6 +89,8 @@ fn sigterm_and_sigint_say_goodbye_and_exit_with_0() {
         let mut running = Running::start();
         running.logged("connected to mqtt://127.0.0.1:");
         running.signal(signal);
+        let store = packet(&mut running.broker);
+        assert!(store.ends_with(b"{\"state\":\"ok\"}"), "{store:?}");
         let offline = packet(&mut running.broker);
         assert_eq!(offline[0], 0x31, "PUBLISH, QoS 0, retained");
         assert!(offline.ends_with(b"offline"));

@@ -126,7 +126,7 @@ impl Parts {
                 marked: no,
             }),
             18 => Record::FilterOver { text },
-            19 => Record::Session,
+            19 => Record::Session { client_id: text },
             20 => Record::Request { key: long, origin: slot, at, qos, retain, topic, payload },
             21 => Record::RequestSent { key: long, packet_id },
             22 => Record::RequestReleased { key: long },

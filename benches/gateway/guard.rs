@@ -40,6 +40,19 @@ impl Guarded {
         Ok(Self { child, directory, pid: Pid::from_raw(id) })
     }
 
+    /// Kills the child and starts another in its place.
+    pub fn replace(&mut self, command: &mut Command) -> Result<(), Failure> {
+        let mut children = children();
+        self.child.kill()?;
+        self.child.wait()?;
+        children.retain(|(id, _)| *id != self.pid.as_raw());
+        self.child = command.stdin(Stdio::null()).spawn()?;
+        let id = i32::try_from(self.child.id())?;
+        children.push((id, self.directory.path().into()));
+        self.pid = Pid::from_raw(id);
+        Ok(())
+    }
+
     /// How the child ended, if it did.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
         let mut children = children();
@@ -92,10 +105,15 @@ pub fn watch(limit: Duration) -> Result<(), Failure> {
 /// whatever ends that. The process id stays.
 pub fn become_program(program: &[String]) -> Result<(), Failure> {
     let (path, arguments) = program.split_first().ok_or("--become needs a program")?;
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    SigSet::all().thread_unblock()?;
+    end_with_parent()?;
     let error = Command::new(path).args(arguments).exec();
     Err(format!("cannot start {path}: {error}").into())
+}
+
+/// Ends this process when its parent ends, and lets signals through that the parent blocks.
+pub fn end_with_parent() -> Result<(), Failure> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    Ok(SigSet::all().thread_unblock()?)
 }
 
 fn abandon(why: &str) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::Failure;
 use crate::cases::CASES;
+use crate::hosted::Disk;
 
 pub const USAGE: &str = "\
 cargo bench --bench gateway -- [OPTIONS] [CASE]...
@@ -42,6 +43,11 @@ pub enum Command {
     },
     /// Become this program, but one that ends with its parent.
     Become(Vec<String>),
+    /// Be the gateway, with a disk of our own.
+    Host {
+        config: PathBuf,
+        disk: Disk,
+    },
     List,
     Help,
     /// Started by `cargo test`, which must not measure anything.
@@ -58,6 +64,10 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, Failure
             Ok(arguments.next().ok_or("--relay needs two addresses")?.parse()?)
         };
         return Ok(Command::Relay { udp: address()?, broker: address()? });
+    }
+    if arguments.next_if(|first| first == "--host").is_some() {
+        let mut argument = || arguments.next().ok_or("--host needs a file and a disk");
+        return Ok(Command::Host { config: argument()?.into(), disk: argument()?.parse()? });
     }
     if arguments.next_if(|first| first == "--become").is_some() {
         return Ok(Command::Become(arguments.collect()));

@@ -41,6 +41,8 @@ pub struct Rig {
     datagram: Box<[u8]>,
     /// Client id's first part; changes with every set of devices.
     generation: u32,
+    /// How often the broker was taken away, or the process.
+    outages: u64,
 }
 
 impl Rig {
@@ -54,7 +56,6 @@ impl Rig {
     ) -> Result<Self, Failure> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let sink = Sink::bind()?;
-        epoll.add(&sink.listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
         let target = Target::start(subject, gateway, sink.address, pin, settings)?;
         let mut rig = Self {
             epoll,
@@ -64,7 +65,9 @@ impl Rig {
             target,
             datagram: vec![0; 2048].into_boxed_slice(),
             generation: 0,
+            outages: 0,
         };
+        rig.listen()?;
         rig.await_start()?;
         Ok(rig)
     }
@@ -114,6 +117,51 @@ impl Rig {
         Ok(())
     }
 
+    /// Takes the broker away, and gives the gateway a moment to notice.
+    pub fn broker_leaves(&mut self) -> Result<(), Failure> {
+        self.sink.leave();
+        self.outages += 1;
+        self.rest(Duration::from_millis(100))
+    }
+
+    /// Kills the measured process and starts it again.
+    pub fn restart(&mut self) -> Result<(), Failure> {
+        self.outages += 1;
+        self.target.restart()
+    }
+
+    /// Brings the broker back, and waits until the gateway has found it. Returns when that was, to the
+    /// millisecond: what follows may be over before this thread runs again.
+    pub fn broker_returns(&mut self) -> Result<Instant, Failure> {
+        self.sink.come_back()?;
+        self.listen()?;
+        let deadline = Instant::now() + START_LIMIT;
+        let mut before = Instant::now();
+        while !self.sink.connected() {
+            before = Instant::now();
+            if before > deadline {
+                let log = self.target.log();
+                return Err(format!("the broker was not found again{log}").into());
+            }
+            self.turn_quietly(Duration::from_millis(1))?;
+        }
+        Ok(before)
+    }
+
+    /// A remark if the gateway lost its broker when nobody took it away.
+    pub fn lost_connections(&self) -> Option<String> {
+        // One connection may have been there to discard an old session.
+        (self.sink.counts.connections > 2 + self.outages)
+            .then(|| "WRONG: the broker connection was lost meanwhile".into())
+    }
+
+    fn listen(&mut self) -> Result<(), Failure> {
+        if let Some(listener) = &self.sink.listener {
+            self.epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        }
+        Ok(())
+    }
+
     /// Replaces the devices by `count` new ones, not yet connected, each with its own socket.
     pub fn open_devices(&mut self, count: usize) -> Result<(), Failure> {
         self.open_devices_at(Ipv4Addr::LOCALHOST, count)
@@ -148,6 +196,7 @@ impl Rig {
         wait: Duration,
         mut on: impl FnMut(usize, &UdpSocket, &[u8]) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
+        let wait = self.answer_late(wait)?;
         let count = self.wait(wait)?;
         for position in 0..count {
             match self.events[position].data() {
@@ -168,6 +217,19 @@ impl Rig {
             self.target.check()?;
         }
         Ok(count > 0)
+    }
+
+    /// Sends what a sink that takes its time has held back, if it is time. Returns for how long to
+    /// wait at most.
+    fn answer_late(&mut self, wait: Duration) -> Result<Duration, Failure> {
+        let Some(due) = self.sink.due else { return Ok(wait) };
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            for slot in self.sink.answer_late()? {
+                self.watch_writes(slot)?;
+            }
+        }
+        Ok(wait.min(left))
     }
 
     /// Serves the sink until `count` messages have arrived there, or none has for `patience`.

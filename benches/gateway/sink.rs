@@ -6,6 +6,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::mqtt::{self, Packet, Reader};
@@ -33,10 +34,15 @@ pub struct Counts {
 }
 
 pub struct Sink {
-    pub listener: TcpListener,
+    /// `None` while the sink is away.
+    pub listener: Option<TcpListener>,
     pub address: SocketAddr,
     pub counts: Counts,
     connections: Vec<Option<Connection>>,
+    /// It answers only so often, like a broker far away; else at once.
+    pub pause: Option<Duration>,
+    /// When it answers next, if something is held back.
+    pub due: Option<Instant>,
     /// Packet id of the last message published downwards.
     last_id: u16,
 }
@@ -63,12 +69,34 @@ impl Sink {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (counts, connections) = (Counts::default(), Vec::new());
-        Ok(Self { listener, address, counts, connections, last_id: 0 })
+        Ok(Self {
+            listener: Some(listener),
+            address,
+            counts,
+            connections,
+            pause: None,
+            due: None,
+            last_id: 0,
+        })
+    }
+
+    /// Goes away: closes everything, and cannot be reached.
+    pub fn leave(&mut self) {
+        self.listener = None;
+        self.connections.clear();
+    }
+
+    /// Comes back, at the same address.
+    pub fn come_back(&mut self) -> Result<&TcpListener, Failure> {
+        let listener = TcpListener::bind(self.address)?;
+        listener.set_nonblocking(true)?;
+        Ok(self.listener.insert(listener))
     }
 
     /// Accepts one waiting connection and returns its slot.
     pub fn accept(&mut self) -> Result<Option<usize>, Failure> {
-        let stream = match self.listener.accept() {
+        let Some(listener) = &self.listener else { return Ok(None) };
+        let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -109,11 +137,30 @@ impl Sink {
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
             return Ok(Served::Closed);
         };
-        if connection.serve(&mut self.counts)? == Served::Closed {
-            self.connections[slot] = None;
-            return Ok(Served::Closed);
+        let served = connection.serve(&mut self.counts)?;
+        match self.pause {
+            Some(pause) if connection.established => {
+                self.due.get_or_insert_with(|| Instant::now() + pause);
+            }
+            _ => connection.flush()?,
         }
-        Ok(Served::Open)
+        if served == Served::Closed {
+            self.connections[slot] = None;
+        }
+        Ok(served)
+    }
+
+    /// Sends what was held back. Returns the slots of the connections.
+    pub fn answer_late(&mut self) -> Result<Vec<usize>, Failure> {
+        self.due = None;
+        let mut slots = Vec::new();
+        for (slot, connection) in self.connections.iter_mut().enumerate() {
+            if let Some(connection) = connection {
+                connection.flush()?;
+                slots.push(slot);
+            }
+        }
+        Ok(slots)
     }
 
     /// Publishes to everybody connected, as a broker would to its subscribers; QoS 1 and 2 at most
@@ -158,7 +205,6 @@ impl Connection {
                 break;
             }
         }
-        self.flush()?;
         Ok(served)
     }
 

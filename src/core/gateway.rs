@@ -22,7 +22,7 @@ use super::slots::{Handle, KEPT, Slots};
 use super::stats::{Drop, Limit, Stats};
 use super::strangers::{Newcomers, Strangers};
 use super::topics::{TopicRef, Topics};
-use super::upstream::{MqttQos, UpstreamEvent};
+use super::upstream::{MqttQos, Token, UpstreamEvent};
 use super::wheel::Wheel;
 use crate::codec::{self, Message, Qos};
 use crate::store::record::Record;
@@ -160,7 +160,7 @@ impl Gateway {
             filters: Filters::new(hasher),
             requests: Slots::default(),
             messages: Messages::default(),
-            broker: Broker::default(),
+            broker: Broker { maximum_qos: MqttQos::Two, ..Broker::default() },
             strangers: Strangers::new(),
             newcomers: Newcomers::new(),
             stats: Stats::default(),
@@ -359,6 +359,11 @@ impl Gateway {
             self.filters.age_deadline(),
         ];
         others.into_iter().flatten().chain(self.wheel.next()).min()
+    }
+
+    /// An UNSUBSCRIBE was not taken by the session; the filter is given back with the next connection.
+    pub fn unsubscribe_refused(&mut self, token: Token) {
+        self.on_unsubscribe_refused(token);
     }
 
     /// A QoS 0 publication was not taken by the session: the broker is away or does not read.

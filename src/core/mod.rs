@@ -15,7 +15,7 @@ mod filter;
 mod filters;
 mod flow;
 mod gateway;
-mod hashing;
+pub(crate) mod hashing;
 mod messages;
 mod names;
 mod notice;

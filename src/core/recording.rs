@@ -6,12 +6,13 @@
 use alloc::vec::Vec;
 
 use super::client::{Client, Inbound, Publication, Queued, State};
-use super::effects::Otherwise;
+use super::effects::{Effects, Otherwise};
 use super::gateway::{Cx, Gateway};
 use super::slots::Handle;
 use super::upstream::MqttQos;
 use crate::codec::{Message, PublishTopic};
 use crate::store::record::{ClientRecord, PeerRecord, Record, Standing, TopicField, WillRecord};
+use crate::time::Time;
 
 /// What a promise turns into when nothing can be written.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +68,36 @@ impl Gateway {
     }
 
     /// Nothing can be written, or it can again: what cannot be promised is refused.
-    pub fn set_failing(&mut self, failing: bool) {
+    pub fn set_failing(&mut self, now: Time, failing: bool, fx: &mut Effects) {
         self.failing = failing;
+        if failing {
+            return;
+        }
+        // Something may have been held back.
+        let cx = &mut Cx { now, fx };
+        let waiting: Vec<Handle> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| !client.busy.queue.is_empty())
+            .map(|(handle, _)| handle)
+            .collect();
+        for handle in waiting {
+            self.pump(cx, handle);
+        }
+    }
+
+    /// The links have other numbers than the records say: all that names one is recorded again.
+    pub fn record_places(&mut self, fx: &mut Effects) {
+        self.record_general(fx);
+        let placed: Vec<Handle> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.peer.is_some())
+            .map(|(handle, _)| handle)
+            .collect();
+        for handle in placed {
+            self.mark(handle);
+        }
     }
 
     /// Whether a change of this client's session can be promised to it. To a clean session nothing is

@@ -24,7 +24,7 @@ use super::upstream::MqttQos;
 use crate::store::image::{
     ClientImage, Image, MessageImage, PeerImage, Standings, Table, WillImage,
 };
-use crate::store::record::Standing;
+use crate::store::record::{Record, Standing};
 use crate::time::Time;
 
 /// Message ids towards a client go on so far from the last one recorded, which may be long ago: an
@@ -32,6 +32,9 @@ use crate::time::Time;
 const MSG_ID_STEP: u16 = 0x4000;
 /// The same for subscription identifiers: one may have been given out that was never written.
 const FILTER_ID_STEP: u32 = 1_000;
+
+/// Milliseconds since 1970.
+const YEAR_2020: u64 = 1_577_836_800_000;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -68,9 +71,12 @@ impl Gateway {
         clients.sort_unstable_by_key(|(slot, _)| *slot);
         let mut offset = 0;
         for (slot, client) in clients {
-            if let Some(handle) = self.restore_client(cx, slot, client, &mut parts) {
-                let client = self.clients.get(handle);
-                offset = client.map_or(offset, |client| client.topics.offset().max(offset));
+            match self.restore_client(cx, slot, client, &mut parts) {
+                Some(handle) => {
+                    let client = self.clients.get(handle);
+                    offset = client.map_or(offset, |client| client.topics.offset().max(offset));
+                }
+                None => self.note(cx, &Record::ClientGone { slot }),
             }
         }
         self.clients.close_gaps();
@@ -148,7 +154,7 @@ impl Gateway {
         client.reuses_ids = it.reuses_ids;
         client.next_msg_id = it.msg_id.wrapping_add(MSG_ID_STEP);
         client.connected_at = Time(it.connected.min(cx.now.0));
-        client.last_heard = if gone { Time(it.heard.min(cx.now.0)) } else { cx.now };
+        client.last_heard = if gone { calendar(it.heard, cx.now) } else { cx.now };
         client.nap = Nap { since: cx.now, duration: it.sleep, ..Nap::default() };
         client.will = restored_will(&it);
         let handle = self.clients.insert_at(slot, client)?;
@@ -302,6 +308,13 @@ impl Gateway {
             })
         });
     }
+}
+
+/// When something happened. Small machines have no clock of their own and begin in 1970: what they
+/// did before somebody told them the time was not decades ago.
+fn calendar(at: u64, now: Time) -> Time {
+    let unset = at < YEAR_2020 && now.0 >= YEAR_2020;
+    if unset { now } else { Time(at).min(now) }
 }
 
 fn restored_will(it: &Standings) -> Option<Box<Will>> {

@@ -36,6 +36,9 @@ pub(crate) struct Slots<T> {
     first: u32,
 }
 
+/// Most places of a table that is put together.
+const MAX_PLACES: u32 = 4_000_000;
+
 /// A table that had no more entries than this at once is kept.
 pub(crate) const KEPT: usize = 256;
 
@@ -64,6 +67,9 @@ impl<T> Slots<T> {
     /// Adds an entry at a place of its own choice; `None` if that is taken. For a table that is being
     /// put together: the places in between are found again by [`Self::close_gaps`].
     pub(crate) fn insert_at(&mut self, index: u32, value: T) -> Option<Handle> {
+        if index >= MAX_PLACES {
+            return None;
+        }
         let generation = self.first;
         while self.slots.len() <= index as usize {
             self.slots.push(Slot { generation, value: None });

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::client::Client;
-use super::gateway::Gateway;
+use super::gateway::{Gateway, Request};
 use super::recording::publication_record;
 use super::upstream::MqttQos;
 use crate::store::record::Record;
@@ -14,6 +14,8 @@ use crate::store::record::Record;
 pub struct Cursor {
     room: Room,
     place: u32,
+    /// Octets that messages and their places in queues have taken so far.
+    messages: u64,
 }
 
 /// The tables, in order: a client's messages come before the client.
@@ -29,7 +31,13 @@ enum Room {
 
 impl Cursor {
     fn next(&mut self, room: Room) {
-        *self = Self { room, place: 0 };
+        *self = Self { room, place: 0, ..*self };
+    }
+
+    /// Octets that messages and their places in queues have taken so far.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// Everything has been written.
@@ -57,13 +65,14 @@ impl Gateway {
                     }
                 }
                 Room::Filters => {
-                    // Of these the broker may know, but nobody here, unless somebody has come back to
-                    // them since.
-                    let ending = self.requests.iter().filter_map(|(_, request)| match request {
-                        super::gateway::Request::Unsubscribe { filter } => Some(filter),
-                        _ => None,
-                    });
-                    for text in self.broker.stale.iter().chain(ending) {
+                    // Of these the broker may know, but nobody here.
+                    let unsubscribed =
+                        self.requests.iter().filter_map(|(_, request)| match request {
+                            Request::Unsubscribe { filter } => Some(filter),
+                            _ => None,
+                        });
+                    for text in self.broker.stale.iter().chain(unsubscribed) {
+                        // Somebody may want it again.
                         if self.filters.find(text).is_none() {
                             put_stale(text, out);
                         }
@@ -73,13 +82,18 @@ impl Gateway {
                 Room::Messages if place < self.messages.places() => {
                     if let Some(message) = self.messages.at(place).filter(|m| m.recorded) {
                         let (topic, payload) = (self.topics.name(message.topic), &*message.payload);
+                        let before = out.len();
                         Record::Message { serial: message.serial, topic, payload }.put(out);
+                        cursor.messages += (out.len() - before) as u64;
                     }
                 }
                 Room::Messages => cursor.next(Room::Clients),
                 Room::Clients if place < self.clients.places() => {
                     if let Some(client) = self.clients.at(place) {
                         self.put_client(place, client, out);
+                        let before = out.len();
+                        self.put_under_way(place, client, out);
+                        cursor.messages += (out.len() - before) as u64;
                     }
                 }
                 Room::Clients => cursor.next(Room::End),
@@ -129,6 +143,10 @@ impl Gateway {
             let (form, granted) = (subscription.form.to_bits(), me.granted);
             Record::Subscription { slot, filter: &filter.text, form, granted }.put(out);
         }
+    }
+
+    /// What waits for a client, and its handshakes.
+    fn put_under_way(&self, slot: u32, client: &Client, out: &mut Vec<u8>) {
         let outbound = client.busy.outbound.as_deref();
         let waiting = outbound.map(|outbound| &outbound.queued).into_iter();
         for queued in waiting.chain(&client.busy.queue).filter(|queued| queued.recorded) {

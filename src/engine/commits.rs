@@ -17,12 +17,10 @@ use crate::time::Time;
 const LAZY: Duration = Duration::from_secs(1);
 /// So many octets of them are written at once.
 const MANY: usize = 256 * 1024;
-/// Octets of a part of a snapshot.
-const PART: usize = 128 * 1024;
-/// A disk that has not taken a commit while so many octets of changes gathered has failed.
+/// A disk that has not taken a commit for so long, or while so many octets of changes gathered, has
+/// failed.
+const TOO_LONG: Duration = Duration::from_secs(10);
 const TOO_MANY: usize = 16 * 1024 * 1024;
-/// A journal is not replaced below this size.
-const SMALL: u64 = 512 * 1024;
 /// Shortest and longest pause before a failing disk is tried again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// What a message and its place in a queue take in a journal beyond the payload.
@@ -58,7 +56,17 @@ struct Snapshot {
     session_done: bool,
     core: core::Cursor,
     begun: bool,
+    /// Octets so far, without messages and publications: they come and go while it is made.
     bytes: u64,
+}
+
+/// A commit that is being written.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    number: u64,
+    since: Time,
+    /// A snapshot ends with it, and holds all that is known.
+    ends: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +83,7 @@ pub(super) struct Commits {
     pending: Vec<u8>,
     /// Number of the next commit.
     number: u64,
-    /// Number of the one under way, and whether a snapshot ends with it.
-    under_way: Option<(u64, bool)>,
+    under_way: Option<UnderWay>,
     /// Since when somebody waits for the next one, and how many do.
     wanted: Option<Time>,
     waiting: u32,
@@ -142,18 +149,16 @@ impl Commits {
         let (mut snapshot, mut scratch) = (Snapshot::default(), Vec::new());
         loop {
             scratch.clear();
-            let end = snapshot.write(gateway, session, &mut scratch);
-            snapshot.bytes += scratch.len() as u64;
-            if end {
+            if snapshot.write(gateway, session, &mut scratch, self.settings.part) {
                 break;
             }
         }
-        self.learn(snapshot.bytes, gateway, session);
+        self.learn(snapshot, gateway);
     }
 
-    fn learn(&mut self, bytes: u64, gateway: &Gateway, session: &Session) {
-        let (clients, messages) = sizes(gateway, session);
-        self.per_client = bytes.saturating_sub(messages) / clients.max(1);
+    fn learn(&mut self, snapshot: Snapshot, gateway: &Gateway) {
+        let (clients, ..) = gateway.sizes();
+        self.per_client = snapshot.bytes / (clients as u64).max(1);
     }
 
     /// Octets that a snapshot would take now, about.
@@ -172,9 +177,14 @@ impl Commits {
     ) {
         session.drain_records(&mut self.pending);
         effects.drain_records(&mut self.pending);
-        if self.failing.is_some() && self.snapshot.is_none() {
-            // The snapshot to come will tell.
-            self.pending.clear();
+        if self.failing.is_some() {
+            if self.pending.len() > TOO_MANY {
+                self.void();
+            }
+            if self.snapshot.is_none() {
+                // The snapshot to come will tell.
+                self.pending.clear();
+            }
         }
         if self.changed.is_none() && (!self.pending.is_empty() || gateway.has_changes()) {
             self.changed = Some(now);
@@ -190,7 +200,7 @@ impl Commits {
             self.waiting = self.waiting.saturating_add(1);
             Gate::After(self.number)
         } else {
-            self.under_way.map_or(Gate::Open, |(number, _)| Gate::After(number))
+            self.under_way.map_or(Gate::Open, |commit| Gate::After(commit.number))
         }
     }
 
@@ -215,8 +225,8 @@ impl Commits {
 
     /// When [`Self::commit`] has something to do.
     pub(super) fn deadline(&self) -> Option<Time> {
-        if self.under_way.is_some() {
-            return None;
+        if let Some(commit) = &self.under_way {
+            return self.failing.is_none().then(|| commit.since.after(TOO_LONG));
         }
         if let Some(failing) = &self.failing {
             return Some(failing.retry_at);
@@ -246,7 +256,8 @@ impl Commits {
         }
         let retry = self.failing.is_some_and(|failing| failing.retry_at <= now);
         let large = self.failing.is_none()
-            && self.size > self.patience.max(SMALL + 2 * self.alive(gateway, session));
+            && self.size
+                > self.patience.max(self.settings.small + 2 * self.alive(gateway, session));
         if self.snapshot.is_none() && (retry || large) {
             self.snapshot = Some(Snapshot::default());
         }
@@ -255,24 +266,28 @@ impl Commits {
         }
         gateway.record_changes(&mut self.pending);
         session.seal();
-        let records = std::mem::take(&mut self.pending);
+        let mut records = std::mem::take(&mut self.pending);
         let mut ends = false;
+        // The journal in force lacks what was given up: without that, changes would be about other
+        // things than they were made for. They belong to the snapshot alone.
+        let apart = self.failing.map(|_| std::mem::take(&mut records));
+        let size = self.settings.part;
         let part = self.snapshot.as_mut().map(|snapshot| {
-            let mut records = Vec::new();
             let begin = !std::mem::replace(&mut snapshot.begun, true);
-            let end = snapshot.write(gateway, session, &mut records);
-            snapshot.bytes += records.len() as u64;
+            let mut records = apart.filter(|_| !begin).unwrap_or_default();
+            let most = records.len() + size;
+            let end = snapshot.write(gateway, session, &mut records, most);
             ends = end;
             Part { begin, records, end }
         });
         if ends && let Some(snapshot) = self.snapshot {
-            self.learn(snapshot.bytes, gateway, session);
+            self.learn(snapshot, gateway);
         }
         let part_len = part.as_ref().map_or(0, |part| part.records.len());
         self.bytes += (records.len() + part_len) as u64;
         let number = self.number;
         self.number += 1;
-        self.under_way = Some((number, ends));
+        self.under_way = Some(UnderWay { number, since: now, ends });
         self.wanted = None;
         self.waiting = 0;
         self.changed = None;
@@ -281,7 +296,7 @@ impl Commits {
 
     /// The journal has taken a commit, or has not.
     pub(super) fn committed(&mut self, now: Time, outcome: &Outcome) -> Change {
-        let ends = self.under_way.take().is_some_and(|(_, ends)| ends);
+        let ends = self.under_way.take().is_some_and(|commit| commit.ends);
         self.size = outcome.size;
         self.made += 1;
         match &outcome.snapshot {
@@ -293,7 +308,7 @@ impl Commits {
             Some(Err(_)) => {
                 self.snapshot = None;
                 // There was no room beside the journal, say. It may grow meanwhile.
-                self.patience = self.size + self.size / 4 + SMALL;
+                self.patience = self.size + self.size / 4 + self.settings.small;
                 if let Some(failing) = &mut self.failing {
                     failing.pause = (failing.pause * 2).min(PAUSE.1);
                     failing.retry_at = now.after(failing.pause);
@@ -302,13 +317,12 @@ impl Commits {
             None => {}
         }
         match (&outcome.journal, self.failing) {
-            (Ok(()), None) | (Err(_), Some(_)) => Change::None,
-            // It has answered after it was given up. What was to be written meanwhile is forgotten.
-            (Ok(()), Some(_)) if !ends => Change::None,
-            (Ok(()), Some(failing)) => {
+            // What was under way when it was given up may well have been written; the rest was not.
+            (Ok(()), Some(failing)) if ends => {
                 self.failing = None;
                 Change::Recovered(now.since(failing.since))
             }
+            (Ok(()), _) | (Err(_), Some(_)) => Change::None,
             (Err(trouble), None) => {
                 self.failed += 1;
                 let (pause, retry_at) = (PAUSE.0, now.after(PAUSE.0));
@@ -323,21 +337,28 @@ impl Commits {
         }
     }
 
-    /// Whether changes gather faster than they are written. Then they are not any longer, until a
+    /// Whether the disk does not take what it is given. Then changes do not gather any longer, until a
     /// snapshot tells of them all.
-    pub(super) fn overflows(&self) -> bool {
-        self.failing.is_none() && self.under_way.is_some() && self.pending.len() > TOO_MANY
+    pub(super) fn is_stuck(&self, now: Time) -> bool {
+        let Some(commit) = self.under_way.filter(|_| self.failing.is_none()) else { return false };
+        self.pending.len() > TOO_MANY || commit.since.after(TOO_LONG) <= now
     }
 
-    /// See [`Self::overflows`].
+    /// The snapshot that is being made comes to nothing.
+    fn void(&mut self) {
+        self.snapshot = None;
+        self.pending = Vec::new();
+        if let Some(commit) = &mut self.under_way {
+            commit.ends = false;
+        }
+    }
+
+    /// See [`Self::is_stuck`].
     pub(super) fn give_up(&mut self, now: Time) {
+        self.void();
         let (pause, retry_at) = (PAUSE.0, now.after(PAUSE.0));
         self.failing = Some(Failing { since: now, retry_at, pause });
         self.failed += 1;
-        // The commit under way may have the last part of one, but not what came after it.
-        self.under_way = self.under_way.map(|(number, _)| (number, false));
-        self.snapshot = None;
-        self.pending = Vec::new();
         self.wanted = None;
         self.changed = None;
         self.waiting = 0;
@@ -346,12 +367,21 @@ impl Commits {
 
 impl Snapshot {
     /// Writes the next part; true if it is the last.
-    fn write(&mut self, gateway: &Gateway, session: &Session, out: &mut Vec<u8>) -> bool {
+    fn write(
+        &mut self,
+        gateway: &Gateway,
+        session: &Session,
+        out: &mut Vec<u8>,
+        size: usize,
+    ) -> bool {
         if !self.session_done {
-            self.session_done = !session.snapshot(&mut self.session, out, PART);
+            self.session_done = !session.snapshot(&mut self.session, out, size);
         }
         if self.session_done {
-            gateway.snapshot(&mut self.core, out, PART);
+            let (before, messages) = (out.len(), self.core.messages());
+            gateway.snapshot(&mut self.core, out, size);
+            let messages = self.core.messages() - messages;
+            self.bytes += ((out.len() - before) as u64).saturating_sub(messages);
         }
         self.core.is_at_end()
     }

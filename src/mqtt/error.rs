@@ -52,7 +52,7 @@ pub enum ConnectionError {
     },
     /// No CONNACK came in time.
     ConnackTimeout(Duration),
-    /// The broker was silent for one and a half times the keep-alive and did not answer a ping.
+    /// The broker was silent for as long as the keep-alive and did not answer a ping.
     KeepAliveTimeout(Duration),
     /// MQTT 5: the broker sent DISCONNECT.
     Disconnected {

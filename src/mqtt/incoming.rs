@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 use super::notes::{Notes, Step};
 use super::reasons;
 use super::wire::{self, Protocol, Publish, first};
+use crate::core::hashing::stable_hash;
 use crate::core::upstream::{DeliveryId, MqttQos};
 use crate::store::record::Record;
 
@@ -163,8 +164,7 @@ impl Incoming {
             return false;
         }
         entry.progress = Progress::Acknowledged;
-        // Answers in order wait for one another.
-        entry.wait = notes.are_kept() && (wait || entry.qos == MqttQos::Two || self.in_order);
+        entry.wait = notes.are_kept() && (wait || entry.qos == MqttQos::Two);
         if entry.is_recorded() {
             notes.record(&Record::Received { packet_id: id, hash: entry.hash });
         }
@@ -196,12 +196,12 @@ impl Incoming {
             }
             _ => false,
         };
-        if known && notes.are_kept() {
-            // With PUBCOMP the id is free for another message.
-            notes.defer(Step::Complete { id });
-            return true;
-        }
         let reason = if known { 0 } else { reasons::PACKET_ID_NOT_FOUND };
+        if notes.are_kept() {
+            // With PUBCOMP the id is free for another message. This may be the second one.
+            notes.defer(Step::Complete { id, reason });
+            return known;
+        }
         wire::put_acknowledgement(output, protocol, first::PUBCOMP, id, reason);
         known
     }
@@ -300,10 +300,11 @@ impl Incoming {
     /// Sends PUBACK or PUBREC for an acknowledged message that was seen on this connection, or has it
     /// sent when the records are written.
     fn answer(&mut self, id: u16, protocol: Protocol, output: &mut BytesMut, notes: &mut Notes) {
-        let waits = self
-            .entries
-            .get(&id)
-            .filter(|entry| entry.wait && entry.live && entry.progress == Progress::Acknowledged);
+        // Answers in order wait for one another.
+        let behind = self.in_order && notes.has_steps();
+        let waits = self.entries.get(&id).filter(|entry| {
+            (entry.wait || behind) && entry.live && entry.progress == Progress::Acknowledged
+        });
         match waits {
             Some(entry) => notes.defer(Step::Answer { id, serial: entry.serial }),
             None => self.write_answer(id, protocol, output),
@@ -334,6 +335,11 @@ impl Incoming {
 /// Tells messages with the same packet id apart. Not proof against intent, and need not be: whoever
 /// chooses the packet ids is the broker.
 fn content(publish: &Publish<'_>) -> u64 {
+    if publish.qos == MqttQos::Two {
+        // This one is written down.
+        let retain = [u8::from(publish.retain)];
+        return stable_hash(&[publish.topic.as_bytes(), &retain, publish.payload]);
+    }
     let mut hasher = FixedState::with_seed(0).build_hasher();
     hasher.write(publish.topic.as_bytes());
     hasher.write_u8(u8::from(publish.retain));

@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 
 use crate::store::record::Record;
 
+/// Most steps that wait.
+const MAX_STEPS: usize = 2 * 65_536;
+
 /// Something to say to the broker.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Step {
@@ -17,14 +20,15 @@ pub(super) enum Step {
     Release { slot: usize, key: u64 },
     /// PUBACK or PUBREC for a message of the broker: packet id and serial number.
     Answer { id: u16, serial: u64 },
-    /// PUBCOMP for one.
-    Complete { id: u16 },
+    /// PUBCOMP for one, with its reason code.
+    Complete { id: u16, reason: u8 },
 }
 
 /// Records and steps of a session.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     on: bool,
+    failing: bool,
     records: Vec<u8>,
     steps: VecDeque<Step>,
     /// So many of them wait for a commit that is under way.
@@ -52,7 +56,26 @@ impl Notes {
 
     /// Has something said once all that was noted so far is written.
     pub(super) fn defer(&mut self, step: Step) {
-        self.steps.push_back(step);
+        // More than there are packet ids, twice: a broker that repeats itself. What is left out is
+        // said on the next connection.
+        if self.steps.len() < MAX_STEPS {
+            self.steps.push_back(step);
+        }
+    }
+
+    /// Whether anything waits to be said.
+    pub(super) fn has_steps(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// Nothing can be written, or it can again.
+    pub(super) fn set_failing(&mut self, failing: bool) {
+        self.failing = failing;
+    }
+
+    /// Whether what has to be written first cannot be said.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing
     }
 
     /// Moves the records to `into`.

@@ -59,8 +59,10 @@ pub(super) struct Request {
     pub(super) released: bool,
     /// `Received` has been reported.
     pub(super) reported: bool,
-    /// Sent on this connection; only then does an acknowledgement count.
+    /// Sent on this connection, or about to be.
     pub(super) sent: bool,
+    /// It was indeed; only then does an acknowledgement count.
+    pub(super) written: bool,
     /// It has been recorded, by its order of acceptance.
     pub(super) recorded: bool,
     /// Slot of the client.
@@ -153,6 +155,8 @@ pub(super) struct Outgoing {
     /// The same, of clients with nothing in the other queue. They have their turns.
     live: VecDeque<usize>,
     live_next: bool,
+    /// The broker has no room for what is in the spool. Not before then.
+    pub(super) again_at: Option<Time>,
     /// Whose publications are in `waiting`.
     pub(super) backlog: Backlog,
     /// Where publications are kept over the end of the process, if they are.
@@ -179,6 +183,7 @@ impl Outgoing {
             waiting: VecDeque::new(),
             live: VecDeque::new(),
             live_next: false,
+            again_at: None,
             backlog: Backlog::default(),
             spool,
             spooled: 0,
@@ -243,6 +248,7 @@ impl Outgoing {
             released: false,
             reported: false,
             sent: false,
+            written: false,
             recorded,
             origin,
             at: now,
@@ -275,7 +281,11 @@ impl Outgoing {
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) {
         let window = self.window(wire.limits);
-        while let Some((live, slot)) = self.next(window) {
+        if self.again_at.is_some_and(|at| at <= wire.now) {
+            self.again_at = None;
+        }
+        while let Some((live, slot)) = self.next(window, notes.is_failing()) {
+            self.lower(slot, wire.limits.qos);
             let waste = if self.is_expired(slot, wire.now) {
                 Some(Waste::Expired)
             } else if self.fits(slot, wire) {
@@ -307,8 +317,14 @@ impl Outgoing {
     }
 
     /// What is to be sent next, and whether it is in the queue beside the spool.
-    fn next(&self, window: usize) -> Option<(bool, usize)> {
-        let (waiting, live) = (self.waiting.front().copied(), self.live.front().copied());
+    /// `failing`: nothing can be written.
+    fn next(&self, window: usize, failing: bool) -> Option<(bool, usize)> {
+        let can_go = |slot: &usize| {
+            let request = self.requests.get(*slot);
+            !failing || request.is_none_or(|request| request.qos == MqttQos::One)
+        };
+        let waiting = self.waiting.front().copied().filter(can_go);
+        let live = self.live.front().copied().filter(can_go);
         // A PUBREL is no new publication, so the window does not hold it back.
         let is_released =
             |slot: &usize| self.requests.get(*slot).is_some_and(|request| request.released);
@@ -318,6 +334,7 @@ impl Outgoing {
         if self.in_flight() >= window {
             return None;
         }
+        let waiting = waiting.filter(|_| self.again_at.is_none());
         match (waiting, live) {
             (Some(slot), None) => Some((false, slot)),
             (None, live) => live.map(|slot| (true, slot)),
@@ -331,12 +348,17 @@ impl Outgoing {
         &mut self,
         id: u16,
         reason: u8,
+        now: Time,
         ids: &mut PacketIds,
         notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) -> bool {
-        match self.find(id, MqttQos::One, ids) {
-            Some((slot, _)) => {
+        match self.find(id, MqttQos::One, ids).map(|(slot, _)| slot) {
+            Some(slot) if self.is_for_later(slot, outcome(reason)) => {
+                self.postpone(slot, now, ids, notes);
+                true
+            }
+            Some(slot) => {
                 self.finish(slot, outcome(reason), Waste::Refused, ids, notes, events);
                 true
             }
@@ -366,6 +388,10 @@ impl Outgoing {
             if request.released {
                 // The broker has owned the message since its first PUBREC; PUBCOMP ends it.
                 return false;
+            }
+            if self.is_for_later(slot, outcome(reason)) {
+                self.postpone(slot, wire.now, wire.ids, notes);
+                return true;
             }
             self.finish(slot, outcome(reason), Waste::Refused, wire.ids, notes, events);
             return true;
@@ -420,7 +446,7 @@ impl Outgoing {
         notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) {
-        let sent = self.requests.iter().filter(|(_, request)| request.sent && !request.released);
+        let sent = self.requests.iter().filter(|(_, request)| request.written && !request.released);
         let head = sent.min_by_key(|(_, request)| request.order);
         let head = head.map(|(slot, request)| (slot, request.accepted));
         if std::mem::take(&mut self.progress) {
@@ -438,9 +464,11 @@ impl Outgoing {
                 self.finish(slot, outcome, Waste::Refused, ids, notes, events);
             }
         }
+        self.again_at = None;
         self.drop_sent_zero();
         for (_, request) in &mut self.requests {
             request.sent = false;
+            request.written = false;
         }
         self.queue_all();
         self.keep_all(notes, events);
@@ -551,10 +579,12 @@ impl Outgoing {
         }
         request.sent = true;
         wire.stats.resent += u64::from(dup);
-        if !notes.are_kept() || request.qos == MqttQos::One {
+        // At QoS 1 nothing has to be written first; but what comes from the spool stays in order.
+        let at_once = request.qos == MqttQos::One && !(request.recorded && notes.has_steps());
+        if !notes.are_kept() || at_once {
             return self.write(slot, dup, wire);
         }
-        if !dup {
+        if !dup && request.qos == MqttQos::Two {
             notes.record(&Record::RequestSent { key, packet_id: request.id });
         }
         let step = if request.released {
@@ -585,8 +615,9 @@ impl Outgoing {
         }
     }
 
-    fn write(&self, slot: usize, again: bool, wire: &mut Wire<'_>) -> bool {
-        let Some(request) = self.requests.get(slot) else { return false };
+    fn write(&mut self, slot: usize, again: bool, wire: &mut Wire<'_>) -> bool {
+        let Some(request) = self.requests.get_mut(slot) else { return false };
+        request.written = true;
         if request.released {
             wire.pubrel(request.id, 0);
             return true;
@@ -610,7 +641,7 @@ impl Outgoing {
     fn find(&mut self, id: u16, qos: MqttQos, ids: &PacketIds) -> Option<(usize, &mut Request)> {
         let Some(Exchange::Publish(slot)) = ids.get(id) else { return None };
         let request = self.requests.get_mut(slot)?;
-        if request.qos != qos || !request.sent {
+        if request.qos != qos || !request.written {
             return None;
         }
         self.progress = true;

@@ -127,11 +127,17 @@ impl Session {
     /// Goes on with what a former life has written down. To be called once, before anything else.
     /// Gives the number of publications that are still owed to the broker.
     pub fn restore(&mut self, image: &mut Image) -> usize {
-        if image.session {
+        if image.session.as_ref() == Some(&self.settings.client_id) {
             self.started = true;
             self.recorded = true;
             // Its CONNECT may have begun a session that has nothing in it.
             self.unanswered = true;
+        } else {
+            // Under another client id there is another session.
+            image.received.clear();
+            for request in image.requests.values_mut() {
+                request.packet_id = 0;
+            }
         }
         let spooled = self.outgoing.restore(image, &mut self.ids);
         self.incoming.restore(&image.received);
@@ -143,16 +149,15 @@ impl Session {
     /// False if nothing is left.
     pub fn snapshot(&self, place: &mut usize, out: &mut Vec<u8>, limit: usize) -> bool {
         if *place == 0 {
+            *place = 1;
             if self.recorded {
-                Record::Session.put(out);
+                Record::Session { client_id: &self.settings.client_id }.put(out);
             }
             self.incoming.snapshot(out);
-            // However long that was: it is behind us.
-            *place = 1;
         }
-        let mut request = *place - 1;
-        let more = self.outgoing.snapshot(&mut request, out, limit);
-        *place = request + 1;
+        let mut slot = *place - 1;
+        let more = self.outgoing.snapshot(&mut slot, out, limit);
+        *place = slot + 1;
         more
     }
 
@@ -183,6 +188,10 @@ impl Session {
     pub fn release(&mut self, now: Time) {
         let before = self.output.len();
         while let Some(step) = self.notes.next() {
+            if self.state != State::Connected {
+                // After the goodbye; the next connection begins with it.
+                continue;
+            }
             match step {
                 Step::Publish { .. } | Step::Release { .. } => {
                     let mut wire = Wire {
@@ -198,13 +207,13 @@ impl Session {
                 Step::Answer { id, serial } => {
                     self.incoming.write_deferred(id, serial, self.protocol, &mut self.output);
                 }
-                Step::Complete { id } => {
+                Step::Complete { id, reason } => {
                     wire::put_acknowledgement(
                         &mut self.output,
                         self.protocol,
                         wire::first::PUBCOMP,
                         id,
-                        0,
+                        reason,
                     );
                 }
             }
@@ -213,6 +222,25 @@ impl Session {
             self.keep_alive.sent(now);
         }
         self.gauge();
+    }
+
+    /// Nothing can be written, or it can again: what has to be written before it is said stays where it
+    /// is meanwhile, and does not take the place of what need not.
+    /// What waits to be said since then is given back, with `Published` and congestion.
+    pub fn set_failing(&mut self, failing: bool, events: Events<'_>) {
+        self.notes.set_failing(failing);
+        if failing {
+            self.outgoing.give_back(&mut self.ids, &mut self.notes, events);
+            self.gauge();
+        }
+    }
+
+    /// Sends what waits, as far as it may be sent.
+    pub fn resume(&mut self, now: Time, events: Events<'_>) {
+        if self.is_connected() {
+            self.pump(now, events);
+            self.gauge();
+        }
     }
 
     /// The client asks again for the acknowledgement of a publication that the broker has not
@@ -330,13 +358,24 @@ impl Session {
         result
     }
 
+    /// Sends again what the broker had no room for, when its time has come. To be called with
+    /// [`Self::handle_timeout`].
+    pub fn try_again(&mut self, now: Time, events: Events<'_>) {
+        if self.is_connected() && self.outgoing.again_at.is_some_and(|at| at <= now) {
+            self.pump(now, events);
+            self.gauge();
+        }
+    }
+
     /// When [`Self::handle_timeout`] has something to do; `None` if never. Changes with every call
     /// that takes `now`.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
         match self.state {
             State::Connecting { since, .. } => Some(since.after(self.settings.connect_timeout)),
-            State::Connected => self.keep_alive.next(),
+            State::Connected => {
+                self.keep_alive.next().into_iter().chain(self.outgoing.again_at).min()
+            }
             State::Closed | State::Closing { .. } => None,
         }
     }

@@ -6,15 +6,16 @@
 //! anything there are served beside it, turn by turn, so that a long outage does not make everybody
 //! wait until it is worked off.
 
-use hashbrown::HashMap;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::notes::Notes;
 use super::outgoing::{NOBODY, Outgoing, Request};
 use super::packet_ids::{Exchange, PacketIds};
 use super::settings::Spool;
-use crate::core::upstream::{MqttQos, Token, UpstreamEvent};
+use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent, Waste};
 use crate::store::image::Image;
 use crate::store::record::Record;
 use crate::time::Time;
@@ -28,6 +29,9 @@ impl Default for Backlog {
         Self(HashMap::with_hasher(FixedState::with_seed(0)))
     }
 }
+
+/// How long a broker is left alone that has no room at present.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Publications without a client.
 const NO_ORIGIN: u32 = u32::MAX;
@@ -83,6 +87,30 @@ impl Outgoing {
         }
     }
 
+    /// Nothing can be written: what the broker has not been sent for that reason is given back to its
+    /// clients, who hear congestion.
+    pub(super) fn give_back(
+        &mut self,
+        ids: &mut PacketIds,
+        notes: &mut Notes,
+        events: &mut dyn FnMut(UpstreamEvent<'_>),
+    ) {
+        let unsent = |request: &Request| {
+            request.recorded && request.token != NOBODY && request.id != 0 && !request.written
+        };
+        let mut unsent: Vec<(u64, usize)> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.sent && unsent(request))
+            .map(|(slot, request)| (request.accepted, slot))
+            .collect();
+        unsent.sort_unstable();
+        for (_, slot) in unsent {
+            let outcome = Err(Refusal::Congestion);
+            self.finish(slot, outcome, Waste::Refused, ids, notes, events);
+        }
+    }
+
     /// The broker is gone: takes all publications over.
     pub(super) fn keep_all(
         &mut self,
@@ -126,6 +154,51 @@ impl Outgoing {
         events(UpstreamEvent::Kept { token });
     }
 
+    /// What the gateway has taken over goes to a broker that takes no such QoS at the highest that it
+    /// does take.
+    pub(super) fn lower(&mut self, slot: usize, most: MqttQos) {
+        if let Some(request) = self.requests.get_mut(slot)
+            && request.recorded
+            && request.id == 0
+        {
+            request.qos = request.qos.min(most);
+        }
+    }
+
+    /// Whether the broker refused only for the moment what the gateway has promised to deliver.
+    pub(super) fn is_for_later(&self, slot: usize, outcome: Result<(), Refusal>) -> bool {
+        let request = self.requests.get(slot);
+        outcome == Err(Refusal::Congestion)
+            && request.is_some_and(|request| request.recorded && request.token == NOBODY)
+    }
+
+    /// Puts a publication back to the head of the spool, and leaves the broker alone for a while.
+    pub(super) fn postpone(
+        &mut self,
+        slot: usize,
+        now: Time,
+        ids: &mut PacketIds,
+        notes: &mut Notes,
+    ) {
+        let Some(request) = self.requests.get_mut(slot) else { return };
+        let id = std::mem::take(&mut request.id);
+        request.sent = false;
+        request.written = false;
+        if request.qos == MqttQos::Two {
+            notes.record(&Record::RequestSent { key: request.accepted, packet_id: 0 });
+        }
+        let origin = request.origin;
+        ids.release(id);
+        self.backlog.add(origin);
+        let accepted = request.accepted;
+        // Several may come back, in whatever order.
+        let place = self.waiting.partition_point(|other| {
+            self.requests.get(*other).is_some_and(|other| other.accepted < accepted)
+        });
+        self.waiting.insert(place, slot);
+        self.again_at = Some(now.after(AGAIN));
+    }
+
     /// The connection is gone: what was kept at QoS 0 and sent on it is over.
     pub(super) fn drop_sent_zero(&mut self) {
         let sent = |request: &Request| request.qos == MqttQos::Zero && request.sent;
@@ -161,6 +234,7 @@ impl Outgoing {
                 released,
                 reported: true,
                 sent: false,
+                written: false,
                 recorded: true,
                 origin: it.origin,
                 at: Time(it.at),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::task::{Context, Poll};
 
+use nix::sys::signal::Signal as NixSignal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -46,6 +47,8 @@ impl Signals {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        // A limit on the size of files is an error like a full disk, and not the end of the program.
+        let mut file_size = signal(SignalKind::from_raw(NixSignal::SIGXFSZ as i32))?;
         let (sender, signals) = Self::channel();
         tokio::spawn(async move {
             loop {
@@ -53,6 +56,7 @@ impl Signals {
                     _ = terminate.recv() => Signal::Terminate,
                     _ = interrupt.recv() => Signal::Interrupt,
                     _ = hangup.recv() => Signal::Hangup,
+                    _ = file_size.recv() => continue,
                 };
                 if sender.send(signal).await.is_err() {
                     return;

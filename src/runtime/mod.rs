@@ -91,10 +91,11 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let State { journal, image, not_before } = state::open(config).map_err(RunError::State)?;
     let store = Writer::start(journal).map_err(RunError::System)?;
     run_machine(config, Some(store), not_before, |seed, now| {
-        state::announce(config, image.as_ref());
-        let seed = image.as_ref().and_then(|image| image.seed).unwrap_or(seed);
+        let existed = image.is_some();
         let (core, mqtt) = (config.core_settings(), config.mqtt_settings());
-        Engine::durable(core, mqtt, config.store, seed, now, image)
+        let engine = Engine::durable(core, mqtt, config.store, seed, now, image);
+        state::announce(config, existed.then(|| engine.restored()));
+        engine
     })
 }
 

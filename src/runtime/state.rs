@@ -4,6 +4,7 @@ use tracing::{info, warn};
 
 use super::wording::Count;
 use crate::config::Config;
+use crate::core::Restored;
 use crate::store::file::{self, FileStorage, StateError};
 use crate::store::image::Image;
 use crate::store::journal::{Journal, Opened};
@@ -29,22 +30,23 @@ pub(super) fn open(config: &Config) -> Result<State, StateError> {
 }
 
 /// Says what was there, once nothing else stands in the way of the start.
-pub(super) fn announce(config: &Config, image: Option<&Image>) {
+pub(super) fn announce(config: &Config, restored: Option<Restored>) {
     let directory = config.state_dir.display();
-    match image {
+    match restored {
         None => info!("state directory {directory}: empty, beginning with nothing"),
-        Some(image) => info!("state directory {directory}: going on with {}", contents(image)),
+        Some(restored) => {
+            info!("state directory {directory}: going on with {}", contents(&restored));
+        }
     }
 }
 
-fn contents(image: &Image) -> String {
+fn contents(restored: &Restored) -> String {
     let count = |number: usize, what| Count(u32::try_from(number).unwrap_or(u32::MAX), what);
-    let waiting = image.clients.values().map(|client| client.queue.len()).sum();
     format!(
         "{}, {} for them, {} for the broker",
-        count(image.clients.len(), "client"),
-        count(waiting, "message"),
-        count(image.requests.len(), "publication")
+        count(restored.clients, "client"),
+        count(restored.waiting, "message"),
+        count(restored.spooled, "publication")
     )
 }
 
@@ -70,32 +72,39 @@ mod tests {
     use crate::store::record::Record;
 
     #[test]
-    fn says_what_there_is_and_goes_on_after_it() {
+    fn goes_on_after_what_there_is() {
         let directory = tempfile::tempdir().unwrap();
         let state_dir = directory.path().join("state");
         let config = Config { state_dir, ..Config::default() };
         let mut state = open(&config).unwrap();
         assert_eq!((state.image, state.not_before), (None, Time(0)));
         let mut records = Vec::new();
-        let (topic, payload, retain) = ("t", &b"x"[..], false);
-        let qos = crate::core::upstream::MqttQos::Two;
-        for record in [
-            Record::NewClient { slot: 0, id: "a" },
-            Record::NewClient { slot: 1, id: "b" },
-            Record::Message { serial: 5, topic, payload },
-            Record::Enqueued { slot: 1, message: 5, qos, retain },
-            Record::Request { key: 1, origin: 0, at: 7_000, qos, retain, topic, payload },
-            Record::Request { key: 2, origin: 1, at: 6_000, qos, retain, topic, payload },
-        ] {
-            record.put(&mut records);
+        for at in [7_000, 6_000] {
+            let qos = crate::core::upstream::MqttQos::Two;
+            let (topic, payload) = ("t", &b"x"[..]);
+            let request =
+                Record::Request { key: at, origin: 0, at, qos, retain: false, topic, payload };
+            request.put(&mut records);
         }
         let outcome = state.journal.commit(&Commit { records, ..Commit::default() });
         assert_eq!(outcome.journal, Ok(()));
         drop(state.journal);
         let state = open(&config).unwrap();
-        let image = state.image.unwrap();
-        let expected = "2 clients, 1 message for them, 2 publications for the broker";
-        assert_eq!(contents(&image), expected);
+        assert_eq!(state.image.map(|image| image.requests.len()), Some(2));
         assert_eq!(state.not_before, Time(7_000));
+    }
+    #[test]
+    fn says_what_there_was() {
+        let restored = Restored { clients: 2, waiting: 1, spooled: 0 };
+        let expected = "2 clients, 1 message for them, 0 publications for the broker";
+        assert_eq!(contents(&restored), expected);
+        let opened = Opened { cut: 7, gap: false, ..Opened::default() };
+        assert!(
+            what_was_cut(&opened).starts_with("the last 7 octets of the journal were not whole")
+        );
+        let opened = Opened { cut: 7, gap: true, ..Opened::default() };
+        assert!(
+            what_was_cut(&opened).starts_with("the journal was damaged 7 octets before its end")
+        );
     }
 }

@@ -26,11 +26,22 @@ pub struct CommitSettings {
     pub records: u32,
     /// when one has waited for so long.
     pub time: Duration,
+    /// A journal shorter than this is left alone, octets; beyond that it is replaced by a snapshot when
+    /// it is more than twice as long as what it says.
+    pub small: u64,
+    /// Snapshots are written in parts of about so many octets.
+    pub part: usize,
 }
 
 impl Default for CommitSettings {
     fn default() -> Self {
-        Self { sync: SyncMode::Batch, records: 64, time: Duration::from_millis(20) }
+        Self {
+            sync: SyncMode::Batch,
+            records: 64,
+            time: Duration::from_millis(20),
+            small: 512 * 1024,
+            part: 128 * 1024,
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use hashbrown::HashMap;
 use super::record::{BadRecord, ClientRecord, Record, Standing, TopicField};
 use crate::core::upstream::MqttQos;
 
+/// Milliseconds since 1970: no clock of ours has been there.
+const YEAR_2200: u64 = 7_258_118_400_000;
+
 /// Tables of an image. Its keys are the gateway's own numbers, except for filters.
 pub type Table<K, V> = HashMap<K, V, RandomState>;
 
@@ -205,8 +208,8 @@ pub struct Image {
     pub messages: Table<u64, MessageImage>,
     /// Filters by text.
     pub filters: Table<Box<str>, FilterImage>,
-    /// The broker's session is ours.
-    pub session: bool,
+    /// The client id whose session at the broker is ours.
+    pub session: Option<Box<str>>,
     /// Publications to the broker by key, which is their order.
     pub requests: BTreeMap<u64, RequestImage>,
     /// QoS 2 messages of the broker by packet id: hash of the content.
@@ -259,7 +262,7 @@ impl Image {
                     filter.granted = None;
                 }
             }
-            Record::Session
+            Record::Session { .. }
             | Record::Request { .. }
             | Record::RequestSent { .. }
             | Record::RequestReleased { .. }
@@ -295,12 +298,13 @@ impl Image {
             moments.chain(client.publications.values().map(|publication| publication.at))
         });
         let requests = self.requests.values().map(|request| request.at);
-        clients.chain(requests).max().unwrap_or(0)
+        // A clock that begins at the end of time would leave no room for deadlines.
+        clients.chain(requests).filter(|at| *at < YEAR_2200).max().unwrap_or(0)
     }
 
     fn apply_session(&mut self, record: &Record<'_>) {
         match *record {
-            Record::Session => self.session = true,
+            Record::Session { client_id } => self.session = Some(client_id.into()),
             Record::Request { key, origin, at, qos, retain, topic, payload } => {
                 let (topic, payload) = (topic.into(), payload.into());
                 let (packet_id, released) = (0, false);

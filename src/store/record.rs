@@ -161,8 +161,8 @@ pub enum Record<'a> {
     /// The broker may have lost all filters.
     FiltersLost,
 
-    /// The broker's session is ours: it goes on.
-    Session,
+    /// The broker's session of this client id is ours: it goes on.
+    Session { client_id: &'a str },
     /// A publication to the broker. `origin`: slot of the client, `u32::MAX` without one.
     Request {
         key: u64,
@@ -346,7 +346,7 @@ impl<'a> Record<'a> {
             Self::Filter(ref filter) => to.octet(kind::FILTER).filter(filter),
             Self::FilterOver { text } => to.octet(kind::FILTER_OVER).text(text),
             Self::FiltersLost => to.octet(kind::FILTERS_LOST),
-            Self::Session => to.octet(kind::SESSION),
+            Self::Session { client_id } => to.octet(kind::SESSION).text(client_id),
             Self::Request { key, origin, at, qos, retain, topic, payload } => to
                 .octet(kind::REQUEST)
                 .number(key)
@@ -542,7 +542,7 @@ impl<'a> Reader<'a> {
             kind::FILTER => Record::Filter(self.filter()?),
             kind::FILTER_OVER => Record::FilterOver { text: self.text()? },
             kind::FILTERS_LOST => Record::FiltersLost,
-            kind::SESSION => Record::Session,
+            kind::SESSION => Record::Session { client_id: self.text()? },
             kind::REQUEST => {
                 let (key, origin, at) = (self.number()?, self.number()?, self.number()?);
                 let (qos, retain) = self.qos_and_retain()?;

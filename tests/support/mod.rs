@@ -3,3 +3,4 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod mosquitto;
+pub mod ports;

@@ -2,12 +2,14 @@
 //! directory, gone when it is dropped.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::ports::tcp_port;
 
 /// How long to wait for the broker to come up or go down.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,7 +24,8 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     /// Starts a broker that keeps its sessions on disk when it is stopped. `extra` is added to its
-    /// configuration; without an `allow_anonymous` in it everybody may connect.
+    /// configuration; without an `allow_anonymous` in it everybody may connect, and without a
+    /// `persistence` it has it.
     ///
     /// `None`, with a line on standard error, where no mosquitto is installed.
     pub fn start(extra: &str) -> Option<Self> {
@@ -34,7 +37,7 @@ impl Mosquitto {
         for _ in 0..5 {
             let directory = tempfile::tempdir().expect("a temporary directory");
             let mut broker =
-                Self { directory, extra: extra.to_owned(), port: free_port(), child: None };
+                Self { directory, extra: extra.to_owned(), port: tcp_port(), child: None };
             if broker.run() {
                 return Some(broker);
             }
@@ -52,15 +55,24 @@ impl Mosquitto {
         std::fs::read_to_string(self.directory.path().join("mosquitto.log")).unwrap_or_default()
     }
 
+    /// Makes it read its configuration and its passwords again.
+    pub fn reload(&self) {
+        self.signal("-HUP");
+    }
+
     /// Stops it in order, so that it writes its sessions to disk.
     pub fn stop(&mut self) {
-        if let Some(child) = &self.child {
-            let id = child.id().to_string();
-            let killed = Command::new("kill").args(["-TERM", &id]).status();
-            assert!(killed.is_ok_and(|status| status.success()), "kill -TERM {id}");
-        }
+        self.signal("-TERM");
         if let Some(mut child) = self.child.take() {
             child.wait().expect("mosquitto ends");
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        if let Some(child) = &self.child {
+            let id = child.id().to_string();
+            let status = Command::new("kill").args([signal, &id]).status();
+            assert!(status.is_ok_and(|status| status.success()), "kill {signal} {id}");
         }
     }
 
@@ -86,11 +98,12 @@ impl Mosquitto {
         let path = self.directory.path();
         let anonymous =
             if self.extra.contains("allow_anonymous") { "" } else { "allow_anonymous true" };
+        let persistence = if self.extra.contains("persistence ") { "" } else { "persistence true" };
         let configuration = path.join("mosquitto.conf");
         let mut file = std::fs::File::create(&configuration).expect("a configuration file");
         writeln!(
             file,
-            "listener {} 127.0.0.1\n{anonymous}\nuser root\npersistence true\n\
+            "listener {} 127.0.0.1\n{anonymous}\nuser root\n{persistence}\n\
              persistence_location {}/\nlog_dest file {}\n{}",
             self.port,
             path.display(),
@@ -126,11 +139,6 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 fn program() -> Option<PathBuf> {

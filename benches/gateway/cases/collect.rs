@@ -12,8 +12,8 @@ use crate::rig::{REPEAT, Rig, STALL_LIMIT, send, unexpected};
 use crate::sleeper;
 use crate::sn;
 
-const SLEEPERS: usize = 1_000;
-const MESSAGES: usize = 10;
+pub(super) const SLEEPERS: usize = 1_000;
+pub(super) const MESSAGES: usize = 10;
 /// Messages published before the acknowledgements of the first are waited for.
 const AHEAD: u64 = 1_000;
 
@@ -43,41 +43,10 @@ struct Window {
 fn run(rig: &mut Rig, qos: fn(usize) -> u8) -> Result<Sample, Failure> {
     rig.open_devices(SLEEPERS)?;
     fall_asleep(rig)?;
-    publish(rig, qos)?;
-    let mut windows: Vec<Window> = (0..SLEEPERS).map(|_| Window::default()).collect();
-    let (mut over, mut repeated, mut request) = (0, 0u64, Vec::new());
+    publish(rig, qos, |_, _| {})?;
     let begin = Mark::now(rig, 0)?;
     let start = Instant::now();
-    for (index, window) in windows.iter_mut().enumerate() {
-        sn::wake(&mut request, &sleeper::id(index));
-        send(&rig.devices[index], &request)?;
-        window.active = Some(Instant::now());
-    }
-    let mut last = Instant::now();
-    while over < SLEEPERS {
-        let moved = rig.turn(REPEAT / 4, |index, socket, datagram| {
-            let window = windows.get_mut(index).ok_or("a device too many")?;
-            let was = window.over;
-            window.take(index, socket, datagram, qos, &mut repeated)?;
-            over += usize::from(window.over && !was);
-            Ok(())
-        })?;
-        if moved {
-            last = Instant::now();
-        } else if last.elapsed() > STALL_LIMIT {
-            let log = rig.target.log();
-            return Err(format!("{over} of {SLEEPERS} sleepers got PINGRESP{log}").into());
-        } else {
-            for (index, window) in windows.iter_mut().enumerate() {
-                if !window.over && window.active.is_none_or(|at| at.elapsed() > REPEAT) {
-                    sn::wake(&mut request, &sleeper::id(index));
-                    send(&rig.devices[index], &request)?;
-                    window.active = Some(Instant::now());
-                    repeated += 1;
-                }
-            }
-        }
-    }
+    let repeated = gather(rig, qos, |_, _| {})?;
     let total = (SLEEPERS * MESSAGES) as u64;
     let wall = start.elapsed();
     let interval = begin.until(Mark::now(rig, total)?);
@@ -105,8 +74,52 @@ fn run(rig: &mut Rig, qos: fn(usize) -> u8) -> Result<Sample, Failure> {
     })
 }
 
+/// All sleepers wake at the same moment and collect what waits for them. Tells `watch` at every turn
+/// how many messages have come. Returns how often something had to be repeated.
+pub(super) fn gather(
+    rig: &mut Rig,
+    qos: fn(usize) -> u8,
+    mut watch: impl FnMut(&Rig, usize),
+) -> Result<u64, Failure> {
+    let mut windows: Vec<Window> = (0..SLEEPERS).map(|_| Window::default()).collect();
+    let (mut come, mut over, mut repeated, mut request) = (0, 0, 0u64, Vec::new());
+    for (index, window) in windows.iter_mut().enumerate() {
+        sn::wake(&mut request, &sleeper::id(index));
+        send(&rig.devices[index], &request)?;
+        window.active = Some(Instant::now());
+    }
+    let mut last = Instant::now();
+    while over < SLEEPERS {
+        let moved = rig.turn(REPEAT / 4, |index, socket, datagram| {
+            let window = windows.get_mut(index).ok_or("a device too many")?;
+            let (was, had) = (window.over, window.come);
+            window.take(index, socket, datagram, qos, &mut repeated)?;
+            over += usize::from(window.over && !was);
+            come += window.come - had;
+            Ok(())
+        })?;
+        watch(rig, come);
+        if moved {
+            last = Instant::now();
+        } else if last.elapsed() > STALL_LIMIT {
+            let log = rig.target.log();
+            return Err(format!("{over} of {SLEEPERS} sleepers got PINGRESP{log}").into());
+        } else {
+            for (index, window) in windows.iter_mut().enumerate() {
+                if !window.over && window.active.is_none_or(|at| at.elapsed() > REPEAT) {
+                    sn::wake(&mut request, &sleeper::id(index));
+                    send(&rig.devices[index], &request)?;
+                    window.active = Some(Instant::now());
+                    repeated += 1;
+                }
+            }
+        }
+    }
+    Ok(repeated)
+}
+
 /// CONNECT, SUBSCRIBE at QoS 2 to a name of its own, DISCONNECT with a duration.
-fn fall_asleep(rig: &mut Rig) -> Result<(), Failure> {
+pub(super) fn fall_asleep(rig: &mut Rig) -> Result<(), Failure> {
     let request = |what: usize, index: usize, out: &mut Vec<u8>| match what {
         0 => sn::connect_with(out, &sleeper::id(index), false, sleeper::SLEEP),
         1 => sn::subscribe(out, 1, 2, &sleeper::command(index)),
@@ -124,9 +137,15 @@ fn fall_asleep(rig: &mut Rig) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everybody's messages in turn; then the gateway has them all.
-fn publish(rig: &mut Rig, qos: fn(usize) -> u8) -> Result<(), Failure> {
-    let (mut sent, mut last) = (rig.sink.counts.taken, Instant::now());
+/// Everybody's messages in turn; then the gateway has them all. Tells `watch` now and then how many
+/// it has.
+pub(super) fn publish(
+    rig: &mut Rig,
+    qos: fn(usize) -> u8,
+    mut watch: impl FnMut(&Rig, u64),
+) -> Result<(), Failure> {
+    let before = rig.sink.counts.taken;
+    let (mut sent, mut last) = (before, Instant::now());
     for message in 0..MESSAGES {
         for sleeper in 0..SLEEPERS {
             let content = payload((sleeper * MESSAGES + message) as u64);
@@ -135,11 +154,12 @@ fn publish(rig: &mut Rig, qos: fn(usize) -> u8) -> Result<(), Failure> {
             let end = message == MESSAGES - 1 && sleeper == SLEEPERS - 1;
             let room = if end { 0 } else { AHEAD };
             while rig.sink.counts.taken + room < sent {
-                let before = rig.sink.counts.taken;
+                let taken = rig.sink.counts.taken;
+                watch(rig, taken - before);
                 rig.turn(Duration::from_millis(50), |index, _, datagram| {
                     Err(format!("sleeper {index} was sent {datagram:02x?}").into())
                 })?;
-                if rig.sink.counts.taken > before {
+                if rig.sink.counts.taken > taken {
                     last = Instant::now();
                 } else if last.elapsed() > STALL_LIMIT {
                     let taken = rig.sink.counts.taken;

@@ -8,11 +8,14 @@ mod many;
 mod open_loop;
 mod qos0;
 mod sleepers;
+mod state;
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::Failure;
 use crate::rig::Rig;
+use crate::target::Subject;
 
 /// Octets of every payload.
 pub const PAYLOAD: usize = 64;
@@ -73,7 +76,7 @@ pub struct Case {
     /// The relay can do it too.
     pub relay: bool,
     pub metrics: &'static [Metric],
-    /// Tables added to the gateway's configuration.
+    /// Added to the gateway's configuration: keys of `[upstream]`, then tables.
     pub settings: &'static str,
     /// It takes long and says much the same every time: one run, in which it may take a minute and
     /// a half.
@@ -92,10 +95,30 @@ const PLAIN: Case = Case {
     run: Run::Inside(|_| Ok(Sample { values: Vec::new(), remarks: Vec::new() })),
 };
 
+/// What a case needs to start a rig of its own.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The program.
+    pub gateway: &'a Path,
+    pub pin: Option<usize>,
+    /// The case's own, see [`Case::settings`].
+    pub settings: &'a str,
+}
+
+impl Place<'_> {
+    /// A rig with more tables in its configuration.
+    pub fn rig(self, subject: Subject, tables: &str) -> Result<Rig, Failure> {
+        let settings = format!("{}{tables}", self.settings);
+        Rig::start(subject, self.gateway, self.pin, &settings)
+    }
+}
+
 /// How a case is run.
 pub enum Run {
     /// With the real program (or the relay) between load and sink.
     Process(fn(&mut Rig, &Scale) -> Result<Sample, Failure>),
+    /// The same several times with different settings: the case starts each rig.
+    Several(fn(Place<'_>, &Scale) -> Result<Sample, Failure>),
     /// With the core alone, in this process.
     Inside(fn(&Scale) -> Result<Sample, Failure>),
 }
@@ -331,7 +354,89 @@ pub const CASES: &[Case] = &[
         run: Run::Inside(inside::storm),
         ..PLAIN
     },
+    Case {
+        name: "state-qos1",
+        about: "QoS 1 up, 32 octets, 100 devices; with a state that survives, and without",
+        metrics: state::QOS1,
+        run: Run::Several(state::steady::qos1),
+        ..PLAIN
+    },
+    Case {
+        name: "state-qos2",
+        about: "QoS 2 up, 32 octets, 50 devices; with a state that survives, and without",
+        metrics: state::QOS2,
+        run: Run::Several(state::steady::qos2),
+        ..PLAIN
+    },
+    Case {
+        name: "state-spool",
+        about: "QoS 1 up, 32 octets, 100 devices, the broker is away",
+        metrics: state::SPOOL,
+        settings: state::FIND_SOON,
+        run: Run::Several(state::spool::fill),
+        ..PLAIN
+    },
+    Case {
+        name: "state-drain",
+        about: "100,000 from the spool, others at 500/s beside it; the broker answers every 10 ms",
+        metrics: state::DRAIN,
+        settings: state::FIND_SOON,
+        once: true,
+        run: Run::Process(state::spool::drain),
+        ..PLAIN
+    },
+    Case {
+        name: "state-restart",
+        about: "killed and started with 100,000 sessions, 4 topics and 2 subscriptions each",
+        metrics: state::RESTART,
+        settings: sleepers::SETTINGS,
+        once: true,
+        run: Run::Process(state::restart::sessions),
+        ..PLAIN
+    },
+    Case {
+        name: "state-restart-spool",
+        about: "killed and started with 100,000 publications in the spool",
+        metrics: state::RESTART,
+        settings: state::FIND_SOON,
+        once: true,
+        run: Run::Process(state::restart::spool),
+        ..PLAIN
+    },
+    Case {
+        name: "state-idle",
+        about: "1,000 asleep, 1,000 that ping every 10 s: nothing is written",
+        metrics: state::IDLE,
+        once: true,
+        run: Run::Process(state::quiet::idle),
+        ..PLAIN
+    },
+    Case {
+        name: "state-size",
+        about: "spool and queues of sleepers fill and empty again and again: size of the journal",
+        metrics: state::SIZE,
+        settings: state::FIND_SOON,
+        once: true,
+        run: Run::Process(state::size::run),
+        ..PLAIN
+    },
+    Case {
+        name: "state-slow-disk",
+        about: "QoS 1 up, the broker is away, every sync takes 10 ms",
+        metrics: state::SLOW,
+        settings: state::FIND_SOON,
+        once: true,
+        run: Run::Several(state::slow::run),
+        ..PLAIN
+    },
 ];
+
+/// The key of a metric that is measured in several modes, if the case has it.
+fn keyed(metrics: &[Metric], mode: &str, what: &str) -> Option<&'static str> {
+    let is_it =
+        |key: &str| key.strip_prefix(mode).and_then(|rest| rest.strip_prefix('-')) == Some(what);
+    metrics.iter().map(|metric| metric.key).find(|key| is_it(key))
+}
 
 /// A payload that differs from message to message, so that none is taken for a repetition.
 fn payload(sequence: u64) -> [u8; PAYLOAD] {

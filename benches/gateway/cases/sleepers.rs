@@ -51,28 +51,7 @@ pub fn active(rig: &mut Rig, scale: &Scale) -> Result<Sample, Failure> {
 fn present(rig: &mut Rig, scale: &Scale, steps: Range<usize>) -> Result<Sample, Failure> {
     rig.rest(SETTLE)?;
     let empty = rig.target.resident()?;
-    let mut first = 0;
-    while first < scale.sleepers {
-        let count = BATCH.min(scale.sleepers - first);
-        // Another address for every 20 batches, so that no port comes twice.
-        let host = u8::try_from(2 + first / BATCH / 20)?;
-        rig.open_devices_at(Ipv4Addr::new(127, 0, 0, host), count)?;
-        for step in steps.clone() {
-            let expected = sleeper::step(&mut Vec::new(), first, step, true);
-            exchange(
-                rig,
-                BATCH,
-                "a sleeper's request",
-                |_, index, out| {
-                    let number = first + index;
-                    sleeper::step(out, number, step, number % 2 == 0);
-                },
-                |_, kind, _| kind == expected,
-            )?;
-        }
-        first += count;
-    }
-    rig.open_devices(0)?;
+    come(rig, scale.sleepers, steps, |number| number % 2 == 0)?;
     rig.rest(SETTLE)?;
     let full = rig.target.resident()?;
     let (begin, woken) = (Mark::now(rig, 0)?, rig.target.wake_ups()?);
@@ -92,4 +71,36 @@ fn present(rig: &mut Rig, scale: &Scale, steps: Range<usize>) -> Result<Sample, 
         ],
         remarks: Vec::new(),
     })
+}
+
+/// Sleepers come, take these steps and are not listened to any more. `clean`: who has a clean
+/// session.
+pub(super) fn come(
+    rig: &mut Rig,
+    total: usize,
+    steps: Range<usize>,
+    clean: fn(usize) -> bool,
+) -> Result<(), Failure> {
+    let mut first = 0;
+    while first < total {
+        let count = BATCH.min(total - first);
+        // Another address for every 20 batches, so that no port comes twice.
+        let host = u8::try_from(2 + first / BATCH / 20)?;
+        rig.open_devices_at(Ipv4Addr::new(127, 0, 0, host), count)?;
+        for step in steps.clone() {
+            let expected = sleeper::step(&mut Vec::new(), first, step, true);
+            exchange(
+                rig,
+                BATCH,
+                "a sleeper's request",
+                |_, index, out| {
+                    let number = first + index;
+                    sleeper::step(out, number, step, clean(number));
+                },
+                |_, kind, _| kind == expected,
+            )?;
+        }
+        first += count;
+    }
+    rig.open_devices(0)
 }

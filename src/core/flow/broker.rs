@@ -193,6 +193,16 @@ impl Gateway {
         }
     }
 
+    /// The session could not even ask for the end of a subscription: another time.
+    pub(crate) fn on_unsubscribe_refused(&mut self, token: Token) {
+        if let Some(Request::Unsubscribe { filter }) =
+            self.requests.remove(Handle::from_bits(token.0))
+            && self.broker.stale.len() < MAX_STALE
+        {
+            self.broker.stale.push(filter);
+        }
+    }
+
     fn unsubscribe(&mut self, cx: &mut Cx<'_>, filter: alloc::boxed::Box<str>) {
         let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter);
         let request = self.requests.insert(Request::Unsubscribe { filter });

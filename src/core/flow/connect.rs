@@ -20,6 +20,7 @@ use crate::core::names;
 use crate::core::notice::{Notice, Subject};
 use crate::core::peer::PeerRef;
 use crate::core::profile::glob_matches;
+use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
 use crate::store::record::Record;
@@ -229,11 +230,11 @@ impl Gateway {
         }
     }
 
-    /// CONNACK, which promises that the session is kept.
+    /// CONNACK, which promises that the session is kept. If it turns out only now that nothing can be
+    /// written, it is made all the same: whoever was refused would not be there any more.
     fn say_connected(&mut self, cx: &mut Cx<'_>, handle: Handle) {
-        let refusal = Message::ConnAck { code: ReturnCode::CONGESTION };
         let accepted = Message::ConnAck { code: ReturnCode::ACCEPTED };
-        self.promise_or_refuse(cx, handle, &accepted, refusal);
+        self.promise(cx, handle, &accepted, Else::Same);
     }
 
     /// Position of the profile that applies to a client id.

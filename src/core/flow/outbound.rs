@@ -228,6 +228,15 @@ impl Gateway {
         if outbound.deadline > cx.now {
             return;
         }
+        if self.is_stopped(handle) {
+            // Nothing was sent, so nothing was left unanswered.
+            if let Some(outbound) = self.clients.get_mut(handle).and_then(|c| c.outbound_mut()) {
+                outbound.deadline = deadline;
+            }
+            return self.transmit(cx, handle);
+        }
+        let Some(client) = self.clients.get_mut(handle) else { return };
+        let Some(outbound) = client.outbound_mut() else { return };
         // A client that is heard from has only been unlucky with its REGACKs, or has no room for the
         // topic and cannot say so; at QoS 1 and 2 it is given the benefit of the doubt for longer.
         let registering = matches!(outbound.stage, OutboundStage::Register { .. });
@@ -267,6 +276,15 @@ impl Gateway {
                 self.lose(cx, handle, Loss::NoAnswer { to, tries });
             }
         }
+    }
+
+    /// Whether what is in flight is held back because nothing can be written.
+    pub(crate) fn is_stopped(&self, handle: Handle) -> bool {
+        let Some(client) = self.clients.get(handle).filter(|_| self.failing) else { return false };
+        client.busy.outbound.as_deref().is_some_and(|outbound| {
+            let registers = matches!(outbound.stage, OutboundStage::Register { .. });
+            outbound.queued.qos == MqttQos::Two || (registers && !client.print.clean)
+        })
     }
 
     /// REGISTER again, after a time that doubles.

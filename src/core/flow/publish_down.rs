@@ -148,9 +148,24 @@ impl Gateway {
                 State::Active => client.waiting == 0 || !broker_connected,
                 _ => return,
             };
-            if client.busy.outbound.is_some() {
+            if client.place().is_none() {
+                // Its link is not there any more; it will come back by another one, or be lost.
                 return;
             }
+            if client.busy.outbound.is_some() {
+                if awake && self.is_stopped(handle) {
+                    self.end_window(cx, handle);
+                }
+                return;
+            }
+            let exactly_once = client.busy.queue.front().is_some_and(|q| q.qos == MqttQos::Two);
+            if self.failing && exactly_once {
+                if awake {
+                    self.end_window(cx, handle);
+                }
+                return;
+            }
+            let Some(client) = self.clients.get_mut(handle) else { return };
             let ready = ready && client.busy.paused_until.is_none();
             let queue = client.busy.get_mut().map(|busy| &mut busy.queue);
             let next = queue.filter(|_| ready).and_then(|queue| queue.pop_front());
@@ -263,7 +278,9 @@ impl Gateway {
             OutboundStage::Register { position } => {
                 let Some(topic_id) = self.id_at(&client.topics, position as usize) else { return };
                 let register = Message::Register { topic_id, msg_id, topic: name.as_bytes() };
-                self.send(cx, handle, &register);
+                // An id that nobody remembers after a restart would be given to another topic.
+                let otherwise = if client.print.clean { Else::Same } else { Else::Nothing };
+                self.promise(cx, handle, &register, otherwise);
             }
             OutboundStage::Publish => {
                 let Naming::Known(topic) = self.naming(client, Some(message.topic), name) else {

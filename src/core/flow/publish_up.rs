@@ -18,6 +18,7 @@ use crate::core::client::{Inbound, Publication, REPETITION};
 use crate::core::effects::Effect;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway, Request};
+use crate::core::hashing::stable_hash;
 use crate::core::names;
 use crate::core::recording::Else;
 use crate::core::slots::Handle;
@@ -63,9 +64,9 @@ enum Seen {
 }
 
 impl Gateway {
-    /// Highest QoS that the broker takes. While it is away the session keeps what it is given.
+    /// Highest QoS that the broker takes, or took when it was there last.
     pub(crate) fn broker_qos(&self) -> MqttQos {
-        if self.broker.connected { self.broker.maximum_qos } else { MqttQos::Two }
+        self.broker.maximum_qos
     }
 
     /// QoS −1 (§6.8): no session, no answer, QoS 0 at the broker.
@@ -232,6 +233,17 @@ impl Gateway {
 
     /// Of everything but DUP.
     fn fingerprint(&self, publish: &Publish<'_>) -> u64 {
+        if publish.qos == Qos::Two {
+            // This one is written down.
+            let kind = match publish.topic {
+                PublishTopic::Normal(_) => 0,
+                PublishTopic::Predefined(_) => 1,
+                PublishTopic::Short(_) => 2,
+                PublishTopic::Reserved(_) => 3,
+            };
+            let head = [kind, u8::from(publish.retain)];
+            return stable_hash(&[&head, &topic_field(publish.topic).to_be_bytes(), publish.data]);
+        }
         self.hasher.hash_one((publish.topic, publish.qos, publish.retain, publish.data))
     }
 
@@ -406,8 +418,8 @@ impl Gateway {
         };
         let news =
             publication.stage != before && !core::mem::replace(&mut publication.recorded, true);
-        if refused.is_some() || news {
-            // Of a refusal nothing remains.
+        // Of a refusal nothing remains.
+        if news || matches!(publication.stage, Inbound::Done(_)) {
             let publication = *publication;
             self.note_publication(cx, handle.slot, &publication);
         }
@@ -429,7 +441,16 @@ impl Gateway {
             }
         }
         if let Some(code) = refused {
-            let why = "the broker refused the message, or is not taking any";
+            let spools = self.settings.durable && !self.broker.connected;
+            let why = match code {
+                ReturnCode::CONGESTION if self.failing => {
+                    "it would have to be kept, and the state directory cannot be written to"
+                }
+                ReturnCode::CONGESTION if spools => {
+                    "the broker is away and the spool is full (upstream.spool.max_bytes)"
+                }
+                _ => "the broker refused the message, or is not taking any",
+            };
             self.tell_refusal(cx, handle, "PUBLISH", About::Topic(topic), code, why);
         }
         self.forget_finished(

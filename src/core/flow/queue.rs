@@ -55,6 +55,10 @@ impl Gateway {
         let (retain, recorded) = (message.retain, false);
         let mut queued = Queued { message: kept, qos, retain, held, recorded };
         if !held {
+            // What came before it is to come before it after a restart, too.
+            if self.settings.durable && qos > MqttQos::Zero {
+                self.stop_holding(cx, handle, true);
+            }
             self.record_waiting(cx, handle.slot, &mut queued);
         }
         let Some(client) = self.clients.get_mut(handle) else { return };

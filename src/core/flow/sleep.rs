@@ -78,7 +78,7 @@ impl Gateway {
         }
         let paused = client.busy.paused_until.is_some();
         self.set_state(handle, State::Awake);
-        if paused {
+        if paused || self.is_stopped(handle) {
             return self.end_window(cx, handle);
         }
         self.resume_delivery(cx, handle);
@@ -90,6 +90,7 @@ impl Gateway {
     pub(crate) fn wake_again(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let deadline = self.retry_at(cx.now, handle);
         let enough = self.enough_registers();
+        let stopped = self.is_stopped(handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
         let Some(outbound) = client.outbound_mut() else {
             return self.pump(cx, handle);
@@ -97,7 +98,7 @@ impl Gateway {
         // A PINGREQ that the network doubled, or that comes before an answer can have come, says
         // nothing about the REGISTER.
         let lately = outbound.deadline.since(cx.now) * 2 > deadline.since(cx.now);
-        let due = outbound.tries > 1 || !lately;
+        let due = (outbound.tries > 1 || !lately) && !stopped;
         if due && matches!(outbound.stage, OutboundStage::Register { .. }) {
             outbound.unanswered = outbound.unanswered.saturating_add(outbound.tries);
             if outbound.unanswered >= enough {
@@ -157,6 +158,9 @@ impl Gateway {
     /// time, its message is given up.
     fn count_unanswered(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let enough = self.enough_registers();
+        if self.is_stopped(handle) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(handle) else { return };
         if let Some(outbound) = client.outbound_mut()
             && matches!(outbound.stage, OutboundStage::Register { .. })

@@ -118,7 +118,7 @@ impl Session {
         self.started = true;
         self.unanswered = false;
         if !std::mem::replace(&mut self.recorded, true) {
-            self.notes.record(&Record::Session);
+            self.notes.record(&Record::Session { client_id: &self.settings.client_id });
         }
         if wipe {
             wire::put_disconnect(&mut self.output, self.protocol, 0);
@@ -222,7 +222,7 @@ impl Session {
     ) {
         let (outgoing, notes) = (&mut self.outgoing, &mut self.notes);
         let fits = match kind {
-            kind::PUBACK => outgoing.puback(id, reason, &mut self.ids, notes, events),
+            kind::PUBACK => outgoing.puback(id, reason, now, &mut self.ids, notes, events),
             kind::PUBREC => {
                 let mut wire = Wire {
                     output: &mut self.output,
@@ -313,7 +313,7 @@ impl Session {
         }
     }
 
-    fn pump(&mut self, now: Time, events: Events<'_>) {
+    pub(super) fn pump(&mut self, now: Time, events: Events<'_>) {
         let mut wire = Wire {
             output: &mut self.output,
             protocol: self.protocol,

@@ -1,8 +1,8 @@
 //! The real program, with a configuration of its own.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -11,13 +11,20 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::lines::Lines;
+use crate::support::ports::{tcp_port, udp_port};
+
+/// So many runs of the program before the present one are shown if the test fails.
+const EARLIER: usize = 3;
 
 /// A running gateway; killed when dropped, and its log shown if the test fails.
 pub struct Gateway {
     child: Option<Child>,
+    /// What the present run has said.
     pub log: Lines,
+    earlier: Vec<Lines>,
     /// Gone when the program is.
-    _directory: TempDir,
+    directory: TempDir,
+    arguments: Vec<String>,
     /// Where devices find it, by the order of [[udp]].
     pub links: Vec<SocketAddr>,
 }
@@ -31,9 +38,16 @@ pub fn configuration(url: &str, upstream: &str, rest: &str) -> String {
     )
 }
 
-/// A TCP port of the loopback that nobody uses at the moment.
+/// The same with a port that is the gateway's own also while it is away, see
+/// [`Gateway::restart`].
+pub fn steady_configuration(url: &str, upstream: &str, rest: &str) -> String {
+    let port = udp_port().to_string();
+    configuration(url, upstream, rest).replace("127.0.0.1:0", &format!("127.0.0.1:{port}"))
+}
+
+/// A TCP port of the loopback that nobody uses.
 pub fn free_tcp_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    tcp_port()
 }
 
 /// The program, in a directory of its own, without settings from the environment.
@@ -53,26 +67,76 @@ impl Gateway {
     /// see [`Self::wait_for_broker`].
     #[track_caller]
     pub fn start(configuration: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut gateway = Self::spawn(directory, configuration);
-        let links = configuration.matches("[[udp]]").count();
-        gateway.links = gateway.log.wait("the gateway to listen", |lines| {
+        Self::start_in(tempfile::tempdir().unwrap(), configuration)
+    }
+
+    /// The same in a directory that has been prepared.
+    #[track_caller]
+    pub fn start_in(directory: TempDir, configuration: &str) -> Self {
+        fs::write(directory.path().join("gateway.toml"), configuration).unwrap();
+        let (child, log) = spawn(directory.path(), &[]);
+        let mut gateway = Self {
+            child: Some(child),
+            log,
+            earlier: Vec::new(),
+            directory,
+            arguments: Vec::new(),
+            links: Vec::new(),
+        };
+        gateway.links = gateway.wait_for_links(configuration.matches("[[udp]]").count());
+        gateway
+    }
+
+    /// Waits until it listens on so many links; returns where.
+    #[track_caller]
+    fn wait_for_links(&self, count: usize) -> Vec<SocketAddr> {
+        self.log.wait("the gateway to listen", |lines| {
             let marker = "listening for MQTT-SN on udp ";
             let found: Vec<SocketAddr> = lines
                 .iter()
                 .filter_map(|line| Some(line.split_once(marker)?.1.trim().parse().unwrap()))
                 .collect();
-            (found.len() == links).then_some(found)
-        });
-        gateway
+            (found.len() == count).then_some(found)
+        })
     }
 
-    fn spawn(directory: TempDir, configuration: &str) -> Self {
-        let file = directory.path().join("gateway.toml");
-        fs::write(&file, configuration).unwrap();
-        let mut child = program().current_dir(directory.path()).spawn().unwrap();
-        let log = Lines::collect(child.stderr.take().unwrap(), |_| true);
-        Self { child: Some(child), log, _directory: directory, links: Vec::new() }
+    /// Starts it again after [`Self::kill`] or [`Self::terminate`], in the same directory. Devices
+    /// find it only if it was started with a [`steady_configuration`].
+    pub fn restart(&mut self) {
+        assert!(self.child.is_none(), "it still runs");
+        let (child, log) = spawn(self.directory.path(), &self.arguments);
+        self.child = Some(child);
+        self.earlier.push(std::mem::replace(&mut self.log, log));
+        if self.earlier.len() > EARLIER {
+            self.earlier.remove(0);
+        }
+    }
+
+    /// The same, and waits until it listens.
+    #[track_caller]
+    pub fn restart_and_wait(&mut self) {
+        self.restart();
+        self.wait_for_links(self.links.len());
+    }
+
+    /// Arguments of the next [`Self::restart`].
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
+    /// Where it keeps its state.
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// Where its configuration is.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Where devices find it.
@@ -97,6 +161,14 @@ impl Gateway {
         child.wait().unwrap().code().expect("an exit code, not a signal")
     }
 
+    /// Waits until it ends by itself; returns the exit code.
+    #[track_caller]
+    pub fn wait_for_end(&mut self) -> i32 {
+        let mut child = self.child.take().expect("it runs");
+        self.log.wait_for_end();
+        child.wait().unwrap().code().expect("an exit code, not a signal")
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -112,14 +184,14 @@ impl Gateway {
 
     /// CPU time that it has used, all threads.
     pub fn cpu(&self) -> Duration {
-        let id = self.child.as_ref().expect("it runs").id();
+        let id = self.id();
         let clock = clock_getcpuclockid(Pid::from_raw(id.cast_signed())).unwrap();
         clock.now().unwrap().into()
     }
 
     /// Most memory that it has had in use, KiB.
     pub fn peak_memory(&self) -> u64 {
-        let id = self.child.as_ref().expect("it runs").id();
+        let id = self.id();
         let status = fs::read_to_string(PathBuf::from(format!("/proc/{id}/status"))).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
         line.trim().trim_end_matches(" kB").parse().unwrap()
@@ -130,9 +202,17 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("---- the gateway's log ----\n{}\n----", self.log.all().join("\n"));
+            for log in self.earlier.iter().chain([&self.log]) {
+                eprintln!("---- the gateway's log ----\n{}\n----", log.all().join("\n"));
+            }
         }
     }
+}
+
+fn spawn(directory: &Path, arguments: &[String]) -> (Child, Lines) {
+    let mut child = program().current_dir(directory).args(arguments).spawn().unwrap();
+    let log = Lines::collect(child.stderr.take().unwrap(), |_| true);
+    (child, log)
 }
 
 fn signal(child: &Child, name: &str) {

@@ -76,6 +76,22 @@ impl Lines {
         })
     }
 
+    /// Waits until the program has closed its end.
+    #[track_caller]
+    pub fn wait_for_end(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.state.0.lock().unwrap();
+        while !state.ended {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "the program does not end; so far:\n{}",
+                state.lines.join("\n")
+            );
+            state = self.state.1.wait_timeout(state, left).unwrap().0;
+        }
+    }
+
     /// Lines so far that contain this.
     pub fn count(&self, part: &str) -> usize {
         self.all().iter().filter(|line| line.contains(part)).count()

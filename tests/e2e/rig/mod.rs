@@ -1,4 +1,7 @@
 //! What the cases need: the real gateway, a real broker, devices, and the world beyond the broker.
+//! `tests/survive` uses it too.
+
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test uses its part")]
 
 mod device;
 mod gateway;
@@ -9,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use device::{Device, Received, Way, connect_packet, received};
-pub use gateway::{Gateway, configuration, free_tcp_port, program};
+pub use gateway::{Gateway, configuration, free_tcp_port, program, steady_configuration};
 pub use lines::Lines;
 pub use world::{Heard, Listener, heard, keep_for, publish, publish_lines, publish_retained};
 
