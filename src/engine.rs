@@ -169,7 +169,12 @@ impl Engine {
         // What was given up meanwhile is not all written.
         let failing = self.durable.as_ref().is_some_and(|durable| durable.commits.is_failing());
         if written && !failing {
-            self.session.release(now);
+            let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+            let events = &mut |event: UpstreamEvent<'_>| {
+                gateway.handle_upstream(now, event, effects);
+            };
+            self.session.release(now, events);
+            self.hand_over(now);
             self.let_out(outcome.number, true);
         }
         self.hand_over(now);
@@ -386,7 +391,15 @@ impl Engine {
         }
         if self.session.has_deferred() && durable.commits.gate(now) == Gate::Open {
             self.session.seal();
-            self.session.release(now);
+            let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+            let events = &mut |event: UpstreamEvent<'_>| {
+                gateway.handle_upstream(now, event, effects);
+            };
+            self.session.release(now, events);
+            // That may have come of it: a publication of the spool that nobody wants.
+            if self.handled < self.effects.items().len() || self.session.has_records() {
+                self.hand_over(now);
+            }
         }
     }
 

@@ -302,7 +302,9 @@ impl Commits {
         match &outcome.snapshot {
             Some(Ok(())) if ends => {
                 self.snapshot = None;
-                self.patience = 0;
+                // What is alive is an estimate. However wrong it is, this one must not be followed by
+                // the next at once.
+                self.patience = self.size + self.settings.small / 4;
             }
             Some(Ok(())) => {}
             Some(Err(_)) => {

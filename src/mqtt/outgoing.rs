@@ -153,10 +153,13 @@ pub(super) struct Outgoing {
     /// Not sent on this connection, first to be sent first.
     pub(super) waiting: VecDeque<usize>,
     /// The same, of clients with nothing in the other queue. They have their turns.
-    live: VecDeque<usize>,
+    pub(super) live: VecDeque<usize>,
     live_next: bool,
     /// The broker has no room for what is in the spool. Not before then.
     pub(super) again_at: Option<Time>,
+    /// So many at the head of `waiting`, all at QoS 0, are about to be sent: what comes after them waits
+    /// for that.
+    pub(super) leaving: usize,
     /// Whose publications are in `waiting`.
     pub(super) backlog: Backlog,
     /// Where publications are kept over the end of the process, if they are.
@@ -184,6 +187,7 @@ impl Outgoing {
             live: VecDeque::new(),
             live_next: false,
             again_at: None,
+            leaving: 0,
             backlog: Backlog::default(),
             spool,
             spooled: 0,
@@ -298,8 +302,11 @@ impl Outgoing {
                 Some(Waste::Refused)
             };
             self.live_next = !live;
+            let zero = self.requests.get(slot).is_some_and(|r| r.qos == MqttQos::Zero);
             if live {
                 self.live.pop_front();
+            } else if zero && waste.is_none() {
+                self.leaving += 1;
             } else {
                 self.waiting.pop_front();
                 self.backlog.remove(self.requests.get(slot).map(|request| request.origin));
@@ -323,7 +330,7 @@ impl Outgoing {
             let request = self.requests.get(*slot);
             !failing || request.is_none_or(|request| request.qos == MqttQos::One)
         };
-        let waiting = self.waiting.front().copied().filter(can_go);
+        let waiting = self.waiting.get(self.leaving).copied().filter(can_go);
         let live = self.live.front().copied().filter(can_go);
         // A PUBREL is no new publication, so the window does not hold it back.
         let is_released =
@@ -334,7 +341,11 @@ impl Outgoing {
         if self.in_flight() >= window {
             return None;
         }
-        let waiting = waiting.filter(|_| self.again_at.is_none());
+        let waiting = waiting.filter(|slot| {
+            let zero = self.requests.get(*slot).is_some_and(|r| r.qos == MqttQos::Zero);
+            let behind = self.leaving > 0 && (!zero || self.leaving >= window);
+            self.again_at.is_none() && !behind
+        });
         match (waiting, live) {
             (Some(slot), None) => Some((false, slot)),
             (None, live) => live.map(|slot| (true, slot)),
@@ -465,6 +476,7 @@ impl Outgoing {
             }
         }
         self.again_at = None;
+        self.leaving = 0;
         self.drop_sent_zero();
         for (_, request) in &mut self.requests {
             request.sent = false;
@@ -579,12 +591,10 @@ impl Outgoing {
         }
         request.sent = true;
         wire.stats.resent += u64::from(dup);
-        // At QoS 1 nothing has to be written first; but what comes from the spool stays in order.
-        let at_once = request.qos == MqttQos::One && !(request.recorded && notes.has_steps());
-        if !notes.are_kept() || at_once {
+        if !notes.are_kept() || request.qos == MqttQos::One {
             return self.write(slot, dup, wire);
         }
-        if !dup && request.qos == MqttQos::Two {
+        if !dup {
             notes.record(&Record::RequestSent { key, packet_id: request.id });
         }
         let step = if request.released {
@@ -611,6 +621,11 @@ impl Outgoing {
             self.write(slot, dup, wire);
         }
         if zero {
+            self.leaving = self.leaving.saturating_sub(1);
+            if let Some(place) = self.waiting.iter().position(|other| *other == slot) {
+                self.waiting.remove(place);
+            }
+            self.backlog.remove(self.requests.get(slot).map(|request| request.origin));
             self.take_out(slot, wire.ids);
         }
     }

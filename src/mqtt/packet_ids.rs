@@ -61,6 +61,14 @@ impl PacketIds {
         self.busy.get(&id).copied()
     }
 
+    /// Slots of the publications under way.
+    pub(super) fn publications(&self) -> impl Iterator<Item = usize> {
+        self.busy.values().filter_map(|exchange| match exchange {
+            Exchange::Publish(slot) => Some(*slot),
+            _ => None,
+        })
+    }
+
     /// The exchange is over, the id is free.
     pub(super) fn release(&mut self, id: u16) -> Option<Exchange> {
         self.busy.remove(&id)

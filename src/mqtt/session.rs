@@ -185,7 +185,7 @@ impl Session {
     }
 
     /// They are written: says what waited for it.
-    pub fn release(&mut self, now: Time) {
+    pub fn release(&mut self, now: Time, events: Events<'_>) {
         let before = self.output.len();
         while let Some(step) = self.notes.next() {
             if self.state != State::Connected {
@@ -218,6 +218,8 @@ impl Session {
                 }
             }
         }
+        // Something may have waited behind it.
+        self.resume(now, events);
         if self.output.len() > before {
             self.keep_alive.sent(now);
         }
@@ -246,7 +248,7 @@ impl Session {
     /// The client asks again for the acknowledgement of a publication that the broker has not
     /// answered: it goes into the spool, if there is one with room, and `Kept` follows.
     pub fn keep(&mut self, token: Token, events: Events<'_>) {
-        self.outgoing.keep(token, &mut self.notes, events);
+        self.outgoing.keep(token, &self.ids, &mut self.notes, events);
         self.gauge();
     }
 

@@ -78,11 +78,21 @@ impl Outgoing {
     pub(super) fn keep(
         &mut self,
         token: Token,
+        ids: &PacketIds,
         notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) {
-        let found = self.requests.iter().find(|(_, request)| request.token == token);
-        if let Some((slot, _)) = found.filter(|_| token != NOBODY) {
+        if token == NOBODY {
+            return;
+        }
+        let is_it = |slot: &usize| self.requests.get(*slot).is_some_and(|it| it.token == token);
+        // It is under way or about to be, but for what did not fit the spool when the connection was
+        // lost. The table may have all of a long outage in it.
+        let near = ids.publications().chain(self.live.iter().copied()).find(is_it);
+        let found = near.or_else(|| {
+            self.requests.iter().find(|(_, request)| request.token == token).map(|(slot, _)| slot)
+        });
+        if let Some(slot) = found {
             self.keep_one(slot, notes, events);
         }
     }
@@ -195,7 +205,7 @@ impl Outgoing {
         let place = self.waiting.partition_point(|other| {
             self.requests.get(*other).is_some_and(|other| other.accepted < accepted)
         });
-        self.waiting.insert(place, slot);
+        self.waiting.insert(place.max(self.leaving), slot);
         self.again_at = Some(now.after(AGAIN));
     }
 

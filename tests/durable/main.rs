@@ -16,6 +16,7 @@ mod quiet;
 mod restart_clients;
 mod restart_down;
 mod restart_up;
+mod size;
 mod snapshots;
 mod spool;
 mod subscriptions;

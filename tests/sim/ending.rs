@@ -33,6 +33,7 @@ impl World {
         self.trace.line(now, || "the world heals".into());
         self.lively = false;
         self.network.heal();
+        self.heal_machine();
         self.broker.heal();
         self.plan.broker.latency = (0, 5);
         self.tcp.stalled_until = self.tcp.stalled_until.min(now);
@@ -60,6 +61,9 @@ impl World {
     }
 
     fn at_rest(&self) -> Verdict {
+        if !self.machine.alive {
+            return Err("the gateway is not there".into());
+        }
         let unsettled = self.sensors.iter().find(|sensor| !sensor.is_settled());
         if let Some(sensor) = unsettled {
             return Err(sensor.describe());
@@ -138,6 +142,7 @@ impl World {
         self.trace.line(self.clock.now(), || "the last sessions expire".into());
         self.run_for(self.plan.rules.expiry.as_millis() as u64 + 60_000)?;
         let gateway = self.engine.gateway();
+        self.oracle.disk_is_empty()?;
         let (residue, stats) = (gateway.residue(), gateway.stats());
         if residue != [0; 5] {
             return Err(format!(

@@ -12,9 +12,11 @@
 
 mod broker;
 mod clock;
+mod disk;
 mod ending;
 mod ledger;
 mod liars;
+mod machine;
 mod network;
 mod oracle;
 mod places;
@@ -77,6 +79,21 @@ fn seeds_stacks() {
 #[test]
 fn seeds_everything() {
     runner::seeds(Weather::Everything, 200);
+}
+
+#[test]
+fn seeds_crashes() {
+    runner::seeds(Weather::Crashes, 400);
+}
+
+#[test]
+fn seeds_power_cuts() {
+    runner::seeds(Weather::PowerCuts, 400);
+}
+
+#[test]
+fn seeds_disk_trouble() {
+    runner::seeds(Weather::DiskTrouble, 200);
 }
 
 /// The seed that `SIM_SEED` names, alone; nothing without it.

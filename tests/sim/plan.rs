@@ -5,6 +5,7 @@ use std::time::Duration;
 use mqtt_sn_gateway::core::{Settings, Takeover};
 use mqtt_sn_gateway::mqtt::Version;
 
+use crate::disk::DiskPlan;
 use crate::rng::Rng;
 use crate::wire::Level;
 
@@ -29,11 +30,17 @@ pub enum Weather {
     Stacks,
     /// All of it at once, and a broker in trouble.
     Everything,
+    /// The gateway's process or its machine ends now and then; the radio has no faults.
+    Crashes,
+    /// Power cuts, a lossy radio and a broker in trouble.
+    PowerCuts,
+    /// The gateway's disk is full, read-only, slow, or full of errors for a while.
+    DiskTrouble,
 }
 
 impl Weather {
     /// All of them, with the names they have in `SIM_WEATHER`.
-    pub const ALL: [(Weather, &'static str); 9] = [
+    pub const ALL: [(Weather, &'static str); 12] = [
         (Weather::Calm, "calm"),
         (Weather::Lossy, "lossy"),
         (Weather::BrokerTrouble, "broker"),
@@ -43,6 +50,9 @@ impl Weather {
         (Weather::Roaming, "roaming"),
         (Weather::Stacks, "stacks"),
         (Weather::Everything, "everything"),
+        (Weather::Crashes, "crashes"),
+        (Weather::PowerCuts, "power-cuts"),
+        (Weather::DiskTrouble, "disk-trouble"),
     ];
 
     /// The radio has no faults.
@@ -60,8 +70,13 @@ impl Weather {
         matches!(self, Weather::Roaming | Weather::Everything)
     }
 
+    /// The gateway's lives end without a warning.
+    pub fn has_crashes(self) -> bool {
+        matches!(self, Weather::Crashes | Weather::PowerCuts)
+    }
+
     fn has_broker_trouble(self) -> bool {
-        matches!(self, Weather::BrokerTrouble | Weather::Everything)
+        matches!(self, Weather::BrokerTrouble | Weather::Everything | Weather::PowerCuts)
     }
 }
 
@@ -145,6 +160,9 @@ impl People {
             },
             Weather::Stacks => {
                 Self { sleepers: 200, sleep: minutes, stacks: 800, ..Self::default() }
+            }
+            Weather::Crashes | Weather::PowerCuts | Weather::DiskTrouble => {
+                Self { sleepers: rng.pick(&[0, 400, 800]), sleep: minutes, ..Self::default() }
             }
             Weather::Everything => Self {
                 sleepers: 400,
@@ -247,6 +265,7 @@ pub struct Plan {
     pub comings_and_goings: bool,
     pub people: People,
     pub rules: Rules,
+    pub disk: DiskPlan,
 }
 
 impl Plan {
@@ -260,10 +279,10 @@ impl Plan {
     pub fn draw(rng: &mut Rng, weather: Weather) -> Self {
         let calm = weather.is_calm();
         let radio = match weather {
-            Weather::Calm | Weather::Naps => {
+            Weather::Calm | Weather::Naps | Weather::Crashes | Weather::DiskTrouble => {
                 RadioPlan { loss: 0, duplication: 0, mangling: 0, delay: (1, rng.between(1, 40)) }
             }
-            Weather::Lossy | Weather::NapsLossy => RadioPlan {
+            Weather::Lossy | Weather::NapsLossy | Weather::PowerCuts => RadioPlan {
                 loss: rng.below(300),
                 duplication: rng.below(200),
                 mangling: rng.below(30),
@@ -276,7 +295,8 @@ impl Plan {
                 delay: (1, rng.pick(&[5, 50, 500])),
             },
         };
-        let trouble = weather.has_broker_trouble();
+        let trouble =
+            weather.has_broker_trouble() || (weather == Weather::DiskTrouble && rng.chance(500));
         let broker = BrokerPlan {
             level: rng.pick(&[Level::V4, Level::V5]),
             hangs_up: rng.chance(500),
@@ -315,6 +335,7 @@ impl Plan {
             comings_and_goings,
             people,
             rules: Rules::draw(rng, weather),
+            disk: DiskPlan::steady(false),
         }
     }
 }

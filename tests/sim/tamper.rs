@@ -1,5 +1,7 @@
 //! Sabotage at the gateway's boundary, to see that the judge notices.
 
+use mqtt_sn_gateway::store::commit::Commit;
+
 /// A datagram of the gateway and the address it goes to.
 pub type Datagram = ([u8; 2], Vec<u8>);
 
@@ -21,6 +23,22 @@ pub trait Tamper {
     /// What the gateway gets besides, and nobody has sent.
     fn injected(&mut self) -> Vec<Datagram> {
         Vec::new()
+    }
+
+    /// The gateway is told that a commit is written before it is.
+    fn promises_early(&self) -> bool {
+        false
+    }
+
+    /// The gateway is told that a commit is written, and it never is.
+    fn loses(&mut self, commit: &Commit) -> bool {
+        let _ = commit;
+        false
+    }
+
+    /// The disk says that it has synced and has not.
+    fn lies_about_syncs(&self) -> bool {
+        false
     }
 
     /// Datagrams that the gateway sends.

@@ -12,7 +12,7 @@ impl World {
     /// The gateway opens a connection.
     pub(crate) fn open(&mut self) -> Verdict {
         let now = self.clock.now();
-        if self.tcp.open {
+        if self.tcp.open || !self.machine.alive {
             return Ok(());
         }
         self.trace.line(now, || "connection to the broker opens".into());
@@ -53,7 +53,7 @@ impl World {
         self.broker.lost();
     }
 
-    fn broker_reads(&mut self, bytes: &[u8]) -> Verdict {
+    pub(crate) fn broker_reads(&mut self, bytes: &[u8]) -> Verdict {
         let now = self.clock.now();
         let before = self.broker.session().is_some();
         let verdict = self.broker.input(bytes);

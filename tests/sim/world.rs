@@ -5,13 +5,14 @@ use bytes::BytesMut;
 use mqtt_sn_gateway::codec::{Message, ReturnCode, decode as decode_datagram};
 use mqtt_sn_gateway::core::{ClientRule, Effect, LinkSettings, Profile, Settings};
 use mqtt_sn_gateway::engine::Engine;
-use mqtt_sn_gateway::mqtt;
 use mqtt_sn_gateway::time::Time;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
+use crate::disk::DiskPlan;
 use crate::ledger::{Ledger, Origin};
 use crate::liars::Liar;
+use crate::machine::Machine;
 use crate::network::Network;
 use crate::oracle::{Oracle, Verdict};
 use crate::places::{self, Place};
@@ -52,6 +53,17 @@ pub(crate) enum Event {
     Pipes,
     Open,
     Trouble,
+    /// A commit reaches the disk, in which life of the gateway, and how long the rest takes.
+    Write {
+        life: u32,
+        after: u64,
+    },
+    Written {
+        life: u32,
+    },
+    Crash,
+    Restart,
+    Ailment,
 }
 
 /// The connection to the broker.
@@ -76,7 +88,9 @@ pub struct World {
     pub(crate) clock: Clock<Event>,
     pub(crate) rng: Rng,
     pub(crate) trace: Trace,
+    /// The gateway; between two lives what is left of the one before.
     pub(crate) engine: Engine,
+    pub(crate) machine: Machine,
     pub(crate) tamper: Box<dyn Tamper>,
     pub(crate) network: Network,
     pub(crate) broker: Broker,
@@ -94,8 +108,12 @@ pub struct World {
 }
 
 /// The gateway's settings in this world.
-fn settings(plan: &Plan) -> Settings {
+pub(crate) fn settings(plan: &Plan) -> Settings {
     let rules = &plan.rules;
+    let link = |number: usize| LinkSettings {
+        name: format!("link-{number}").into(),
+        ..LinkSettings::default()
+    };
     let profiles = FIELD.iter().filter_map(|stack| {
         let profile = Profile::named(stack.profile)?;
         Some(ClientRule { id: format!("{}-*", stack.prefix).into(), profile })
@@ -103,7 +121,7 @@ fn settings(plan: &Plan) -> Settings {
     Settings {
         topic_prefix: plan.topic_prefix.into(),
         predefined: topics::PREDEFINED.iter().map(|(id, name)| (*id, (*name).into())).collect(),
-        links: vec![LinkSettings::default(); places::LINKS],
+        links: (0..places::LINKS).map(link).collect(),
         retry_interval: rules.retry,
         retry_count: rules.retries,
         keep_alive_tolerance_permille: rules.keep_alive_permille,
@@ -116,6 +134,7 @@ fn settings(plan: &Plan) -> Settings {
         max_buffered_bytes: rules.most_bytes,
         max_buffered_bytes_total: rules.most_bytes_total,
         session_expiry: rules.expiry,
+        durable: plan.disk.durable,
         ..Settings::default()
     }
 }
@@ -124,13 +143,24 @@ impl World {
     /// The world of `seed`.
     pub fn new(seed: u64, weather: Weather, tamper: Box<dyn Tamper>) -> Self {
         let mut rng = Rng::new(seed);
-        let plan = Plan::draw(&mut rng, weather);
+        let mut plan = Plan::draw(&mut rng, weather);
+        // What is drawn for the disk changes nothing else in the world of a seed.
+        let mut hidden = Rng::new(!seed);
+        plan.disk = DiskPlan::draw(&mut hidden, weather, plan.duration);
+        Self::of(plan, rng, hidden, tamper)
+    }
+
+    /// The world of a plan.
+    fn of(plan: Plan, mut rng: Rng, hidden: Rng, tamper: Box<dyn Tamper>) -> Self {
         let clock = Clock::new(rng.fork());
-        let core = settings(&plan);
-        let mqtt = mqtt::Settings { version: plan.version, ..mqtt::Settings::default() };
-        let engine = Engine::new(core, mqtt, rng.next(), clock.now());
+        let (machine, engine) = Machine::new(&plan, hidden, clock.now());
+        rng.next();
+        if tamper.lies_about_syncs() {
+            machine.disk.lie();
+        }
         let mut world = Self {
             engine,
+            machine,
             network: Network::new(plan.radio.clone(), rng.fork()),
             broker: Broker::new(plan.broker.clone(), rng.fork()),
             tcp: Tcp {
@@ -181,6 +211,7 @@ impl World {
             self.liars.push(Liar::new(number, self.rng.fork()));
             self.clock.after(3_000, Event::Lie(number));
         }
+        self.plan_machine();
         let plan = &self.plan;
         self.trace.line(self.clock.now(), || format!("{plan:?}"));
     }
@@ -203,7 +234,7 @@ impl World {
         let end = Time(self.clock.now().0 + ms);
         loop {
             let event_at = self.clock.next_at().filter(|at| *at <= end);
-            let timer = self.engine.next_timeout().filter(|at| *at <= end);
+            let timer = self.engine.next_timeout().filter(|at| *at <= end && self.machine.alive);
             match (event_at, timer) {
                 (None, None) => break,
                 (event, Some(timer)) if event.is_none_or(|event| timer <= event) => {
@@ -270,7 +301,16 @@ impl World {
             Event::Open => self.open(),
             Event::Trouble if self.lively => self.trouble(),
             Event::Lie(liar) if self.lively => self.lie(liar),
+            Event::Write { life, after } => self.write_commit(life, after),
+            Event::Written { life } => self.commit_written(life),
+            Event::Crash if self.lively => self.crash_due(),
+            Event::Restart => self.restart(),
+            Event::Ailment if self.lively => {
+                self.ailment();
+                Ok(())
+            }
             Event::Act(_) | Event::Outside | Event::Trouble | Event::Lie(_) => Ok(()),
+            Event::Crash | Event::Ailment => Ok(()),
         }
     }
 
@@ -321,6 +361,10 @@ impl World {
             Some(sensor) => format!("s{sensor} {from:?} ▸ gateway {}", show(bytes)),
             None => format!("liar {from:?} ▸ gateway {}", show(bytes)),
         });
+        if !self.machine.alive {
+            self.trace.line(now, || "      nobody is there".into());
+            return Ok(());
+        }
         let mut forged = Vec::new();
         if self.tamper.incoming(from, bytes, &mut forged) {
             let replaced = self.tamper.replaced(from, bytes);
@@ -337,7 +381,7 @@ impl World {
             self.reach_gateway(from, &bytes);
             self.drain(None)?;
         }
-        self.oracle.step_ends()
+        self.oracle.step_ends(now)
     }
 
     fn reach_gateway(&mut self, from: Place, bytes: &[u8]) {
@@ -432,18 +476,22 @@ impl World {
         self.engine.clear();
         self.tamper.outgoing(&mut datagrams);
         self.emit(datagrams, cause)?;
-        self.take_output()
+        self.take_output()?;
+        self.take_commit();
+        Ok(())
     }
 
     fn emit(&mut self, datagrams: Vec<Datagram>, cause: Option<usize>) -> Verdict {
         let now = self.clock.now();
         let mut replies = 0;
-        for (to, bytes) in datagrams {
-            let sensor = self.sensors.iter().position(|one| one.address() == to);
+        for (to, bytes) in &datagrams {
+            let sensor = self.sensors.iter().position(|one| one.address() == *to);
             self.trace.line(now, || match sensor {
-                Some(sensor) => format!("gateway ▸ s{sensor} {to:?} {}", show(&bytes)),
-                None => format!("gateway ▸ {to:?} {}", show(&bytes)),
+                Some(sensor) => format!("gateway ▸ s{sensor} {to:?} {}", show(bytes)),
+                None => format!("gateway ▸ {to:?} {}", show(bytes)),
             });
+        }
+        for (to, bytes) in datagrams {
             self.oracle.sends(now, to, &bytes)?;
             let publish = bytes.get(if bytes[0] == 1 { 3 } else { 1 }) == Some(&0x0C);
             if let (Some(cause), false) = (cause, publish) {

@@ -294,3 +294,21 @@ fn requests_survive_a_change_of_version() {
     client.connect(true).unwrap();
     assert_eq!(client.sent()[..5], [0x3A, 6, 0, 1, b't'], "3.1.1 has no properties");
 }
+
+#[test]
+fn qos_0_from_the_spool_does_not_keep_the_window_shut() {
+    let spool = super::super::Spool { qos0: true, ..Default::default() };
+    let mut client = Client::new(Settings { spool: Some(spool), max_inflight: 1, ..v5() });
+    for token in 1..=3 {
+        client.publish(token, MqttQos::Zero).unwrap();
+    }
+    client.connect(false).unwrap();
+    for token in 1..=3 {
+        // Written down that it is about to be sent.
+        client.session.drain_records(&mut Vec::new());
+        client.session.seal();
+        client.session.release(client.now);
+        client.session.go_on(client.now, &mut |_| {});
+        assert_eq!(client.sent(), [0x30, 5, 0, 1, b't', 0, token]);
+    }
+}

@@ -1,6 +1,6 @@
 //! What one sensor was promised, as seen at the gateway's boundary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mqtt_sn_gateway::codec::ReturnCode;
@@ -70,6 +70,8 @@ pub struct SubRequest {
     pub connects: u32,
     /// When it arrived last.
     pub at: Time,
+    /// The broker could not be asked when it came.
+    pub broker_away: bool,
 }
 
 /// A QoS 1 or 2 PUBLISH of the gateway.
@@ -99,6 +101,15 @@ pub struct ConnectSeen {
     pub surely_new: bool,
 }
 
+/// A DISCONNECT that has not been answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Parting {
+    /// The will that it dismissed.
+    pub will: Option<MsgNo>,
+    /// How often it came.
+    pub copies: u32,
+}
+
 /// One sensor as the gateway must see it.
 pub struct Contract {
     pub number: usize,
@@ -122,6 +133,10 @@ pub struct Contract {
     /// What may wait for it at the gateway, with octets.
     pub backlog: Vec<(MsgNo, usize)>,
     pub link: Link,
+    /// It said DISCONNECT, for good or for a while, and that has not been answered.
+    pub parting: Option<Parting>,
+    /// What has to be answered soon, and since when.
+    pub owed_answer: Option<(Time, &'static str)>,
     pub address: Option<[u8; 2]>,
     pub previous_address: Option<[u8; 2]>,
     pub connect: Option<ConnectSeen>,
@@ -155,8 +170,14 @@ pub struct Contract {
     names: BTreeMap<String, u16>,
     /// Ids of the session before, if it may still be the session.
     old_ids: BTreeMap<u16, String>,
+    /// Names whose ids it was to be told by an answer that may never have left: one that waited for
+    /// the disk when that failed or the life of the gateway ended. The gateway may use the id all the
+    /// same; that the sensor does not know it heals that.
+    pub half_told: BTreeSet<String>,
     /// REGISTER of the gateway that awaits its REGACK.
     pub offered: Option<(u16, u16, u32)>,
+    /// The last one that was answered: a repetition may have waited behind a promise meanwhile.
+    pub taken: Option<(u16, u16)>,
     /// Publications of the sensor by message id, with the epoch.
     pub up: BTreeMap<u16, (MsgNo, u32)>,
     pub down: BTreeMap<u16, Exchange>,
@@ -193,6 +214,8 @@ impl Contract {
             asked: BTreeMap::new(),
             backlog: Vec::new(),
             link: Link::Down,
+            parting: None,
+            owed_answer: None,
             address: None,
             previous_address: None,
             connect: None,
@@ -214,7 +237,9 @@ impl Contract {
             ids: BTreeMap::new(),
             names: BTreeMap::new(),
             old_ids: BTreeMap::new(),
+            half_told: BTreeSet::new(),
             offered: None,
+            taken: None,
             up: BTreeMap::new(),
             down: BTreeMap::new(),
             hesitated: Time(0),
@@ -370,7 +395,18 @@ impl Contract {
         self.names.insert(name.to_owned(), id);
         let entry = self.ids.entry(id).or_insert_with(|| (name.to_owned(), false));
         entry.1 |= known;
+        if known {
+            self.half_told.remove(name);
+        }
         Ok(())
+    }
+
+    /// Answers that wait for the disk may not leave any more.
+    pub fn answers_are_lost(&mut self) {
+        let asked = self.requests.values().filter(|r| r.qos.is_some() && !r.answered);
+        let names = asked.map(|request| &request.filter).chain(self.registers.values());
+        let names: Vec<String> = names.filter(|name| !self.knows(name)).cloned().collect();
+        self.half_told.extend(names);
     }
 
     /// The name behind a normal id that the gateway uses in a PUBLISH.
@@ -386,7 +422,14 @@ impl Contract {
     }
 
     /// The gateway sends REGISTER.
-    pub fn register_sent(&mut self, now: Time, id: u16, msg_id: u16, topic: &[u8]) -> Verdict {
+    /// `here`: to where it is now, and not where it was before its CONNECT.
+    pub fn register_sent(
+        &mut self,
+        now: Time,
+        (id, msg_id): (u16, u16),
+        topic: &[u8],
+        here: bool,
+    ) -> Verdict {
         if msg_id == 0 {
             return Err("message id 0".into());
         }
@@ -395,6 +438,10 @@ impl Contract {
             return Err("REGISTER of something that is no topic name".into());
         }
         self.announce(id, name, false)?;
+        if !here || self.taken == Some((msg_id, id)) {
+            return Ok(());
+        }
+        self.half_told.remove(name);
         match &mut self.offered {
             Some((offered, _, sends)) if *offered == msg_id => *sends += 1,
             offered => {
@@ -406,7 +453,9 @@ impl Contract {
                 let publishing = self.down.values().any(|exchange| exchange.open);
                 let second = replaced.is_some() || publishing;
                 if second && self.counts_exchanges && self.living(now) {
-                    return Err("a second exchange at once".into());
+                    let open = self.down.iter().filter(|(_, exchange)| exchange.open);
+                    let open: Vec<_> = open.collect();
+                    return Err(format!("a second exchange at once, after {replaced:?}, {open:?}"));
                 }
             }
         }
@@ -443,6 +492,7 @@ impl Contract {
     pub fn register_answered(&mut self, id: u16, msg_id: u16, code: ReturnCode) {
         if self.offered.is_some_and(|(offered, of, _)| offered == msg_id && of == id) {
             self.offered = None;
+            self.taken = Some((msg_id, id));
         }
         if code == ReturnCode::ACCEPTED
             && let Some((_, known)) = self.ids.get_mut(&id)

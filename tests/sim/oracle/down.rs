@@ -49,6 +49,8 @@ pub struct Descent {
     pub sent: BTreeMap<usize, (u32, u32)>,
     /// CONNECTs of the sensor when it was sent first.
     connects: BTreeMap<usize, u32>,
+    /// Lives of the gateway that had ended then.
+    crashes: BTreeMap<usize, u32>,
     /// When it was retained first.
     pub retained_at: Option<Time>,
     /// Sensors that just subscribed and must get it as a retained message, or as it was published if
@@ -84,6 +86,8 @@ pub struct Expected {
     since: Time,
     /// When a copy came that is for this sensor.
     pub at: Time,
+    /// The gateway that had it is gone, and only the broker can send it again.
+    pub up_to_broker: bool,
 }
 
 impl Oracle {
@@ -190,7 +194,9 @@ impl Oracle {
             descent.first_feed = self.upstream.feeds;
             descent.first_feed_at = now;
         }
-        if !publish.retain && now.since(descent.first_feed_at) >= COPIES_APART {
+        // At QoS 2 a repetition has the same packet id, and is known for it.
+        let repeated = publish.dup && publish.qos == 2;
+        if !publish.retain && !repeated && now.since(descent.first_feed_at) >= COPIES_APART {
             descent.late_copies += 1;
         }
         descent.last_feed = self.upstream.feeds;
@@ -223,6 +229,7 @@ impl Oracle {
             let meant = !marked || filters.iter().any(|name| contract.subs.contains_key(name));
             if let (true, Some(expected)) = (meant, descent.expected.get_mut(&sensor)) {
                 expected.at = expected.at.min(now);
+                expected.up_to_broker = false;
             }
             let at = if meant { now } else { NEVER };
             let here = contract.living(now) || contract.dozing(now);
@@ -240,7 +247,8 @@ impl Oracle {
                     && contract.is_at_leisure()
                     && alone;
                 let (connects, since) = (contract.connects, now);
-                let expected = Expected { acked, connects, first, since, at };
+                let up_to_broker = false;
+                let expected = Expected { acked, connects, first, since, at, up_to_broker };
                 descent.expected.entry(sensor).or_insert(expected);
             } else if here {
                 descent.expected_unacknowledged.insert(sensor);
@@ -271,6 +279,18 @@ impl Oracle {
         let waiting = descent.expected.iter().filter(|(_, expected)| !expected.acked);
         for (sensor, expected) in waiting {
             let contract = &self.contracts[*sensor];
+            if self.stored.is_some() && !self.skips("disk") {
+                let here = contract.living(now) || contract.dozing(now) || contract.kept(now);
+                let owed = here && !contract.doubtful && contract.waits_for(&fed.filters, topic);
+                if owed && !self.keeps_for(*sensor, message) {
+                    return Err(format!(
+                        "message {message} is acknowledged to the broker, sensor {sensor} has not \
+                         got it and it is not on the disk, subscribed by {:?}",
+                        contract.covering(topic)
+                    ));
+                }
+                continue;
+            }
             let stayed = contract.connects == expected.connects;
             if stayed
                 && contract.living(now)
@@ -304,7 +324,10 @@ impl Oracle {
                 let typeless = self.contracts[sensor].stack.refuses_flags;
                 match predefined(id).filter(|_| typeless) {
                     Some(name) => name.to_owned(),
-                    None => self.contracts[sensor].resolve(id)?,
+                    None => match self.contracts[sensor].resolve(id) {
+                        Ok(name) => name,
+                        Err(error) => self.half_told(sensor, publish.data).ok_or(error)?,
+                    },
                 }
             }
             PublishTopic::Predefined(id) => {
@@ -317,6 +340,9 @@ impl Oracle {
         if message.is_some_and(|message| self.ledger.get(message).topic.name != topic) {
             return Err(format!("the message belongs to another topic than {topic:?}"));
         }
+        if qos == 2 {
+            self.has_outbound(sensor, publish.msg_id, false)?;
+        }
         if qos > 0 && !self.new_exchange(now, sensor, publish, message)? {
             return Ok(());
         }
@@ -327,6 +353,12 @@ impl Oracle {
             Some(message) => self.delivery(sensor, message, qos, publish.retain, &topic),
             None => Ok(()),
         }
+    }
+
+    /// The topic of a message if the sensor may have been told its id, as far as the gateway knows.
+    fn half_told(&self, sensor: usize, payload: &[u8]) -> Option<String> {
+        let name = &self.ledger.get(self.ledger.identify(payload)?).topic.name;
+        self.contracts[sensor].half_told.contains(name).then(|| name.clone())
     }
 
     /// Books a QoS 1 or 2 PUBLISH; false if it is a repetition.
@@ -347,7 +379,9 @@ impl Oracle {
             // once more does no harm.
             if same && dup && (!exchange.acked || !exchange.released) {
                 exchange.sends += 1;
-                exchange.open = true;
+                // An acknowledgement may have come while this waited behind a promise.
+                // Or what waited belongs to a session that is over.
+                exchange.open = !exchange.done && (qos == 2 || !exchange.acked);
                 contract.tire(now);
                 return Ok(false);
             }
@@ -380,7 +414,10 @@ impl Oracle {
         };
         // Who does not understand the flag gets retained messages without it.
         let unmarked = contract.stack.refuses_flags && descent.retained.contains_key(&sensor);
-        let copies = descent.allowed_copies(self.blurred_copies);
+        let crashes = self.crashes - *descent.crashes.entry(sensor).or_insert(self.crashes);
+        // That several copies are one message it knows for as long as it lives.
+        let blurred = self.blurred_copies || (self.copies && crashes > 0);
+        let copies = descent.allowed_copies(blurred);
         let had = descent.sent.get(&sensor).map_or(0, |(live, _)| *live);
         let live = descent.live.get(&sensor).filter(|due| qos <= **due && had < copies);
         let retain = retain || (unmarked && live.is_none());
@@ -408,9 +445,11 @@ impl Oracle {
             let since = descent.retained_at.unwrap_or_default();
             let rights = contract.retained_rights.iter();
             let covering = rights.filter(|right| wire::matches(&right.filter, topic));
-            let rights =
-                covering.filter(|right| right.settled.is_none_or(|at| at >= since)).count();
-            let again = contract.connects - connects;
+            let crashed = self.crashes > 0;
+            let rights = covering
+                .filter(|right| crashed || right.settled.is_none_or(|at| at >= since))
+                .count();
+            let again = contract.connects - connects + crashes;
             if *times > rights as u32 + again && !skip_retained {
                 return Err(format!(
                     "retained message {message} for the {times}th time, subscribed {rights} times"
@@ -421,7 +460,7 @@ impl Oracle {
         *live += 1;
         let allowed = match qos {
             2 => copies,
-            1 => copies + descent.repeated_feeds + contract.connects - connects,
+            1 => copies + descent.repeated_feeds + contract.connects - connects + crashes,
             _ => copies + descent.repeated_feeds,
         };
         if *live > allowed {
@@ -441,6 +480,10 @@ impl Oracle {
     }
 
     pub(super) fn pubrel_sent(&mut self, now: Time, sensor: usize, msg_id: u16) -> Verdict {
+        let done = self.contracts[sensor].down.get(&msg_id).is_none_or(|exchange| exchange.done);
+        if !done {
+            self.has_outbound(sensor, msg_id, true)?;
+        }
         let contract = &mut self.contracts[sensor];
         match contract.down.get_mut(&msg_id) {
             Some(exchange) if exchange.qos == 2 && exchange.acked => {
@@ -521,7 +564,9 @@ impl Oracle {
         *count += u32::from(qos == 2);
         let descent = self.descents.get(&message);
         let retained = descent.and_then(|d| d.sent.get(&sensor)).map_or(0, |(_, kept)| *kept);
-        let copies = descent.map_or(0, |d| d.allowed_copies(self.blurred_copies));
+        let crashes = descent.and_then(|d| d.crashes.get(&sensor)).map_or(0, |c| self.crashes - c);
+        let blurred = self.blurred_copies || (self.copies && crashes > 0);
+        let copies = descent.map_or(0, |d| d.allowed_copies(blurred));
         if qos == 2 && *count > copies + retained {
             return Err(format!("sensor {sensor} got message {message} {count} times at QoS 2"));
         }

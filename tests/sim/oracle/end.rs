@@ -62,6 +62,11 @@ impl Oracle {
         for (message, ascent) in &self.ascents {
             let app = self.ledger.get(*message);
             let forbidden = app.topic.name.starts_with(FORBIDDEN);
+            if ascent.is_missing() && !forbidden {
+                return Err(format!(
+                    "message {message} was acknowledged and has not come to the broker"
+                ));
+            }
             let strict = self.strict && app.qos <= 0 && !forbidden;
             if strict && ascent.accepted < ascent.due {
                 return Err(format!(
@@ -116,7 +121,7 @@ impl Oracle {
                 kept && filters
                     .any(|(filter, _)| format!("{}{filter}", self.prefix) == other.filter)
             });
-            if !wanted {
+            if !wanted && !self.upstream.orphans.contains(&other.filter) {
                 return Err(format!("nobody wants {:?}, the gateway keeps it", other.filter));
             }
         }

@@ -6,20 +6,23 @@
 //! keeps two ideas: what the gateway *may* do and what it *must* do.
 
 mod contract;
+mod crash;
 mod down;
 mod end;
 mod moves;
 mod room;
 mod session;
 mod sleep;
+mod stored;
 mod up;
 mod upstream;
+mod weight;
 mod wills;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mqtt_sn_gateway::codec::{Message, Publish, Qos, decode};
+use mqtt_sn_gateway::codec::{Message, Publish, Qos, ReturnCode, decode};
 use mqtt_sn_gateway::mqtt::Version;
 use mqtt_sn_gateway::time::Time;
 
@@ -27,8 +30,10 @@ use crate::ledger::{Ledger, MsgNo};
 use crate::places::{Place, is_liar};
 use crate::plan::{Plan, Rules, Weather};
 use crate::sensor::Report;
+use crate::topics;
 
 use contract::{Contract, Link};
+use stored::Stored;
 use up::Ascent;
 use upstream::Upstream;
 use wills::Will;
@@ -64,6 +69,12 @@ pub struct Oracle {
     descents: BTreeMap<MsgNo, Descent>,
     upstream: Upstream,
     wills: BTreeMap<MsgNo, Will>,
+    /// What is on the gateway's disk, if anything is to be.
+    stored: Option<Stored>,
+    /// Lives of the gateway that have ended.
+    crashes: u32,
+    /// How long an answer may take that does not have to wait for the broker.
+    prompt: Duration,
     /// Receipts at QoS 2 by sensor applications: message, sensor, life.
     receipts: BTreeMap<(MsgNo, usize, u32), u32>,
     /// Sensor and filter of SUBSCRIBEs that arrived since somebody looked.
@@ -90,6 +101,11 @@ impl Oracle {
             descents: BTreeMap::new(),
             upstream: Upstream::default(),
             wills: BTreeMap::new(),
+            stored: plan.disk.durable.then(Stored::default),
+            crashes: 0,
+            prompt: Duration::from_millis(4 * plan.disk.latency.1)
+                + 4 * plan.disk.commits.time
+                + Duration::from_secs(1),
             receipts: BTreeMap::new(),
             new_subscriptions: Vec::new(),
         }
@@ -109,6 +125,7 @@ impl Oracle {
         refused: bool,
     ) -> Verdict {
         self.step = None;
+        self.answers_are_prompt(now)?;
         let Ok(packet) = decode(bytes) else { return Ok(()) };
         let message = packet.message;
         if let Message::Connect(connect) = &message {
@@ -201,10 +218,26 @@ impl Oracle {
             Message::WillTopicReq | Message::WillMsgReq => self.prompt_sent(sensor),
             Message::Register { topic_id, msg_id, topic } => {
                 self.deliverable(now, sensor, to)?;
-                self.contracts[sensor].register_sent(now, topic_id, msg_id, topic)
+                if !self.skips("register") {
+                    self.has_topic(sensor, &String::from_utf8_lossy(topic))?;
+                }
+                let contract = &mut self.contracts[sensor];
+                let here = contract.address == Some(to);
+                contract.register_sent(now, (topic_id, msg_id), topic, here)
             }
             Message::RegAck { topic_id, msg_id, code } => {
-                self.contracts[sensor].regack_sent(topic_id, msg_id, code)
+                if code == ReturnCode::CONGESTION && self.disk_trouble() {
+                    self.contracts[sensor].answers_are_lost();
+                }
+                self.contracts[sensor].regack_sent(topic_id, msg_id, code)?;
+                let name = self.contracts[sensor].registers.get(&msg_id);
+                match name.filter(|_| code == ReturnCode::ACCEPTED) {
+                    // A predefined topic keeps its id anyway.
+                    Some(name) if topics::predefined(topic_id) != Some(name) => {
+                        self.has_topic(sensor, name)
+                    }
+                    _ => Ok(()),
+                }
             }
             Message::Publish(publish) => {
                 self.deliverable(now, sensor, to)?;

@@ -58,7 +58,7 @@ impl Oracle {
         // A will dialogue goes on for a while by itself.
         let dialogue = self.rules.retry * (u32::from(self.rules.retries) + 1) + SLACK;
         let over = now.since(contract.last_heard) >= dialogue.max(contract.most_silence());
-        if holds && !(contract.clean && over) {
+        if self.disk_trouble() || (holds && !(contract.clean && over)) {
             return Ok(());
         }
         Err(format!("to sensor {sensor}: its CONNECT is refused, {:?}", contract.link))

@@ -32,6 +32,7 @@ impl Oracle {
         self.note_silence(now, sensor);
         let contract = &mut self.contracts[sensor];
         contract.heard_before = std::mem::replace(&mut contract.last_heard, now);
+        contract.owed_answer = None;
         contract.heard_since_connack = true;
     }
 
@@ -61,6 +62,7 @@ impl Oracle {
             contract.previous_address = contract.address.replace(from);
         }
         contract.connects += 1;
+        contract.parting = None;
         let connecting = matches!(contract.link, Link::Connecting { .. });
         let asleep = contract.sleeps();
         contract.slept = asleep || (connecting && contract.slept);
@@ -123,9 +125,15 @@ impl Oracle {
     }
 
     pub(super) fn connack_sent(&mut self, now: Time, sensor: usize, code: ReturnCode) -> Verdict {
+        let trouble = self.disk_trouble();
         let contract = &mut self.contracts[sensor];
         if code != ReturnCode::ACCEPTED {
-            // Whether it was allowed was judged when the CONNECT came.
+            // Whether it was allowed was judged when the CONNECT came; unless it could not be
+            // written down. Then the gateway may or may not take it for connected.
+            if trouble && matches!(contract.link, Link::Connecting { .. }) {
+                contract.link = Link::Connecting { was_up: true };
+                contract.doubt(now);
+            }
             return Ok(());
         }
         let Some(connect) = contract.connect.clone() else {
@@ -140,6 +148,8 @@ impl Oracle {
         if connect.will && contract.new_will.is_none() && !was_up {
             return Err("CONNACK before the will was told".into());
         }
+        self.has_session(sensor)?;
+        let contract = &mut self.contracts[sensor];
         contract.link = Link::Up;
         contract.doubtful = false;
         let wiped = std::mem::take(&mut contract.wiped);
@@ -228,6 +238,8 @@ impl Oracle {
             Link::Up if here => Ok(()),
             Link::Connecting { was_up: true } if here || there => Ok(()),
             Link::Awake if here => contract.window_is_open(now),
+            // It has not been told yet that it may stop listening.
+            Link::Asleep | Link::Down if here && contract.parting.is_some() => Ok(()),
             Link::Asleep if here => Err("sent to a sleeper outside its window".into()),
             _ => Err(format!("sent to an address without a connection ({:?})", contract.link)),
         }
@@ -313,7 +325,9 @@ impl Oracle {
         if !known {
             let (answered, disturbed) = (false, false);
             let at = now;
-            let request = SubRequest { filter, qos, form, answered, disturbed, connects, at };
+            let broker_away = !self.upstream.connected;
+            let request =
+                SubRequest { filter, qos, form, answered, disturbed, connects, at, broker_away };
             contract.requests.insert(msg_id, request);
         }
     }
@@ -327,7 +341,11 @@ impl Oracle {
         msg_id: u16,
         code: ReturnCode,
     ) -> Verdict {
+        let trouble = self.disk_trouble();
         let contract = &mut self.contracts[sensor];
+        if code == ReturnCode::CONGESTION && trouble {
+            contract.answers_are_lost();
+        }
         let Some(request) = contract.requests.get_mut(&msg_id) else {
             return Err("SUBACK for a message id that the sensor never used".into());
         };
@@ -363,12 +381,21 @@ impl Oracle {
             }
             _ => {}
         }
+        // A repetition may come after an UNSUBSCRIBE.
+        let stands = first || contract.subs.get(filter).is_some_and(|sub| sub.must);
+        if !request.disturbed && stands {
+            self.has_subscription(sensor, filter, Some(qos))?;
+        }
         if !first {
             return Ok(());
         }
-        self.upstream.backs(self.prefix, filter, qos)?;
+        if !request.broker_away {
+            self.upstream.backs(self.prefix, filter, qos)?;
+        }
         // While the broker is away it counts from the broker's own answer on.
-        let since = if self.upstream.connected { now } else { NEVER };
+        let asked = self.upstream.connected && !request.broker_away;
+        let answered = self.upstream.answered(self.prefix, filter) > request.at;
+        let since = if asked || answered { now } else { NEVER };
         let contract = &mut self.contracts[sensor];
         let must = contract.link == Link::Up || contract.sleeps();
         let sub = contract.subs.entry(filter.clone()).or_default();
@@ -390,7 +417,9 @@ impl Oracle {
         }
         let first = !std::mem::replace(&mut request.answered, true);
         if first && !request.disturbed {
-            contract.subs.remove(&request.filter);
+            let filter = request.filter.clone();
+            contract.subs.remove(&filter);
+            self.has_subscription(sensor, &filter, None)?;
         }
         Ok(())
     }

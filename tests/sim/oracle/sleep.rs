@@ -6,7 +6,7 @@ use mqtt_sn_gateway::codec::Message;
 use mqtt_sn_gateway::core::Takeover;
 use mqtt_sn_gateway::time::Time;
 
-use super::contract::{Contract, Link};
+use super::contract::{Contract, Link, Parting};
 use super::{Oracle, Place, SLACK, Verdict};
 
 /// What comes this long after PINGREQ waits for the next one.
@@ -54,6 +54,13 @@ impl Oracle {
         seconds: u16,
     ) {
         let contract = &mut self.contracts[sensor];
+        if self.stored.is_some() && (contract.link != Link::Down || contract.parting.is_some()) {
+            let will = contract.will.filter(|_| seconds == 0);
+            let before = contract.parting.take();
+            let copies = before.map_or(0, |parting| parting.copies) + 1;
+            let will = will.or(before.and_then(|parting| parting.will));
+            contract.parting = Some(Parting { will, copies });
+        }
         if seconds == 0 || !(contract.link == Link::Up || contract.sleeps()) {
             self.will_dismissed(sensor);
             return self.ends(now, sensor);
@@ -114,13 +121,34 @@ impl Oracle {
     ///
     /// # Errors
     /// When it should have.
-    pub fn step_ends(&mut self) -> Verdict {
+    pub fn step_ends(&mut self, now: Time) -> Verdict {
         let Some(step) = self.step.take() else { return Ok(()) };
         let owed = matches!(step.kind, Kind::Sleep { sure: true } | Kind::Ping { sure: true });
         if owed && step.answers == 0 {
             let what =
                 if matches!(step.kind, Kind::Ping { .. }) { "PINGREQ" } else { "DISCONNECT" };
+            if self.stored.is_some() {
+                // It may have to be written down first.
+                self.contracts[step.sensor].owed_answer = Some((now, what));
+                return Ok(());
+            }
             return Err(format!("to sensor {}: {what} is not answered", step.sensor));
+        }
+        Ok(())
+    }
+
+    /// What only had to be written down has been answered.
+    pub(super) fn answers_are_prompt(&mut self, now: Time) -> Verdict {
+        if self.disk_trouble() {
+            // What cannot be written is not promised, and may stay unsaid.
+            self.contracts.iter_mut().for_each(|contract| contract.owed_answer = None);
+        }
+        for contract in &self.contracts {
+            if let Some((since, what)) = contract.owed_answer
+                && now.since(since) > self.prompt
+            {
+                return Err(format!("to sensor {}: {what} is not answered", contract.number));
+            }
         }
         Ok(())
     }
@@ -128,6 +156,23 @@ impl Oracle {
     /// DISCONNECT from the gateway: the answer to one, or the news that there is no session.
     pub(super) fn disconnect_sent(&mut self, now: Time, sensor: usize, to: Place) -> Verdict {
         let kind = self.step.filter(|step| step.place == to).map(|step| step.kind);
+        let contract = &mut self.contracts[sensor];
+        if let Some(parting) = &mut contract.parting
+            && matches!(contract.link, Link::Asleep | Link::Down)
+        {
+            parting.copies -= 1;
+            if parting.copies == 0 {
+                contract.parting = None;
+            }
+            contract.abandon_exchanges();
+            let asleep = contract.link == Link::Asleep;
+            if contract.doubtful {
+                // It may be the news that there is no session.
+                return Ok(());
+            }
+            return if asleep { self.has_sleep(sensor) } else { self.has_left(sensor) };
+        }
+        contract.parting = None;
         let contract = &self.contracts[sensor];
         match kind {
             Some(Kind::Foreign) => return Ok(()),
@@ -170,8 +215,10 @@ impl Oracle {
         if let Some(step) = self.step.as_mut().filter(|step| step.sensor == sensor) {
             step.answers += 1;
         }
+        self.contracts[sensor].owed_answer = None;
         let contract = &self.contracts[sensor];
-        if contract.link != Link::Asleep {
+        // What had to be written down first may come until the goodnight is answered.
+        if contract.link != Link::Asleep || contract.parting.is_some() {
             return Ok(());
         }
         let msg_id = match message {

@@ -29,6 +29,12 @@ pub struct Ascent {
     attempts: BTreeSet<(u32, u16)>,
     /// Sessions that the broker had forgotten when the first copy arrived.
     losses_before: u32,
+    /// The same for lives of the gateway that had ended.
+    crashes_before: u32,
+    /// A sensor was told that it is safe.
+    acknowledged: bool,
+    /// It was on the gateway's disk when it was acknowledged.
+    stored: bool,
     /// The broker took it so many times, repetitions that it knew not counted.
     pub accepted: u32,
     /// Those without DUP.
@@ -39,10 +45,18 @@ pub struct Ascent {
     pub due: u32,
 }
 
+impl Ascent {
+    /// Nobody will send it again, and the broker has not got it.
+    pub fn is_missing(&self) -> bool {
+        self.acknowledged && self.accepted == 0
+    }
+}
+
 impl Oracle {
     /// The broker forgot the session.
     pub fn broker_forgot(&mut self) {
         self.upstream.losses += 1;
+        self.forgive_forgotten();
     }
 
     pub(super) fn publish_arrives(&mut self, now: Time, sensor: usize, publish: &Publish<'_>) {
@@ -50,11 +64,9 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         let two = self.ledger.get(message).qos == 2;
         let epoch = if two { contract.epoch } else { contract.connects };
-        let losses = self.upstream.losses;
-        let ascent = self
-            .ascents
-            .entry(message)
-            .or_insert_with(|| Ascent { losses_before: losses, ..Ascent::default() });
+        let (losses_before, crashes_before) = (self.upstream.losses, self.crashes);
+        let new = || Ascent { losses_before, crashes_before, ..Ascent::default() };
+        let ascent = self.ascents.entry(message).or_insert_with(new);
         let patience = if publish.dup { MARKED_ECHO } else { UNMARKED_ECHO };
         ascent.late += u32::from(ascent.copies > 0 && now.since(ascent.last_copy) >= patience);
         ascent.last_copy = now;
@@ -89,9 +101,13 @@ impl Oracle {
         let attempts = ascent.attempts.len() as u32;
         // A broker that forgot the session gets everything that was in flight anew.
         let allowed = attempts * (1 + losses - ascent.losses_before);
+        // After a crash a QoS 1 message of a sensor that repeats it is one that nobody knows, and the
+        // one that was in the spool is sent again as well.
+        let crashes = self.crashes - ascent.crashes_before;
+        let fresh = ascent.fresh.saturating_sub(2 * crashes * attempts);
         let verdict = match app.qos {
             2 if ascent.accepted > allowed => Err("QoS 2 more than once"),
-            1 if ascent.fresh > allowed + ascent.late => Err("QoS 1 more often than it was sent"),
+            1 if fresh > allowed + ascent.late => Err("QoS 1 more often than it was sent"),
             0 | -1 if ascent.accepted > ascent.copies => Err("QoS 0 more often than it arrived"),
             _ => Ok(()),
         };
@@ -113,7 +129,13 @@ impl Oracle {
         self.ascents.get(&message).is_some_and(|ascent| ascent.owned)
     }
 
-    fn acknowledgeable(&self, sensor: usize, msg_id: u16, qos: i8, any_session: bool) -> Verdict {
+    fn acknowledgeable(
+        &mut self,
+        sensor: usize,
+        msg_id: u16,
+        qos: i8,
+        any_session: bool,
+    ) -> Verdict {
         let contract = &self.contracts[sensor];
         let Some((message, epoch)) = contract.up.get(&msg_id) else {
             return Err("acknowledges a message id that the sensor never used".into());
@@ -124,9 +146,18 @@ impl Oracle {
         if *epoch != contract.sure_epoch && !any_session {
             return Err(format!("acknowledges message {message} of the session before"));
         }
-        if !self.is_owned(*message) {
+        let message = *message;
+        let stored = self.ascents.get(&message).is_some_and(|ascent| ascent.stored);
+        if stored || self.is_owned(message) {
+            return Ok(());
+        }
+        // What it has taken over it cannot give back when the broker refuses it for good.
+        let refused =
+            self.stored.is_some() && self.ledger.get(message).topic.name.starts_with(FORBIDDEN);
+        if !refused && !self.keeps_for_broker(message) {
             return Err(format!("message {message} is not acknowledged by the broker"));
         }
+        self.ascents.entry(message).or_default().stored = true;
         Ok(())
     }
 
@@ -144,18 +175,22 @@ impl Oracle {
     }
 
     pub(super) fn pubrec_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
-        self.acknowledgeable(sensor, msg_id, 2, false)
+        self.acknowledgeable(sensor, msg_id, 2, false)?;
+        self.knows_publication(sensor, msg_id)
     }
 
     pub(super) fn pubcomp_sent(&mut self, sensor: usize, msg_id: u16) -> Verdict {
         // A PUBREL for nothing is answered too, so that the sensor gets to its end (§24.16 of
         // common practice).
-        self.acknowledgeable(sensor, msg_id, 2, true)
+        self.acknowledgeable(sensor, msg_id, 2, true)?;
+        self.has_finished(sensor, msg_id)
     }
 
     /// A sensor crossed a message off its list.
     pub(super) fn promised(&mut self, sensor: usize, message: MsgNo) -> Verdict {
-        if self.is_owned(message) && self.ascents[&message].accepted > 0 {
+        let ascent = self.ascents.entry(message).or_default();
+        ascent.acknowledged = true;
+        if ascent.stored || (ascent.owned && ascent.accepted > 0) {
             return Ok(());
         }
         Err(format!("sensor {sensor} takes message {message} for safe, the broker has not got it"))

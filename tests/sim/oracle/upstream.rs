@@ -17,6 +17,10 @@ pub struct Upstream {
     receive_maximum: usize,
     /// Publications of the gateway by packet id.
     up: BTreeMap<u16, (Option<MsgNo>, u8)>,
+    /// Those of lives that have ended: they may be repeated, at QoS 1 also as something new.
+    former: BTreeMap<u16, (Option<MsgNo>, u8)>,
+    /// When the broker last answered for a filter.
+    answers: BTreeMap<String, Time>,
     /// Those that were sent on this connection.
     quota: BTreeSet<u16>,
     /// SUBSCRIBEs by packet id.
@@ -25,6 +29,10 @@ pub struct Upstream {
     pub down: BTreeMap<u16, Fed>,
     /// Filters by subscription identifier (MQTT 5).
     pub filters: BTreeMap<u32, String>,
+    /// Filters that the broker was ever asked for.
+    asked: BTreeSet<String>,
+    /// Those of lives that ended before it was written down.
+    pub orphans: BTreeSet<String>,
     /// Filters that the broker ever granted, with the highest QoS.
     granted: BTreeMap<String, u8>,
     /// Sessions that the broker forgot.
@@ -56,7 +64,34 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// When the broker last answered for a filter.
+    pub fn answered(&self, prefix: &str, filter: &str) -> Time {
+        self.answers.get(&format!("{prefix}{filter}")).copied().unwrap_or_default()
+    }
+
+    /// A new life knows only of what was written: everything at QoS 2, and what was kept at QoS 1.
+    pub fn forget_unwritten(&mut self) {
+        self.former = std::mem::take(&mut self.up);
+        let two = self.former.iter().filter(|(_, (_, qos))| *qos == 2);
+        self.up = two.map(|(id, entry)| (*id, *entry)).collect();
+    }
+
+    /// It may believe that it has sent this.
+    pub fn may_repeat(&mut self, packet_id: u16, message: Option<MsgNo>, qos: u8) {
+        self.former.insert(packet_id, (message, qos));
+    }
+}
+
 impl Oracle {
+    /// The life of the gateway ends: of some filters nobody will know that the broker has them.
+    pub(super) fn abandon_filters(&mut self) {
+        let asked = std::mem::take(&mut self.upstream.asked);
+        let lost = asked.into_iter().filter(|filter| !self.is_written_down(filter));
+        let lost: Vec<String> = lost.collect();
+        self.upstream.orphans.extend(lost);
+    }
+
     /// The connection to the broker ended.
     pub fn broker_closed(&mut self) {
         self.upstream.connected = false;
@@ -78,6 +113,7 @@ impl Oracle {
                     return Err(format!("packet id {id} of SUBSCRIBE is in use"));
                 }
                 for (filter, _) in filters {
+                    self.upstream.asked.insert(filter.clone());
                     self.rights(filter, |right| right.asked = true);
                 }
                 let asked = filters.iter().map(|(filter, options)| (filter.clone(), options & 3));
@@ -85,6 +121,9 @@ impl Oracle {
                 Ok(())
             }
             Packet::Ack { kind: Ack::PubAck | Ack::PubRec, id, .. } => {
+                if let Packet::Ack { kind: Ack::PubRec, code: 0, .. } = packet {
+                    self.has_received(*id)?;
+                }
                 let down = &mut self.upstream.down;
                 let fed = if packet_ends(packet) { down.remove(id) } else { down.get(id).cloned() };
                 match fed {
@@ -92,6 +131,7 @@ impl Oracle {
                     None => Err(format!("acknowledges packet id {id}, which it never got")),
                 }
             }
+            Packet::Ack { kind: Ack::PubRel, id, .. } => self.has_release(*id),
             Packet::Ack { kind: Ack::PubComp, id, .. } => {
                 self.upstream.down.remove(id);
                 Ok(())
@@ -149,6 +189,15 @@ impl Oracle {
             return Ok(());
         }
         let entry = (message, publish.qos);
+        if let (2, Some(message)) = (publish.qos, message) {
+            self.has_request(message, publish.id)?;
+        }
+        // It does not write down whether it came to send what it had written down.
+        let repeats = self.upstream.former.remove(&publish.id) == Some(entry)
+            || (self.stored.is_some() && publish.qos == 2);
+        if repeats && publish.dup {
+            self.upstream.up.entry(publish.id).or_insert(entry);
+        }
         let known = self.upstream.up.get(&publish.id);
         if publish.dup != known.is_some() || known.is_some_and(|known| *known != entry) {
             return Err(format!(
@@ -174,6 +223,7 @@ impl Oracle {
                 upstream.receive_maximum = receive_maximum.map_or(usize::MAX, usize::from);
                 if !present {
                     upstream.up.clear();
+                    upstream.former.clear();
                     upstream.down.clear();
                 }
             }
@@ -199,6 +249,7 @@ impl Oracle {
                     });
                     self.settled_upstream(now, &filter, *code);
                     let upstream = &mut self.upstream;
+                    upstream.answers.insert(filter.clone(), now);
                     if *code <= 2 {
                         let granted = upstream.granted.entry(filter).or_default();
                         *granted = (*granted).max(*code);

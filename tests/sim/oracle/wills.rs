@@ -19,6 +19,7 @@ pub struct Will {
     pub published: bool,
     accepted: u32,
     losses_before: u32,
+    crashes_before: u32,
 }
 
 impl Oracle {
@@ -32,7 +33,7 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         if let Some(message) = contract.new_will.take() {
             contract.will = Some(message);
-            let losses_before = self.upstream.losses;
+            let (losses_before, crashes_before) = (self.upstream.losses, self.crashes);
             let new = || Will {
                 sensor,
                 due: false,
@@ -40,6 +41,7 @@ impl Oracle {
                 published: false,
                 accepted: 0,
                 losses_before,
+                crashes_before,
             };
             self.wills.entry(message).or_insert_with(new);
         } else if clean && !matches!(&contract.connect, Some(connect) if connect.will) {
@@ -53,6 +55,14 @@ impl Oracle {
         if let Some(will) = contract.will.take().and_then(|message| self.wills.get_mut(&message)) {
             will.due = true;
         }
+    }
+
+    /// The goodbye that dismissed it was never answered, and may be forgotten.
+    pub(super) fn will_comes_back(&mut self, sensor: usize, message: MsgNo) {
+        if let Some(will) = self.wills.get_mut(&message) {
+            will.due = true;
+        }
+        self.contracts[sensor].will.get_or_insert(message);
     }
 
     /// Another client id came from its address: lost, without any silence.
@@ -110,7 +120,9 @@ impl Oracle {
         if qos != 1 || !publish.dup {
             will.accepted += 1;
         }
-        if will.accepted > 1 + losses - will.losses_before {
+        // That it was published may not have been written down.
+        let crashes = if qos == 2 { 0 } else { self.crashes - will.crashes_before };
+        if will.accepted > 1 + losses - will.losses_before + crashes {
             return Err(format!("will {message} was published {} times", will.accepted));
         }
         Ok(())
