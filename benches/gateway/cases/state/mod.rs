@@ -48,12 +48,12 @@ macro_rules! modes {
 }
 
 macro_rules! steady {
-    () => {
+    ($octets:expr) => {
         modes!(
             "batch" "batch": [
                 ("rate", "messages/s", 0, Plain),
                 ("cpu", "CPU per message, µs", 2, Plain),
-                ("octets", "octets written per message", 1, Size),
+                ("octets", "octets written per message", 1, $octets),
                 ("kernel", "the same by the kernel", 1, Plain),
                 ("p50", "p50, ms", 3, Plain),
                 ("p99", "p99, ms", 3, Plain)
@@ -74,8 +74,8 @@ macro_rules! steady {
     };
 }
 
-pub(super) const QOS1: &[Metric] = steady!();
-pub(super) const QOS2: &[Metric] = steady!();
+pub(super) const QOS1: &[Metric] = steady!(Plain);
+pub(super) const QOS2: &[Metric] = steady!(Size);
 
 macro_rules! spool {
     ($($mode:literal),+) => {
