@@ -147,8 +147,12 @@ impl Session {
                 Record::Session.put(out);
             }
             self.incoming.snapshot(out);
+            *place = 1;
         }
-        self.outgoing.snapshot(place, out, limit)
+        let mut slot = *place - 1;
+        let more = self.outgoing.snapshot(&mut slot, out, limit);
+        *place = slot + 1;
+        more
     }
 
     /// Moves the [records](crate::store::record) of what has changed to `into`.
