@@ -173,6 +173,10 @@ impl Oracle {
             return if asleep { self.has_sleep(sensor) } else { self.has_left(sensor) };
         }
         contract.parting = None;
+        if self.stored.is_some() && matches!(contract.link, Link::Connecting { .. }) {
+            // The answer to what came in front of its CONNECT had to wait.
+            return Ok(());
+        }
         let contract = &self.contracts[sensor];
         match kind {
             Some(Kind::Foreign) => return Ok(()),
