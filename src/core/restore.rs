@@ -144,8 +144,6 @@ impl Gateway {
         client.reuses_ids = it.reuses_ids;
         client.next_msg_id = it.msg_id.wrapping_add(MSG_ID_STEP);
         client.connected_at = Time(it.connected.min(cx.now.0));
-        // Nothing was heard after its CONNECT: it may not have got its CONNACK, and come again.
-        client.fresh = it.standing == Standing::Active && it.heard <= it.connected;
         client.last_heard = if gone { Time(it.heard.min(cx.now.0)) } else { cx.now };
         client.nap = Nap { since: cx.now, duration: it.sleep, ..Nap::default() };
         client.will = restored_will(&it);
