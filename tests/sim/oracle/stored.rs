@@ -74,7 +74,8 @@ impl Stored {
         }
         if let Some(snapshot) = self.snapshot.take_if(|_| ends) {
             // Changes that nobody could write are in no commit, but in the snapshot.
-            let (mut one, mut other) = (comparable(self.safe.clone()), comparable(snapshot.clone()));
+            let (mut one, mut other) =
+                (comparable(self.safe.clone()), comparable(snapshot.clone()));
             forget_finished(now, &mut one, &other);
             forget_asked(asking, &mut one, &mut other);
             [&mut one, &mut other].into_iter().for_each(round);

@@ -25,11 +25,8 @@ impl Scale {
                 address,
                 node: node.as_deref(),
             });
-            let will = one.will.as_ref().map(|WillImage { topic, message, qos, retain }| WillRecord {
-                topic,
-                message,
-                qos: *qos,
-                retain: *retain,
+            let will = one.will.as_ref().map(|WillImage { topic, message, qos, retain }| {
+                WillRecord { topic, message, qos: *qos, retain: *retain }
             });
             self.put(&Record::Client(ClientRecord {
                 slot,
