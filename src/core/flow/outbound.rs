@@ -235,6 +235,7 @@ impl Gateway {
             }
             // Nothing was sent, so nothing was left unanswered.
             if let Some(outbound) = self.clients.get_mut(handle).and_then(|c| c.outbound_mut()) {
+                outbound.tries = 0;
                 outbound.deadline = deadline;
             }
             return self.transmit(cx, handle);
