@@ -127,6 +127,9 @@ impl Oracle {
         if owed && step.answers == 0 {
             let what =
                 if matches!(step.kind, Kind::Ping { .. }) { "PINGREQ" } else { "DISCONNECT" };
+            if self.disk_trouble() {
+                return Ok(());
+            }
             if self.stored.is_some() {
                 // It may have to be written down first.
                 self.contracts[step.sensor].owed_answer = Some((now, what));
