@@ -466,6 +466,11 @@ impl Client {
             && self.busy.publications.is_empty()
     }
 
+    /// It is in the will dialogue of a CONNECT that came in its sleep.
+    pub(crate) fn wakes_up(&self) -> bool {
+        self.busy.dialogue.as_deref().is_some_and(|dialogue| dialogue.slept)
+    }
+
     /// What it has to answer.
     pub(crate) fn outbound_mut(&mut self) -> Option<&mut Outbound> {
         self.busy.get_mut()?.outbound.as_deref_mut()

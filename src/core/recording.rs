@@ -199,6 +199,8 @@ impl Gateway {
             peer,
             bound: client.bound,
             standing: match client.state {
+                // It has not said goodbye, and sleeps on if nothing comes of it.
+                State::Connecting if client.wakes_up() => Standing::Asleep,
                 State::Connecting => Standing::Connecting,
                 State::Active => Standing::Active,
                 State::Asleep | State::Awake => Standing::Asleep,

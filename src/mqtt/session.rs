@@ -154,6 +154,7 @@ impl Session {
                 Record::Session { client_id: &self.settings.client_id }.put(out);
             }
             self.incoming.snapshot(out);
+            *place = 1;
         }
         let mut slot = *place - 1;
         let more = self.outgoing.snapshot(&mut slot, out, limit);

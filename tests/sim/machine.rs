@@ -96,7 +96,8 @@ impl World {
         if !self.machine.alive || !matches!(self.machine.writing, Writing::Nothing) {
             return;
         }
-        let Some(commit) = self.engine.commit(now) else { return };
+        let Some(mut commit) = self.engine.commit(now) else { return };
+        self.tamper.rewritten(&mut commit);
         self.trace.line(now, || {
             let part =
                 commit.snapshot.as_ref().map(|part| (part.begin, part.records.len(), part.end));

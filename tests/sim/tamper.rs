@@ -36,6 +36,11 @@ pub trait Tamper {
         false
     }
 
+    /// What is written of a commit.
+    fn rewritten(&mut self, commit: &mut Commit) {
+        let _ = commit;
+    }
+
     /// The disk says that it has synced and has not.
     fn lies_about_syncs(&self) -> bool {
         false

@@ -229,8 +229,13 @@ impl Gateway {
             return;
         }
         if self.is_stopped(handle) {
+            if awake {
+                // It does not listen for as long as that.
+                return self.break_window(cx, handle);
+            }
             // Nothing was sent, so nothing was left unanswered.
             if let Some(outbound) = self.clients.get_mut(handle).and_then(|c| c.outbound_mut()) {
+                outbound.tries = 0;
                 outbound.deadline = deadline;
             }
             return self.transmit(cx, handle);

@@ -93,6 +93,8 @@ impl Oracle {
                 // Whether its CONNECT was written down or not, it has not been answered.
                 let was_up = was_up || standing == Some(Standing::Active);
                 contract.link = Link::Connecting { was_up };
+                // If it was written down, the CONNECT that comes again is not that of a sleeper.
+                contract.kept_on_wake = false;
                 contract.doubt(contract.last_heard);
             }
             Link::Awake => contract.link = Link::Asleep,

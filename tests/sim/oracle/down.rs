@@ -49,7 +49,7 @@ pub struct Descent {
     pub sent: BTreeMap<usize, (u32, u32)>,
     /// CONNECTs of the sensor when it was sent first.
     connects: BTreeMap<usize, u32>,
-    /// Lives of the gateway that had ended then.
+    /// Lives of the gateway that had ended when it came for the sensor first.
     crashes: BTreeMap<usize, u32>,
     /// When it was retained first.
     pub retained_at: Option<Time>,
@@ -215,6 +215,7 @@ impl Oracle {
             }
             let mut alone = true;
             if let Some(qos) = contract.may_qos(&topic) {
+                descent.crashes.entry(sensor).or_insert(self.crashes);
                 alone = std::mem::replace(&mut contract.fed_at, now) < now;
                 let seen = if publish.retain { &mut descent.retained } else { &mut descent.live };
                 let due = seen.entry(sensor).or_default();

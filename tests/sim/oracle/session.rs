@@ -141,6 +141,8 @@ impl Oracle {
         };
         let was_up = match contract.link {
             Link::Up => return Ok(()),
+            // It waited for the disk while the next DISCONNECT came.
+            Link::Asleep | Link::Down if contract.parting.is_some() => return Ok(()),
             Link::Asleep | Link::Awake => return Err("CONNACK to a sleeper".into()),
             Link::Down => return Err("CONNACK after the connection ended".into()),
             Link::Connecting { was_up } => was_up,
@@ -321,6 +323,10 @@ impl Oracle {
                 }
             }
             None => sub.must = false,
+        }
+        if let Some(old) = contract.requests.get_mut(&msg_id).filter(|_| known) {
+            // A new life of the gateway may hear of it first when the broker is away.
+            old.broker_away |= !self.upstream.connected;
         }
         if !known {
             let (answered, disturbed) = (false, false);

@@ -127,6 +127,9 @@ impl Oracle {
         if owed && step.answers == 0 {
             let what =
                 if matches!(step.kind, Kind::Ping { .. }) { "PINGREQ" } else { "DISCONNECT" };
+            if self.disk_trouble() {
+                return Ok(());
+            }
             if self.stored.is_some() {
                 // It may have to be written down first.
                 self.contracts[step.sensor].owed_answer = Some((now, what));
@@ -173,6 +176,10 @@ impl Oracle {
             return if asleep { self.has_sleep(sensor) } else { self.has_left(sensor) };
         }
         contract.parting = None;
+        if self.stored.is_some() && matches!(contract.link, Link::Connecting { .. }) {
+            // The answer to what came in front of its CONNECT had to wait.
+            return Ok(());
+        }
         let contract = &self.contracts[sensor];
         match kind {
             Some(Kind::Foreign) => return Ok(()),

@@ -9,7 +9,7 @@ use mqtt_sn_gateway::store::image::{ClientImage, Image, OutboundImage, RequestIm
 use mqtt_sn_gateway::store::record::Standing;
 use mqtt_sn_gateway::time::Time;
 
-use super::contract::Link;
+use super::contract::{Link, Sub};
 use super::{Oracle, Verdict};
 use crate::ledger::MsgNo;
 
@@ -312,7 +312,9 @@ impl Oracle {
     pub fn commit_written(&mut self, now: Time, outcome: &Outcome) -> Verdict {
         let Some(stored) = &mut self.stored else { return Ok(()) };
         let asking = self.contracts.iter().flat_map(|contract| {
-            let open = contract.requests.values().filter(|r| r.qos.is_some() && !r.answered);
+            let stands = |sub: &Sub| sub.must || sub.kept;
+            let asked = contract.requests.values().filter(|request| request.qos.is_some());
+            let open = asked.filter(move |r| !contract.subs.get(&r.filter).is_some_and(stands));
             open.map(|request| (contract.client_id.clone(), request.filter.clone()))
         });
         stored.settle(now, outcome, &asking.collect::<Vec<_>>())
@@ -363,7 +365,11 @@ impl Oracle {
     /// As [`Self::on_disk`], for what belongs to a session: what waited when a CONNECT ended that
     /// session still leaves in front of the CONNACK, as if it had been under way.
     fn session_on_disk(&self, sensor: usize) -> Option<(&Stored, Option<&ClientImage>)> {
-        self.on_disk(sensor).filter(|_| !self.contracts[sensor].wiped)
+        let contract = &self.contracts[sensor];
+        // Nor does it stay there for one that was given up.
+        self.on_disk(sensor)
+            .filter(|_| !contract.wiped)
+            .filter(|(_, client)| client.is_some() || !contract.doubtful)
     }
 
     /// As [`Self::on_disk`], for answers that are given although nothing can be written: silence
@@ -413,7 +419,8 @@ impl Oracle {
             return Err("the session is not on the disk".into());
         };
         // A CONNECT that is repeated begins another dialogue about the will.
-        let again = will_told && standings.standing == Standing::Connecting;
+        let again =
+            will_told && matches!(standings.standing, Standing::Connecting | Standing::Asleep);
         if standings.standing != Standing::Active && !again {
             return Err(format!("on the disk it is {:?}", standings.standing));
         }

@@ -10,6 +10,7 @@ use crate::sensor::bytes;
 use crate::tamper::{Datagram, Honest, Tamper};
 
 mod connections;
+mod disks;
 mod sleepers;
 
 /// Seeds within which every sabotage must be found.
