@@ -350,6 +350,12 @@ impl Engine {
                     self.promise(now, position, effect);
                     continue;
                 }
+                Effect::Recall { link, to, head } => {
+                    if let Some(durable) = &mut self.durable {
+                        durable.promises.recall(link, &to, self.effects.bytes(head));
+                    }
+                    continue;
+                }
                 Effect::Keep { token } => {
                     let (gateway, effects) = (&mut self.gateway, &mut self.effects);
                     let events = &mut |event: UpstreamEvent<'_>| {
@@ -467,6 +473,7 @@ impl Engine {
             | Effect::Promise { .. }
             | Effect::Broadcast { .. }
             | Effect::Keep { .. }
+            | Effect::Recall { .. }
             | Effect::Done => return None,
             Effect::Acknowledge { delivery, wait } => {
                 let delivery: DeliveryId = delivery;

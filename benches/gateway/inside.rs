@@ -168,6 +168,7 @@ impl Inside {
                     | Effect::Broadcast { .. }
                     | Effect::Acknowledge { .. }
                     | Effect::Keep { .. }
+                    | Effect::Recall { .. }
                     | Effect::Done => {}
                 }
             }

@@ -55,6 +55,15 @@ pub enum Effect {
         /// What to send if it cannot be written.
         otherwise: Otherwise,
     },
+    /// The device there begins anew: what waits to be sent to it is of no use any more.
+    Recall {
+        /// The link.
+        link: LinkId,
+        /// Address on the link.
+        to: Address,
+        /// How datagrams for it begin, if it is behind a forwarder; empty otherwise.
+        head: Span,
+    },
     /// Nothing: it has been dealt with.
     Done,
     /// Send a datagram to everybody on a link.

@@ -115,6 +115,16 @@ impl PeerRef<'_> {
         }
     }
 
+    /// How a datagram to this peer begins: with the forwarder's header, if there is one.
+    pub(crate) fn head(self, fx: &mut Effects) -> Span {
+        fx.store_with(|arena| {
+            if let Some(node_id) = self.node {
+                let head = Encapsulation { radius: 0, node_id };
+                append(arena, head.encoded_len(), |out| head.encode(out).is_ok());
+            }
+        })
+    }
+
     /// The datagram that [`Self::send`] queues.
     pub(crate) fn encode(self, message: &Message<'_>, fx: &mut Effects) -> Option<Span> {
         let mut written = true;

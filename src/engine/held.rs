@@ -11,6 +11,9 @@ use crate::core::{Address, LinkId};
 /// Most octets that wait. Beyond that promises are broken off as if nothing could be written.
 const MAX_OCTETS: usize = 4 * 1024 * 1024;
 
+/// Type of what a forwarder has wrapped (MQTT-SN 1.2 §5.5).
+const FORWARDED: u8 = 0xFE;
+
 /// One datagram.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -63,23 +66,45 @@ impl Promises {
         self.queue.push_back(Held { commit, link, to, bytes, otherwise });
     }
 
+    /// Forgets what waits to be sent there. `head`: the forwarder's header in front of it, or nothing.
+    pub(super) fn recall(&mut self, link: LinkId, to: &Address, head: &[u8]) {
+        if !self.peers.contains_key(&key(link, to)) {
+            return;
+        }
+        let (octets, peers) = (&mut self.octets, &mut self.peers);
+        self.queue.retain(|held| {
+            let forwarded = held.bytes.get(1) == Some(&FORWARDED);
+            let same = if head.is_empty() { !forwarded } else { held.bytes.starts_with(head) };
+            let gone = same && held.link == link && held.to == *to;
+            if gone {
+                forget(octets, peers, held);
+            }
+            !gone
+        });
+    }
+
     /// The next one that waits for a commit up to `commit`.
     pub(super) fn next(&mut self, commit: u64) -> Option<Held> {
         if self.queue.front()?.commit > commit {
             return None;
         }
         let held = self.queue.pop_front()?;
-        self.octets -= held.bytes.len() + held.otherwise.len();
-        let key = key(held.link, &held.to);
-        if let Some(count) = self.peers.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
-                self.peers.remove(&key);
-            }
-        }
+        forget(&mut self.octets, &mut self.peers, &held);
         if self.queue.is_empty() {
             *self = Self::default();
         }
         Some(held)
+    }
+}
+
+/// Accounts for a datagram that does not wait any longer.
+fn forget(octets: &mut usize, peers: &mut HashMap<u64, u32, FixedState>, held: &Held) {
+    *octets -= held.bytes.len() + held.otherwise.len();
+    let key = key(held.link, &held.to);
+    if let Some(count) = peers.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            peers.remove(&key);
+        }
     }
 }

@@ -59,6 +59,8 @@ pub(super) struct Request {
     pub(super) released: bool,
     /// `Received` has been reported.
     pub(super) reported: bool,
+    /// The broker may know it by its packet id.
+    pub(super) known: bool,
     /// Sent on this connection, or about to be.
     pub(super) sent: bool,
     /// It was indeed; only then does an acknowledgement count.
@@ -227,7 +229,9 @@ impl Outgoing {
         let keep = spools && (keep || queues);
         let open = match &wire {
             Some(wire) if spools => {
-                !queues && self.live.is_empty() && self.in_flight() < self.window(wire.limits)
+                !queues
+                    && self.live.is_empty()
+                    && self.in_flight() + self.leaving < self.window(wire.limits)
             }
             Some(wire) => self.waiting.is_empty() && self.in_flight() < self.window(wire.limits),
             None => false,
@@ -258,6 +262,7 @@ impl Outgoing {
             retain,
             released: false,
             reported: false,
+            known: false,
             sent: false,
             written: false,
             recorded,
@@ -510,6 +515,7 @@ impl Outgoing {
                 notes.record(&Record::RequestSent { key: request.accepted, packet_id: 0 });
             }
             request.id = 0;
+            request.known = false;
             request.released = false;
             request.order = request.accepted;
         }
@@ -587,7 +593,7 @@ impl Outgoing {
         behind: bool,
     ) -> Option<Sent> {
         let request = self.requests.get_mut(slot)?;
-        let (dup, key) = (request.id != 0, request.accepted);
+        let (dup, key) = (request.known, request.accepted);
         if request.qos == MqttQos::Zero {
             // It is forgotten before it is sent: at most once.
             request.sent = true;
@@ -595,7 +601,8 @@ impl Outgoing {
             notes.defer(Step::Publish { slot, key, dup });
             return Some(Sent::Later);
         }
-        if !dup {
+        let new = request.id == 0;
+        if new {
             request.id = wire.ids.allocate(Exchange::Publish(slot))?;
         }
         request.sent = true;
@@ -605,7 +612,7 @@ impl Outgoing {
             self.write(slot, dup, wire);
             return Some(Sent::Now);
         }
-        if !dup && !one {
+        if new && !one {
             notes.record(&Record::RequestSent { key, packet_id: request.id });
         }
         if request.released {
@@ -654,6 +661,7 @@ impl Outgoing {
     fn write(&mut self, slot: usize, again: bool, wire: &mut Wire<'_>) -> bool {
         let Some(request) = self.requests.get_mut(slot) else { return false };
         request.written = true;
+        request.known = true;
         if request.released {
             wire.pubrel(request.id, 0);
             return true;

@@ -216,6 +216,7 @@ impl Outgoing {
         let id = std::mem::take(&mut request.id);
         request.sent = false;
         request.written = false;
+        request.known = false;
         if request.qos == MqttQos::Two {
             notes.record(&Record::RequestSent { key: request.accepted, packet_id: 0 });
         }
@@ -265,6 +266,7 @@ impl Outgoing {
                 retain: it.retain,
                 released,
                 reported: true,
+                known: id != 0,
                 sent: false,
                 written: false,
                 recorded: true,

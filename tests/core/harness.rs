@@ -421,7 +421,7 @@ impl World {
                     events.push(Up::Unsubscribe { token, filter: text(filter) });
                 }
                 Effect::Acknowledge { delivery, .. } => events.push(Up::Acknowledge(delivery)),
-                Effect::Keep { .. } | Effect::Done => {}
+                Effect::Keep { .. } | Effect::Recall { .. } | Effect::Done => {}
             }
         }
         for notice in fx.notices() {

@@ -15,6 +15,7 @@ use core::time::Duration;
 
 use crate::codec::{Connect, Message, ReturnCode};
 use crate::core::client::{Client, ConnectPrint, Dialogue, ExchangeStage, State};
+use crate::core::effects::Effect;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::notice::{Notice, Subject};
@@ -97,6 +98,11 @@ impl Gateway {
             self.limit_reached(cx, None, Limit::Store);
             let why = "the state directory cannot be written to, so no session can be kept";
             return refuse(cx, peer, connect, ReturnCode::CONGESTION, why);
+        }
+        if self.settings.durable {
+            // Whoever says CONNECT waits for its answer and understands nothing else.
+            let head = peer.head(cx.fx);
+            cx.fx.push(Effect::Recall { link: peer.link, to: peer.address(), head });
         }
         let waking = known.and_then(|handle| self.clients.get(handle)).filter(|c| c.state.sleeps());
         let keep = !connect.clean_session
