@@ -438,7 +438,8 @@ impl Contract {
             return Err("REGISTER of something that is no topic name".into());
         }
         self.announce(id, name, false)?;
-        if !here || self.taken == Some((msg_id, id)) {
+        // Nor does what waited when a CONNECT ended its session begin anything.
+        if !here || self.wiped || self.taken == Some((msg_id, id)) {
             return Ok(());
         }
         self.half_told.remove(name);

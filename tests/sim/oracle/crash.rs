@@ -74,7 +74,12 @@ impl Oracle {
                 self.will_in_doubt(sensor);
                 self.will_established(now, sensor, false);
             }
+            let under_way = self.under_way(sensor);
             let contract = &mut self.contracts[sensor];
+            if let Some(exchange) = under_way.and_then(|id| contract.down.get_mut(&id)) {
+                // Its end was not written down.
+                (exchange.done, exchange.sends) = (false, 0);
+            }
             if contract.link != Link::Down {
                 // Everybody counts as heard of.
                 contract.heard_before = std::mem::replace(&mut contract.last_heard, now);

@@ -382,7 +382,7 @@ impl Oracle {
                 exchange.sends += 1;
                 // An acknowledgement may have come while this waited behind a promise.
                 // Or what waited belongs to a session that is over.
-                exchange.open = !exchange.done && (qos == 2 || !exchange.acked);
+                exchange.open = !exchange.done && !contract.wiped && (qos == 2 || !exchange.acked);
                 contract.tire(now);
                 return Ok(false);
             }
@@ -391,7 +391,8 @@ impl Oracle {
             }
         }
         let living = contract.living(now);
-        let (acked, open, released, done, sends) = (false, true, false, false, 1);
+        let open = !contract.wiped;
+        let (acked, released, done, sends) = (false, false, false, 1);
         let exchange = Exchange { message, qos, sends, acked, open, released, done };
         contract.down.insert(publish.msg_id, exchange);
         if living && contract.counts_exchanges && contract.open_exchanges() > 1 {

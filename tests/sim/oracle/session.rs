@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mqtt_sn_gateway::codec::{Connect, Qos, ReturnCode, Subscribe, SubscribeTopic};
+use mqtt_sn_gateway::core::Takeover;
 use mqtt_sn_gateway::time::Time;
 
 use super::contract::{ConnectSeen, Link, NEVER, Right, Sub, SubRequest};
@@ -130,7 +131,15 @@ impl Oracle {
         if code != ReturnCode::ACCEPTED {
             // Whether it was allowed was judged when the CONNECT came; unless it could not be
             // written down. Then the gateway may or may not take it for connected.
-            if trouble && matches!(contract.link, Link::Connecting { .. }) {
+            // Or it waited behind somebody else's answer at the same forwarder; then it is still
+            // where it was.
+            let late = self.stored.is_some() && matches!(contract.link, Link::Connecting { .. });
+            if late && !trouble && self.rules.takeover != Takeover::Always {
+                if let Some(before) = contract.previous_address.take() {
+                    contract.address = Some(before);
+                }
+            }
+            if late {
                 contract.link = Link::Connecting { was_up: true };
                 contract.doubt(now);
             }

@@ -539,6 +539,12 @@ impl Oracle {
         sent.map(|one| (one.packet_id, self.ledger.identify(&one.payload), one.qos as u8)).collect()
     }
 
+    /// Message id of the QoS 2 message that is under way to a sensor.
+    pub(super) fn under_way(&self, sensor: usize) -> Option<u16> {
+        let client = self.stored.as_ref()?.client(&self.contracts[sensor].client_id)?;
+        client.outbound.map(|outbound| outbound.msg_id)
+    }
+
     /// How a sensor stands on the disk, and the message of its will.
     pub(super) fn standing(&self, sensor: usize) -> Option<(Standing, Option<MsgNo>)> {
         let stored = self.stored.as_ref()?;

@@ -39,6 +39,9 @@ pub struct Ascent {
     pub accepted: u32,
     /// Those without DUP.
     fresh: u32,
+    /// The broker refused it so many times, perhaps for the moment: what is in the spool is sent
+    /// anew then.
+    refused: u32,
     /// The broker owns it (PUBACK or PUBREC reached the gateway).
     pub owned: bool,
     /// Copies that came from a connected sensor while the broker was there; for calm days.
@@ -107,7 +110,9 @@ impl Oracle {
         let fresh = ascent.fresh.saturating_sub(2 * crashes * attempts);
         let verdict = match app.qos {
             2 if ascent.accepted > allowed => Err("QoS 2 more than once"),
-            1 if fresh > allowed + ascent.late => Err("QoS 1 more often than it was sent"),
+            1 if fresh > allowed + ascent.late + ascent.refused => {
+                Err("QoS 1 more often than it was sent")
+            }
             0 | -1 if ascent.accepted > ascent.copies => Err("QoS 0 more often than it arrived"),
             _ => Ok(()),
         };
@@ -123,6 +128,11 @@ impl Oracle {
     /// The broker owns it: what the gateway learns from PUBACK or PUBREC.
     pub(super) fn owned(&mut self, message: MsgNo) {
         self.ascents.entry(message).or_default().owned = true;
+    }
+
+    /// The broker does not take it.
+    pub(super) fn refused(&mut self, message: MsgNo) {
+        self.ascents.entry(message).or_default().refused += 1;
     }
 
     fn is_owned(&self, message: MsgNo) -> bool {

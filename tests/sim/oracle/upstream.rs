@@ -96,6 +96,9 @@ impl Oracle {
     pub fn broker_closed(&mut self) {
         self.upstream.connected = false;
         self.upstream.asking.clear();
+        // The gateway answers for it, perhaps after a while.
+        let requests = self.contracts.iter_mut().flat_map(|one| one.requests.values_mut());
+        requests.filter(|r| !r.answered).for_each(|request| request.broker_away = true);
     }
 
     /// The gateway sends a packet to the broker.
@@ -235,8 +238,12 @@ impl Oracle {
                     upstream.up.remove(id);
                     upstream.quota.remove(id);
                 }
-                if let (Some((Some(message), _)), true) = (known, *code < 0x80) {
-                    self.owned(message);
+                if let Some((Some(message), _)) = known {
+                    if *code < 0x80 {
+                        self.owned(message);
+                    } else {
+                        self.refused(message);
+                    }
                 }
             }
             Packet::SubAck { id, codes } => {
