@@ -116,6 +116,8 @@ pub struct Contract {
     pub client_id: String,
     pub stack: &'static Stack,
     pub rules: Rules,
+    /// What is promised to it may wait for seconds.
+    pub slow_disk: bool,
     /// As announced last.
     pub sleep: Duration,
     /// When it said so.
@@ -205,6 +207,7 @@ impl Contract {
             client_id: String::new(),
             stack: &STANDARD,
             rules: rules.clone(),
+            slow_disk: false,
             sleep: Duration::ZERO,
             asleep_since: Time(0),
             window: (Time(0), Time(0)),
@@ -366,6 +369,7 @@ impl Contract {
     /// Closes every exchange: the connection they belonged to is over.
     pub fn abandon_exchanges(&mut self) {
         self.offered = None;
+        self.taken = None;
         for exchange in self.down.values_mut() {
             exchange.open = false;
         }
@@ -537,7 +541,8 @@ impl Contract {
             // Only its window ends.
             return;
         }
-        let retries = u32::from(self.rules.retries);
+        // The last try may be waiting for a slow disk.
+        let retries = u32::from(self.rules.retries).saturating_sub(u32::from(self.slow_disk));
         let tired = |sends: u32| sends > retries;
         if self.offered.is_some_and(|(_, _, sends)| tired(sends))
             || self.down.values().any(|exchange| exchange.open && tired(exchange.sends))

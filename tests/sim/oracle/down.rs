@@ -451,7 +451,8 @@ impl Oracle {
             let rights = covering
                 .filter(|right| crashed || right.settled.is_none_or(|at| at >= since))
                 .count();
-            let again = contract.connects - connects + crashes;
+            // A new life asks the broker again, and copies of what it sends then may be for anybody.
+            let again = contract.connects - connects + self.crashes;
             if *times > rights as u32 + again && !skip_retained {
                 return Err(format!(
                     "retained message {message} for the {times}th time, subscribed {rights} times"

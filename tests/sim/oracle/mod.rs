@@ -48,6 +48,8 @@ pub const SLACK: Duration = Duration::from_secs(10);
 
 /// The judge of one world.
 pub struct Oracle {
+    /// When the gateway last sent something.
+    now: Time,
     pub ledger: Ledger,
     weather: Weather,
     /// Checks to look past: what `SIM_SKIP` names, separated by commas.
@@ -85,7 +87,14 @@ impl Oracle {
     /// A judge for `plan`.
     pub fn new(plan: &Plan) -> Self {
         let calm = plan.weather == Weather::Calm;
+        let slow_disk = plan.disk.durable && plan.disk.latency.1 >= 1_000;
+        let contract = |number| {
+            let mut contract = Contract::new(number, &plan.rules);
+            contract.slow_disk = slow_disk;
+            contract
+        };
         Self {
+            now: Time(0),
             ledger: Ledger::default(),
             weather: plan.weather,
             skip: std::env::var("SIM_SKIP").unwrap_or_default(),
@@ -94,7 +103,7 @@ impl Oracle {
             blurred_copies: plan.broker.copies && plan.version != Version::V5,
             prefix: plan.topic_prefix,
             rules: plan.rules.clone(),
-            contracts: (0..plan.sensors).map(|number| Contract::new(number, &plan.rules)).collect(),
+            contracts: (0..plan.sensors).map(contract).collect(),
             bound: BTreeMap::new(),
             step: None,
             ascents: BTreeMap::new(),
@@ -189,6 +198,7 @@ impl Oracle {
     /// # Errors
     /// When it must not.
     pub fn sends(&mut self, now: Time, to: Place, bytes: &[u8]) -> Verdict {
+        self.now = now;
         let packet = decode(bytes)
             .map_err(|error| format!("it sent octets that are no message ({error:?})"))?;
         if self.to_foreigner(to, &packet.message) {

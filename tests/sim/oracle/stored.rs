@@ -369,7 +369,7 @@ impl Oracle {
         // Nor does it stay there for one that was given up.
         self.on_disk(sensor)
             .filter(|_| !contract.wiped)
-            .filter(|(_, client)| client.is_some() || !contract.doubtful)
+            .filter(|(_, client)| client.is_some() || contract.living(self.now))
     }
 
     /// As [`Self::on_disk`], for answers that are given although nothing can be written: silence
