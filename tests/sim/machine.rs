@@ -41,13 +41,11 @@ pub(crate) struct Machine {
     rng: Rng,
 }
 
+/// A gateway, its journal if it has a disk, and what it found there.
+type Booted = (Engine, Option<Journal<Disk>>, Option<Image>);
+
 /// A gateway that begins with what is on the disk. `None` if the world ended meanwhile.
-fn boot(
-    plan: &Plan,
-    disk: &Disk,
-    rng: &mut Rng,
-    now: Time,
-) -> Result<Option<(Engine, Option<Journal<Disk>>, Option<Image>)>, OpenError> {
+fn boot(plan: &Plan, disk: &Disk, rng: &mut Rng, now: Time) -> Result<Option<Booted>, OpenError> {
     let core = settings(plan);
     let mqtt = mqtt::Settings { version: plan.version, ..mqtt::Settings::default() };
     let seed = rng.next();

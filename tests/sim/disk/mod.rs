@@ -263,20 +263,6 @@ impl Disk {
         }
     }
 
-    /// What would be there after a power cut at this moment, at the least.
-    pub fn survivor(&self) -> Self {
-        let state = self.state();
-        let rng = state.rng.clone();
-        let journal = state.former.clone().unwrap_or_else(|| state.journal.clone());
-        let disk = Self::new(rng);
-        {
-            let mut copy = disk.state();
-            copy.journal = journal;
-            copy.cut(Fate::Lost);
-        }
-        disk
-    }
-
     /// From now on it ails.
     pub fn ail(&self, ailment: Ailment) {
         let mut state = self.state();

@@ -134,10 +134,12 @@ impl Oracle {
             // Or it waited behind somebody else's answer at the same forwarder; then it is still
             // where it was.
             let late = self.stored.is_some() && matches!(contract.link, Link::Connecting { .. });
-            if late && !trouble && self.rules.takeover != Takeover::Always {
-                if let Some(before) = contract.previous_address.take() {
-                    contract.address = Some(before);
-                }
+            if late
+                && !trouble
+                && self.rules.takeover != Takeover::Always
+                && let Some(before) = contract.previous_address.take()
+            {
+                contract.address = Some(before);
             }
             if late {
                 contract.link = Link::Connecting { was_up: true };
@@ -248,6 +250,8 @@ impl Oracle {
         match contract.link {
             Link::Up if here => Ok(()),
             Link::Connecting { was_up: true } if here || there => Ok(()),
+            // What waited for the disk when its CONNECT came leaves in front of the CONNACK.
+            Link::Connecting { .. } if here && contract.wiped && self.stored.is_some() => Ok(()),
             Link::Awake if here => contract.window_is_open(now),
             // It has not been told yet that it may stop listening.
             Link::Asleep | Link::Down if here && contract.parting.is_some() => Ok(()),
