@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 
 use hashbrown::HashMap;
 
@@ -80,7 +81,7 @@ impl Gateway {
             }
         }
         self.clients.close_gaps();
-        self.next_offset = self.wrapped(offset.wrapping_add(super::flow::ID_STEP));
+        self.next_offset = self.fresh_offset(now, offset);
         for handle in parts.kept.values() {
             // The clients hold them now.
             self.release_message(cx, *handle, false);
@@ -99,6 +100,18 @@ impl Gateway {
     pub fn has_links(&self, image: &Image) -> bool {
         let here = self.settings.links.iter().map(|link| &link.name);
         image.links.len() == self.settings.links.len() && image.links.values().eq(here)
+    }
+
+    /// Where the topic ids of new clients begin. Of clients that are gone nobody knows which ids they
+    /// had, and they may not know that they are gone: so far away from the others, and from where
+    /// another start would begin, that their ids are unlikely to mean something.
+    fn fresh_offset(&self, now: Time, highest: u16) -> u16 {
+        let most = u16::try_from(self.settings.max_topics_per_client).unwrap_or(u16::MAX);
+        let room = (u16::MAX - self.first_topic_id).saturating_sub(most);
+        let next = self.wrapped(highest.wrapping_add(super::flow::ID_STEP));
+        let chance = self.hasher.hash_one(now.0) % u64::from(room).max(1);
+        let offset = u16::try_from(chance).unwrap_or(0).max(next);
+        self.wrapped(offset)
     }
 
     /// Links are found by their names.

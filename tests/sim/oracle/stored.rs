@@ -494,11 +494,14 @@ impl Oracle {
         let Some(stored) = self.stored.as_ref().filter(|_| !self.skips("disk")) else {
             return Ok(());
         };
-        let request = stored.request(&self.ledger.get(message).payload);
-        if request.is_some_and(|request| request.packet_id == packet_id) {
+        // It may have been taken over more than once.
+        let payload = self.ledger.get(message).payload.as_slice();
+        let requests = stored.safe.requests.values().filter(|one| &*one.payload == payload);
+        let ids: Vec<u16> = requests.map(|request| request.packet_id).collect();
+        if ids.contains(&packet_id) {
             return Ok(());
         }
-        Err(format!("message {message} is not on the disk with its packet id: {request:?}"))
+        Err(format!("message {message} is not on the disk with its packet id, but {ids:?}"))
     }
 
     /// PUBREL to the broker.

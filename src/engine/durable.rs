@@ -1,0 +1,307 @@
+//! A state that survives the process: going on from it, keeping it, and keeping to what it allows to
+//! be said.
+
+use std::collections::VecDeque;
+
+use super::commits::{Change, Commits, Gate, Written};
+use super::held::Promises;
+use super::{Engine, NOBODY};
+use crate::core::upstream::{MqttQos, Token, UpstreamEvent};
+use crate::core::{self, Effect, Otherwise, Restored};
+use crate::mqtt;
+use crate::store::commit::{Commit, CommitSettings, Outcome, TroubleKind};
+use crate::store::image::Image;
+use crate::time::Time;
+
+/// What a gateway has whose state survives the process.
+#[derive(Debug)]
+pub(super) struct Durable {
+    pub(super) commits: Commits,
+    pub(super) promises: Promises,
+    /// SUBSCRIBEs that wait for a commit.
+    asks: VecDeque<Ask>,
+    restored: Restored,
+    /// The retained topic that says whether the state can be written.
+    topic: Box<str>,
+    pub(super) said: String,
+}
+
+/// A SUBSCRIBE. Sent before its filter is recorded, it could leave a subscription at the broker that
+/// nobody here knows of after a restart.
+#[derive(Debug)]
+struct Ask {
+    commit: u64,
+    token: Token,
+    filter: Box<str>,
+    qos: MqttQos,
+    id: u32,
+    retained: bool,
+}
+
+impl Engine {
+    /// As [`Self::new`], with a state that survives the process: goes on from `image`, or begins with
+    /// nothing. What is promised waits until it is written, see [`Self::commit`].
+    #[must_use]
+    pub fn durable(
+        mut core: core::Settings,
+        mut mqtt: mqtt::Settings,
+        commits: CommitSettings,
+        seed: u64,
+        now: Time,
+        image: Option<Image>,
+    ) -> Self {
+        core.durable = true;
+        mqtt.spool.get_or_insert_default();
+        let topic = format!("mqtt-sn-gateway/{}/store", core.name).into();
+        let kept = image.as_ref().and_then(|image| image.seed);
+        let mut engine = Self::with(core, mqtt, kept.unwrap_or(seed), now);
+        // Packet ids shall not begin with those of the last life.
+        engine.session.reseed(seed);
+        let mut commits = Commits::new(commits);
+        let mut restored = Restored::default();
+        match image {
+            Some(mut image) => {
+                // The journal was read from the cache of the system, and what a failed write has left
+                // there may never reach the disk.
+                commits.begin_anew();
+                let renumbered = !engine.gateway.has_links(&image);
+                let spooled = engine.session.restore(&mut image);
+                restored = engine.gateway.restore(now, &mut image, &mut engine.effects);
+                restored.spooled = spooled;
+                commits.measure(&engine.gateway, &engine.session);
+                if kept.is_none() || renumbered {
+                    engine.gateway.record_places(&mut engine.effects);
+                }
+            }
+            None => engine.gateway.record_general(&mut engine.effects),
+        }
+        let said = String::new();
+        let promises = Promises::default();
+        engine.durable = Some(Box::new(Durable {
+            commits,
+            promises,
+            asks: VecDeque::new(),
+            restored,
+            topic,
+            said,
+        }));
+        engine.hand_over(now);
+        engine
+    }
+
+    /// What a former life has left.
+    #[must_use]
+    pub fn restored(&self) -> Restored {
+        self.durable.as_ref().map(|durable| durable.restored).unwrap_or_default()
+    }
+
+    /// How much was written so far.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        self.durable.as_ref().map(|durable| durable.commits.written()).unwrap_or_default()
+    }
+
+    /// What is to be written now, if anything is and the commit before is over. The caller writes it
+    /// and calls [`Self::committed`].
+    pub fn commit(&mut self, now: Time) -> Option<Commit> {
+        let durable = self.durable.as_mut()?;
+        durable.commits.commit(now, &mut self.gateway, &mut self.session)
+    }
+
+    /// A commit is over, one way or the other: promises that waited for it are in
+    /// [`Self::outgoing`] and [`Self::broker_output`].
+    pub fn committed(&mut self, now: Time, outcome: Outcome) {
+        let Some(durable) = &mut self.durable else { return };
+        let change = durable.commits.committed(now, &outcome);
+        let written = outcome.journal.is_ok();
+        match change {
+            Change::None => {}
+            Change::Failed(trouble) => {
+                self.store_fails(now, trouble.kind, &trouble.text);
+            }
+            Change::Recovered(after) => {
+                self.gateway.set_failing(now, false, &mut self.effects);
+                let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+                let events = &mut |event: UpstreamEvent<'_>| {
+                    gateway.handle_upstream(now, event, effects);
+                };
+                self.session.set_failing(false, events);
+                self.session.resume(now, events);
+                self.effects.note_store_recovered(after);
+                self.tell_store(now, "{\"state\":\"ok\"}".to_owned());
+            }
+        }
+        self.hand_over(now);
+        // What was given up meanwhile is not all written.
+        let failing = self.durable.as_ref().is_some_and(|durable| durable.commits.is_failing());
+        if written && !failing {
+            let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+            let events = &mut |event: UpstreamEvent<'_>| {
+                gateway.handle_upstream(now, event, effects);
+            };
+            self.session.release(now, events);
+            self.ask(now, outcome.number);
+            self.hand_over(now);
+            self.let_out(outcome.number, true);
+        }
+        self.hand_over(now);
+    }
+
+    /// Nothing can be written any longer: what was promised is taken back.
+    fn store_fails(&mut self, now: Time, kind: TroubleKind, text: &str) {
+        self.let_out(u64::MAX, false);
+        self.ask(now, u64::MAX);
+        self.gateway.set_failing(now, true, &mut self.effects);
+        let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+        let events = &mut |event: UpstreamEvent<'_>| gateway.handle_upstream(now, event, effects);
+        self.session.set_failing(true, events);
+        self.effects.note_store_failed(kind.label(), text);
+        let (kind, error) = (kind.label(), json_text(text));
+        let status = format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":{error}}}");
+        self.tell_store(now, status);
+    }
+
+    /// Sends what waited for commits up to this one, or what takes its place.
+    fn let_out(&mut self, commit: u64, kept: bool) {
+        let Some(durable) = &mut self.durable else { return };
+        while let Some(held) = durable.promises.next(commit) {
+            let bytes = if kept { &held.bytes } else { &held.otherwise };
+            if !bytes.is_empty() {
+                self.effects.send(held.link, held.to, bytes);
+            }
+        }
+        // These have waited already: they are not to queue up behind what was promised after them.
+        self.handled = self.effects.items().len();
+    }
+
+    /// Says on the status topic how the store is.
+    pub(super) fn tell_store(&mut self, now: Time, status: String) {
+        let Some(durable) = &mut self.durable else { return };
+        durable.said = status;
+        if self.status.is_some() && self.session.is_connected() {
+            let (topic, status) = (&durable.topic, durable.said.as_bytes());
+            let _ = self.session.publish(now, NOBODY, topic, status, MqttQos::Zero, true);
+        }
+    }
+
+    /// All that was to be done is done: takes the records over, and lets the session say what it waits
+    /// to say, if there is nothing to wait for.
+    pub(super) fn settle(&mut self, now: Time) {
+        let Some(durable) = &mut self.durable else { return };
+        durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
+        if durable.commits.is_stuck(now) {
+            durable.commits.give_up(now);
+            let text = "the disk does not take what is to be written; it is very slow, or hangs";
+            self.store_fails(now, TroubleKind::Io, text);
+            // It has given back what it could not keep.
+            return self.hand_over(now);
+        }
+        if self.session.has_deferred() && durable.commits.gate(now) == Gate::Open {
+            self.session.seal();
+            let (gateway, effects) = (&mut self.gateway, &mut self.effects);
+            let events = &mut |event: UpstreamEvent<'_>| {
+                gateway.handle_upstream(now, event, effects);
+            };
+            self.session.release(now, events);
+            // That may have come of it: a publication of the spool that nobody wants.
+            if self.handled < self.effects.items().len() || self.session.has_records() {
+                self.hand_over(now);
+            }
+        }
+    }
+
+    /// Decides when a datagram leaves: a promise when what it promises is written, and what follows it
+    /// to the same place not before it.
+    pub(super) fn promise(&mut self, now: Time, position: usize, effect: Effect) {
+        let (link, to, bytes, promise) = match effect {
+            Effect::Send { link, to, bytes } => (link, to, bytes, None),
+            Effect::Promise { link, to, bytes, otherwise } => (link, to, bytes, Some(otherwise)),
+            _ => return,
+        };
+        let sent = Effect::Send { link, to, bytes };
+        let Some(durable) = &mut self.durable else {
+            return self.effects.replace(position, sent);
+        };
+        let behind = durable.promises.is_behind(link, &to);
+        let otherwise = match promise {
+            None if behind.is_none() => return,
+            None | Some(Otherwise::Same) => Some(bytes),
+            Some(Otherwise::Instead(refusal)) => Some(refusal),
+            Some(Otherwise::Nothing) => None,
+        };
+        let gate = if promise.is_some() {
+            durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
+            durable.commits.gate(now)
+        } else {
+            Gate::Open
+        };
+        let commit = match (gate, behind) {
+            (Gate::Shut, _) => None,
+            (Gate::Open, None) => return self.effects.replace(position, sent),
+            (Gate::Open, Some(behind)) => Some(behind),
+            (Gate::After(commit), behind) => Some(behind.map_or(commit, |b| b.max(commit))),
+        };
+        let instead = match (commit.filter(|_| durable.promises.has_room()), otherwise) {
+            (Some(commit), otherwise) => {
+                let (said, refusal) = (
+                    self.effects.bytes(bytes),
+                    otherwise.map_or(&[][..], |otherwise| self.effects.bytes(otherwise)),
+                );
+                durable.promises.hold(commit, link, to, said, refusal);
+                Effect::Done
+            }
+            (None, Some(bytes)) => Effect::Send { link, to, bytes },
+            (None, None) => Effect::Done,
+        };
+        self.effects.replace(position, instead);
+    }
+
+    /// Decides when a SUBSCRIBE leaves: when its filter is recorded. True if that is not now.
+    pub(super) fn ask_later(&mut self, now: Time, effect: Effect) -> bool {
+        let Effect::Subscribe { token, filter, qos, id, retained } = effect else { return false };
+        let Some(durable) = self.durable.as_mut().filter(|_| self.session.is_connected()) else {
+            return false;
+        };
+        durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
+        let Gate::After(commit) = durable.commits.gate(now) else { return false };
+        let filter = String::from_utf8_lossy(self.effects.bytes(filter)).into();
+        durable.asks.push_back(Ask { commit, token, filter, qos, id, retained });
+        true
+    }
+
+    /// Sends the SUBSCRIBEs that waited for commits up to this one.
+    fn ask(&mut self, now: Time, commit: u64) {
+        while let Some(durable) = &mut self.durable
+            && durable.asks.front().is_some_and(|ask| ask.commit <= commit)
+            && let Some(ask) = durable.asks.pop_front()
+        {
+            let Ask { token, filter, qos, id, retained, .. } = ask;
+            let result = self.session.subscribe(now, token, &filter, qos, id, retained);
+            if let Err(refusal) = result {
+                let event = UpstreamEvent::Subscribed { token, outcome: Err(refusal) };
+                self.gateway.handle_upstream(now, event, &mut self.effects);
+            }
+        }
+    }
+
+    /// The broker is gone: it is asked again when it is back.
+    pub(super) fn forget_asks(&mut self) {
+        if let Some(durable) = &mut self.durable {
+            durable.asks = VecDeque::new();
+        }
+    }
+}
+
+/// A text as JSON has it, with its quotation marks.
+fn json_text(text: &str) -> String {
+    let mut json = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            c if c.is_control() => json.extend(format!("\\u{:04x}", u32::from(c)).chars()),
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+    json
+}
