@@ -117,7 +117,6 @@ impl Engine {
 
     /// The stream is gone, or could not be opened.
     pub fn broker_closed(&mut self, now: Time) {
-        self.forget_asks();
         let (gateway, effects) = (&mut self.gateway, &mut self.effects);
         self.session.closed(now, &mut |event| gateway.handle_upstream(now, event, effects));
         self.hand_over(now);
@@ -216,7 +215,6 @@ impl Engine {
                     self.session.keep(token, events);
                     continue;
                 }
-                Effect::Subscribe { .. } if self.ask_later(now, effect) => continue,
                 Effect::Publish { .. } if !self.session.is_connected() => {
                     // What is too old makes room for what is new.
                     let (gateway, effects) = (&mut self.gateway, &mut self.effects);

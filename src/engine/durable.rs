@@ -1,12 +1,10 @@
 //! A state that survives the process: going on from it, keeping it, and keeping to what it allows to
 //! be said.
 
-use std::collections::VecDeque;
-
 use super::commits::{Change, Commits, Gate, Written};
 use super::held::Promises;
 use super::{Engine, NOBODY};
-use crate::core::upstream::{MqttQos, Token, UpstreamEvent};
+use crate::core::upstream::{MqttQos, UpstreamEvent};
 use crate::core::{self, Effect, Otherwise, Restored};
 use crate::mqtt;
 use crate::store::commit::{Commit, CommitSettings, Outcome, TroubleKind};
@@ -18,24 +16,10 @@ use crate::time::Time;
 pub(super) struct Durable {
     pub(super) commits: Commits,
     pub(super) promises: Promises,
-    /// SUBSCRIBEs that wait for a commit.
-    asks: VecDeque<Ask>,
     restored: Restored,
     /// The retained topic that says whether the state can be written.
     topic: Box<str>,
     pub(super) said: String,
-}
-
-/// A SUBSCRIBE. Sent before its filter is recorded, it could leave a subscription at the broker that
-/// nobody here knows of after a restart.
-#[derive(Debug)]
-struct Ask {
-    commit: u64,
-    token: Token,
-    filter: Box<str>,
-    qos: MqttQos,
-    id: u32,
-    retained: bool,
 }
 
 impl Engine {
@@ -77,14 +61,7 @@ impl Engine {
         }
         let said = String::new();
         let promises = Promises::default();
-        engine.durable = Some(Box::new(Durable {
-            commits,
-            promises,
-            asks: VecDeque::new(),
-            restored,
-            topic,
-            said,
-        }));
+        engine.durable = Some(Box::new(Durable { commits, promises, restored, topic, said }));
         engine.hand_over(now);
         engine
     }
@@ -140,7 +117,6 @@ impl Engine {
                 gateway.handle_upstream(now, event, effects);
             };
             self.session.release(now, events);
-            self.ask(now, outcome.number);
             self.hand_over(now);
             self.let_out(outcome.number, true);
         }
@@ -150,7 +126,6 @@ impl Engine {
     /// Nothing can be written any longer: what was promised is taken back.
     fn store_fails(&mut self, now: Time, kind: TroubleKind, text: &str) {
         self.let_out(u64::MAX, false);
-        self.ask(now, u64::MAX);
         self.gateway.set_failing(now, true, &mut self.effects);
         let (gateway, effects) = (&mut self.gateway, &mut self.effects);
         let events = &mut |event: UpstreamEvent<'_>| gateway.handle_upstream(now, event, effects);
@@ -254,41 +229,6 @@ impl Engine {
             (None, None) => Effect::Done,
         };
         self.effects.replace(position, instead);
-    }
-
-    /// Decides when a SUBSCRIBE leaves: when its filter is recorded. True if that is not now.
-    pub(super) fn ask_later(&mut self, now: Time, effect: Effect) -> bool {
-        let Effect::Subscribe { token, filter, qos, id, retained } = effect else { return false };
-        let Some(durable) = self.durable.as_mut().filter(|_| self.session.is_connected()) else {
-            return false;
-        };
-        durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
-        let Gate::After(commit) = durable.commits.gate(now) else { return false };
-        let filter = String::from_utf8_lossy(self.effects.bytes(filter)).into();
-        durable.asks.push_back(Ask { commit, token, filter, qos, id, retained });
-        true
-    }
-
-    /// Sends the SUBSCRIBEs that waited for commits up to this one.
-    fn ask(&mut self, now: Time, commit: u64) {
-        while let Some(durable) = &mut self.durable
-            && durable.asks.front().is_some_and(|ask| ask.commit <= commit)
-            && let Some(ask) = durable.asks.pop_front()
-        {
-            let Ask { token, filter, qos, id, retained, .. } = ask;
-            let result = self.session.subscribe(now, token, &filter, qos, id, retained);
-            if let Err(refusal) = result {
-                let event = UpstreamEvent::Subscribed { token, outcome: Err(refusal) };
-                self.gateway.handle_upstream(now, event, &mut self.effects);
-            }
-        }
-    }
-
-    /// The broker is gone: it is asked again when it is back.
-    pub(super) fn forget_asks(&mut self) {
-        if let Some(durable) = &mut self.durable {
-            durable.asks = VecDeque::new();
-        }
     }
 }
 
