@@ -2,6 +2,7 @@
 //! allocation.
 
 use alloc::vec::Vec;
+#[cfg(feature = "mqtt")]
 use core::time::Duration;
 
 use super::notice::{Notice, Place};
@@ -195,17 +196,20 @@ impl Effects {
     }
 
     /// Queues a datagram.
+    #[cfg(feature = "mqtt")]
     pub(crate) fn send(&mut self, link: LinkId, to: Address, bytes: &[u8]) {
         let bytes = self.store(bytes);
         self.push(Effect::Send { link, to, bytes });
     }
 
     /// Tells that nothing can be written any longer.
+    #[cfg(feature = "mqtt")]
     pub(crate) fn note_store_failed(&mut self, kind: &'static str, error: &str) {
         self.notice(|fx| Notice::StoreFailed { kind, error: fx.store(error.as_bytes()) });
     }
 
     /// Tells that everything is written again.
+    #[cfg(feature = "mqtt")]
     pub(crate) fn note_store_recovered(&mut self, after: Duration) {
         self.notice(|_| Notice::StoreRecovered { after });
     }
@@ -235,6 +239,7 @@ impl Effects {
     }
 
     /// Replaces an effect that has not been carried out yet.
+    #[cfg(feature = "mqtt")]
     pub(crate) fn replace(&mut self, position: usize, effect: Effect) {
         if let Some(old) = self.items.get_mut(position) {
             *old = effect;

@@ -1,7 +1,8 @@
 //! When to write, what to write, and what to do when nothing can be written.
 //!
-//! Changes gather until somebody waits for them (a promise to a device, a packet for the broker), and
-//! then for a moment longer, so that many share one write. One commit is under way at a time. When the
+//! Changes gather until somebody waits for them (a promise to a device, a packet for the broker). Whoever
+//! comes alone does not wait for others; but between two commits there is a pause, so that many share one
+//! write when there are many. One commit is under way at a time. When the
 //! journal has grown far beyond what is alive, a snapshot takes its place, written in parts between
 //! commits. When a write fails, nothing more is promised, and a snapshot is tried now and then: if
 //! one succeeds, everything is written again.

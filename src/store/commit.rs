@@ -8,7 +8,7 @@ use core::time::Duration;
 /// How much a commit is worth.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum SyncMode {
-    /// Survives a power cut; commits wait for one another for a moment.
+    /// Survives a power cut; commits keep a pause between them, in which changes gather.
     #[default]
     Batch,
     /// Survives a power cut; each commit is written at once.
@@ -22,9 +22,9 @@ pub enum SyncMode {
 pub struct CommitSettings {
     /// What they are worth.
     pub sync: SyncMode,
-    /// A commit is made when so many changes wait that somebody waits for, or
+    /// A commit is made when so many promises wait for it, or
     pub records: u32,
-    /// when one has waited for so long.
+    /// when one does and the commit before was begun so long ago.
     pub time: Duration,
     /// A journal shorter than this is left alone, octets; beyond that it is replaced by a snapshot when
     /// it is more than twice as long as what it says.
