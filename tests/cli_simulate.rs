@@ -127,7 +127,11 @@ fn sleepers_collect_what_has_waited() {
     let json = all_held(&ended);
     assert!(number(json, "messages_collected") > 0, "{json}");
     assert!(number(json, "wakes_to_publish") > 0, "{json}");
-    assert_eq!(number(json, "wakes_to_collect"), number(json, "collections_complete"), "{json}");
+    // The last ones may be under way when the run ends; one that is not answered has broken a promise.
+    let (wakes, complete) =
+        (number(json, "wakes_to_collect"), number(json, "collections_complete"));
+    assert!(complete <= wakes && wakes <= complete + 5, "{json}");
+    assert_eq!(number(json, "collections_unanswered"), 0, "{json}");
     for qos in 0..3 {
         let level = level(json, qos);
         assert_eq!(number(level, "received"), number(level, "sent"), "{json}");
