@@ -8,6 +8,10 @@
 //!   may just have been going down. So the next attempt alone speaks 3.1.1: if that fails too, the
 //!   one after it speaks 5 again, and if it succeeds, 5 is asked for again once that connection
 //!   has ended. A broker that was merely down does not pin us to 3.1.1.
+//!
+//! A broker that has accepted 5 is not asked for 3.1.1 over a connection that ended early: it was going
+//! down. To change the version within a session is also more than some bear (mosquitto 2.0 holds a
+//! receive maximum of 5 against a connection with 3.1.1, which knows of none, and hangs up on it).
 
 use super::settings::Version;
 use super::wire::Protocol;
@@ -19,6 +23,8 @@ pub(super) enum Fallback {
     Fixed(Protocol),
     /// Ask for 5.
     Newest,
+    /// The same, of a broker that has accepted it.
+    Proven,
     /// 3.1.1, for one connection.
     Once,
     /// 3.1.1, since the broker said so.
@@ -38,7 +44,7 @@ impl Fallback {
     pub(super) fn protocol(self) -> Protocol {
         match self {
             Self::Fixed(protocol) => protocol,
-            Self::Newest => Protocol::V5,
+            Self::Newest | Self::Proven => Protocol::V5,
             Self::Once | Self::Refused => Protocol::V4,
         }
     }
@@ -47,7 +53,7 @@ impl Fallback {
     pub(super) fn refused(&mut self) -> bool {
         let next = match self {
             Self::Fixed(_) => return false,
-            Self::Newest => Self::Refused,
+            Self::Newest | Self::Proven => Self::Refused,
             Self::Once | Self::Refused => Self::Newest,
         };
         // From 5 to 3.1.1 is progress. Back again is for another day: no connection at once.
@@ -56,11 +62,26 @@ impl Fallback {
         fall_back
     }
 
+    /// The broker accepted a connection. True if it turns out only now that it speaks 5.
+    pub(super) fn accepted(&mut self) -> bool {
+        let news = *self == Self::Newest;
+        if news {
+            *self = Self::Proven;
+        }
+        news
+    }
+
+    /// It is known that the broker speaks 5.
+    pub(super) fn is_proven(self) -> bool {
+        self == Self::Proven
+    }
+
     /// The connection ended without a CONNACK.
     pub(super) fn no_connack(&mut self) {
         *self = match self {
             Self::Fixed(protocol) => Self::Fixed(*protocol),
             Self::Newest => Self::Once,
+            Self::Proven => Self::Proven,
             Self::Once | Self::Refused => Self::Newest,
         };
     }
@@ -100,6 +121,19 @@ mod tests {
         assert_eq!(fallback.protocol(), Protocol::V4);
         fallback.connection_lost();
         assert_eq!(fallback.protocol(), Protocol::V5);
+    }
+
+    #[test]
+    fn a_broker_that_has_accepted_5_gets_no_3_1_1_unless_it_says_so() {
+        let mut fallback = Fallback::new(Version::Auto);
+        assert!(fallback.accepted() && fallback.is_proven() && !fallback.accepted());
+        fallback.connection_lost();
+        for _ in 0..3 {
+            fallback.no_connack();
+            assert_eq!(fallback.protocol(), Protocol::V5);
+        }
+        assert!(fallback.refused());
+        assert_eq!(fallback.protocol(), Protocol::V4);
     }
 
     #[test]

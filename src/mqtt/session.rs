@@ -127,6 +127,9 @@ impl Session {
     /// Goes on with what a former life has written down. To be called once, before anything else.
     /// Gives the number of publications that are still owed to the broker.
     pub fn restore(&mut self, image: &mut Image) -> usize {
+        if image.speaks_five {
+            self.fallback.accepted();
+        }
         if image.session.as_ref() == Some(&self.settings.client_id) {
             self.started = true;
             self.recorded = true;
@@ -152,6 +155,9 @@ impl Session {
             *place = 1;
             if self.recorded {
                 Record::Session { client_id: &self.settings.client_id }.put(out);
+            }
+            if self.fallback.is_proven() {
+                Record::SpeaksFive.put(out);
             }
             self.incoming.snapshot(out);
             *place = 1;

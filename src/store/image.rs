@@ -210,6 +210,8 @@ pub struct Image {
     pub filters: Table<Box<str>, FilterImage>,
     /// The client id whose session at the broker is ours.
     pub session: Option<Box<str>>,
+    /// The broker speaks MQTT 5.
+    pub speaks_five: bool,
     /// Publications to the broker by key, which is their order.
     pub requests: BTreeMap<u64, RequestImage>,
     /// QoS 2 messages of the broker by packet id: hash of the content.
@@ -257,6 +259,7 @@ impl Image {
             Record::FilterOver { text } => {
                 self.filters.remove(text);
             }
+            Record::SpeaksFive => self.speaks_five = true,
             Record::FiltersLost => {
                 for filter in self.filters.values_mut() {
                     filter.granted = None;

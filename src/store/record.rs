@@ -185,6 +185,8 @@ pub enum Record<'a> {
     ReceivedOver { packet_id: u16 },
     /// The broker has lost its session: what it sent is over.
     SessionLost,
+    /// The broker speaks MQTT 5.
+    SpeaksFive,
 }
 
 /// Octets that are no record: the file is damaged, or of another make.
@@ -220,6 +222,7 @@ mod kind {
     pub(super) const RECEIVED: u8 = 45;
     pub(super) const RECEIVED_OVER: u8 = 46;
     pub(super) const SESSION_LOST: u8 = 47;
+    pub(super) const SPEAKS_FIVE: u8 = 48;
 }
 
 /// Appends fields.
@@ -365,6 +368,7 @@ impl<'a> Record<'a> {
             }
             Self::ReceivedOver { packet_id } => to.octet(kind::RECEIVED_OVER).number(packet_id),
             Self::SessionLost => to.octet(kind::SESSION_LOST),
+            Self::SpeaksFive => to.octet(kind::SPEAKS_FIVE),
         };
     }
 
@@ -557,6 +561,7 @@ impl<'a> Reader<'a> {
             kind::RECEIVED => Record::Received { packet_id: self.number()?, hash: self.number()? },
             kind::RECEIVED_OVER => Record::ReceivedOver { packet_id: self.number()? },
             kind::SESSION_LOST => Record::SessionLost,
+            kind::SPEAKS_FIVE => Record::SpeaksFive,
             _ => return Err(BadRecord),
         })
     }

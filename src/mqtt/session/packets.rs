@@ -117,6 +117,9 @@ impl Session {
         }
         self.started = true;
         self.unanswered = false;
+        if self.fallback.accepted() {
+            self.notes.record(&Record::SpeaksFive);
+        }
         if !std::mem::replace(&mut self.recorded, true) {
             self.notes.record(&Record::Session { client_id: &self.settings.client_id });
         }

@@ -289,7 +289,9 @@ fn requests_survive_a_change_of_version() {
     client.publish(1, MqttQos::One).unwrap();
     assert_eq!(client.sent()[1], 7);
     client.close();
+    // Another broker at the same address.
     client.session.open(client.now);
+    client.input(&[0x20, 2, 0, 1]).unwrap_err();
     client.close();
     client.connect(true).unwrap();
     assert_eq!(client.sent()[..5], [0x3A, 6, 0, 1, b't'], "3.1.1 has no properties");
