@@ -13,8 +13,9 @@ use crate::world::World;
 /// traced and taken off this list; none may be added without having been looked at.
 ///
 /// - broker 134: a retained message for somebody who has not subscribed, in the judge's view.
-/// - crashes 101: a message that the judge does not see a subscription for.
-/// - crashes 135, disk-trouble: PINGRESP while a message waits; where the disk has trouble and the message
+/// - crashes 101: "dev/4/cmd" to a sensor with "dev/4/#", after its SUBACK and before the late answer to
+///   its DISCONNECT: probably the judge's mistake.
+/// - disk-trouble: PINGRESP while a message waits; where the disk has trouble and the message
 ///   must be written first, that is what the gateway is meant to do.
 /// - naps-lossy 169: DISCONNECT to a client that the judge takes for known.
 /// - power-cuts 68: QoS 1 once more than the judge allows after crashes.
@@ -25,7 +26,6 @@ use crate::world::World;
 const OPEN: &[(Weather, u64)] = &[
     (Weather::BrokerTrouble, 134),
     (Weather::Crashes, 101),
-    (Weather::Crashes, 135),
     (Weather::DiskTrouble, 0),
     (Weather::DiskTrouble, 43),
     (Weather::DiskTrouble, 103),
