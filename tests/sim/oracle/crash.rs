@@ -94,6 +94,13 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         let parting = contract.parting.take();
         match contract.link {
+            Link::Connecting { .. } if contract.slept && standing == Some(Standing::Asleep) => {
+                // Its CONNECT was not written down: for the new life it sleeps on, and the next one
+                // may be that of a sleeper, who keeps what it has.
+                contract.link = Link::Asleep;
+                contract.kept_on_wake = false;
+                contract.doubt(contract.last_heard);
+            }
             Link::Connecting { was_up } => {
                 // Whether its CONNECT was written down or not, it has not been answered.
                 let was_up = was_up || standing == Some(Standing::Active);
