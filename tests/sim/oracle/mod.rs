@@ -224,7 +224,7 @@ impl Oracle {
 
     fn judge(&mut self, now: Time, sensor: usize, to: [u8; 2], message: &Message<'_>) -> Verdict {
         match *message {
-            Message::ConnAck { code } => self.connack_sent(now, sensor, code),
+            Message::ConnAck { code } => self.connack_sent(now, sensor, to, code),
             Message::WillTopicReq | Message::WillMsgReq => self.prompt_sent(sensor),
             Message::Register { topic_id, msg_id, topic } => {
                 self.deliverable(now, sensor, to)?;

@@ -125,7 +125,13 @@ impl Oracle {
         Err("a will prompt that nobody asked for".into())
     }
 
-    pub(super) fn connack_sent(&mut self, now: Time, sensor: usize, code: ReturnCode) -> Verdict {
+    pub(super) fn connack_sent(
+        &mut self,
+        now: Time,
+        sensor: usize,
+        to: Place,
+        code: ReturnCode,
+    ) -> Verdict {
         let trouble = self.disk_trouble();
         let contract = &mut self.contracts[sensor];
         if code != ReturnCode::ACCEPTED {
@@ -133,7 +139,10 @@ impl Oracle {
             // written down. Then the gateway may or may not take it for connected.
             // Or it waited behind somebody else's answer at the same forwarder; then it is still
             // where it was.
-            let late = self.stored.is_some() && matches!(contract.link, Link::Connecting { .. });
+            // But not when somebody else is refused at a place that it has left.
+            let late = self.stored.is_some()
+                && contract.address == Some(to)
+                && matches!(contract.link, Link::Connecting { .. });
             if late
                 && !trouble
                 && self.rules.takeover != Takeover::Always

@@ -161,14 +161,17 @@ impl Oracle {
         let kind = self.step.filter(|step| step.place == to).map(|step| step.kind);
         let contract = &mut self.contracts[sensor];
         if let Some(parting) = &mut contract.parting
-            && matches!(contract.link, Link::Asleep | Link::Down)
+            && matches!(contract.link, Link::Asleep | Link::Awake | Link::Down)
         {
             parting.copies -= 1;
             if parting.copies == 0 {
                 contract.parting = None;
             }
-            contract.abandon_exchanges();
-            let asleep = contract.link == Link::Asleep;
+            // A PINGREQ may have come while the answer waited for the disk: its window is open.
+            if contract.link != Link::Awake {
+                contract.abandon_exchanges();
+            }
+            let asleep = contract.sleeps();
             if contract.doubtful {
                 // It may be the news that there is no session.
                 return Ok(());

@@ -250,7 +250,9 @@ impl Oracle {
                 let asked = upstream.asking.remove(id).unwrap_or_default();
                 for ((filter, _), code) in asked.into_iter().zip(codes) {
                     self.rights(&filter, |right| {
-                        if right.asked {
+                        // A refusal brings nothing: what is retained comes when somebody asks for
+                        // the filter again.
+                        if right.asked && *code <= 2 {
                             right.settled.get_or_insert(now);
                         }
                     });
