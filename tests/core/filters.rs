@@ -198,6 +198,27 @@ fn subscribing_again_while_the_unsubscribe_is_cut_off() {
     assert_eq!(payloads(&mut world, &node).len(), 1);
 }
 
+/// Wanted again, and given up before the broker could be asked: it may still have the one from before,
+/// and is told.
+#[test]
+fn giving_up_again_what_the_broker_still_has() {
+    let (mut world, node) = one_client();
+    world.subscribe(&node, 1, "s/#", Qos::Zero);
+    world.subscribe(&node, 2, "t", Qos::Zero);
+    world.broker_down();
+    world.exchange(&node, unsubscribe(3, "s/#"), &[unsuback(3)]);
+    world.send(&node, subscribe(4, "s/#", Qos::Zero));
+    // It speaks MQTT 3.1.1, and has to show first what copies it makes.
+    world.old_broker_up(true);
+    world.up();
+    world.broker_down();
+    world.received(&node);
+    world.exchange(&node, unsubscribe(5, "s/#"), &[unsuback(5)]);
+    world.up();
+    world.old_broker_up(true);
+    assert_eq!(world.unsubscribed().1, "s/#");
+}
+
 // QoS.
 
 /// Up and down, for one client of several; the others keep theirs.

@@ -233,9 +233,15 @@ impl Gateway {
         self.queue_missing();
         self.copies_are_known(cx);
         // Also if the session seems to be lost: it may be the old one in truth.
-        for filter in stale {
-            if self.filters.find(&filter).is_none() {
-                self.unsubscribe(cx, filter);
+        for text in stale {
+            match self.filters.find(&text) {
+                // Somebody wants it again. Until the broker is asked it may have the one from before.
+                Some(handle) => {
+                    if let Some(filter) = self.filters.get_mut(handle) {
+                        filter.asked = true;
+                    }
+                }
+                None => self.unsubscribe(cx, text),
             }
         }
         self.run_asks(cx);
