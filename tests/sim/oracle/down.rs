@@ -32,7 +32,7 @@ pub struct Descent {
     /// At QoS 1 the broker may repeat what it sent.
     repeated_feeds: u32,
     /// Highest QoS at which the broker sent it.
-    qos: u8,
+    pub qos: u8,
     /// Sensors whose subscriptions covered it when it came, with the highest QoS due to them.
     live: BTreeMap<usize, u8>,
     /// The same, when it came as a retained message.
@@ -463,7 +463,8 @@ impl Oracle {
         *live += 1;
         let allowed = match qos {
             2 => copies,
-            1 => copies + descent.repeated_feeds + contract.connects - connects + crashes,
+            // Of each copy the acknowledgement may have come too late to be written down.
+            1 => copies * (1 + crashes) + descent.repeated_feeds + contract.connects - connects,
             _ => copies + descent.repeated_feeds,
         };
         if *live > allowed {

@@ -411,7 +411,13 @@ impl Oracle {
         }
         // A repetition may come after an UNSUBSCRIBE.
         let stands = first || contract.subs.get(filter).is_some_and(|sub| sub.must);
-        if !request.disturbed && stands {
+        // A repetition is answered from memory, also after another SUBSCRIBE has changed the QoS; then
+        // what is written down is the answer to that one.
+        let others = contract.requests.iter().filter(|(id, _)| **id != msg_id);
+        let superseded = others
+            .filter(|(_, other)| other.filter == *filter && other.connects == request.connects)
+            .any(|(_, other)| other.qos.is_some_and(|other| other != requested));
+        if !request.disturbed && stands && (first || !superseded) {
             self.has_subscription(sensor, filter, Some(qos))?;
         }
         if !first {

@@ -8,6 +8,8 @@ use mqtt_sn_gateway::time::Time;
 
 use super::contract::{Contract, Link, Parting};
 use super::{Oracle, Place, SLACK, Verdict};
+use crate::ledger::MsgNo;
+use crate::topics::{self, Form};
 
 /// What comes this long after PINGREQ waits for the next one.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -275,7 +277,7 @@ impl Oracle {
             let waits = waits.is_some_and(|expected| !expected.acked && expected.at <= opened);
             let sent = descent.sent.get(&sensor).is_some_and(|(live, _)| *live > 0);
             let owed = descent.owed_asleep.get(&sensor).is_some_and(|at| *at <= opened && !sent);
-            if waits || owed {
+            if (waits || owed) && !self.is_stopped_by_disk(sensor, *message) {
                 return Err(format!(
                     "PINGRESP while message {message} waits: {:?}",
                     self.ledger.get(*message)
@@ -283,6 +285,25 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// Whether a message for a sleeper may stay where it is because nothing can be written, or could
+    /// not in this window: it is at QoS 2, or takes a topic id that a session which lasts would have to
+    /// remember; or something like that is in front of it.
+    fn is_stopped_by_disk(&self, sensor: usize, message: MsgNo) -> bool {
+        let contract = &self.contracts[sensor];
+        if !self.had_disk_trouble(contract.window.0) {
+            return false;
+        }
+        let place = contract.backlog.iter().position(|(other, _)| *other == message);
+        let ahead = place.map_or(contract.backlog.len(), |place| place + 1);
+        contract.backlog.iter().take(ahead).any(|(other, _)| {
+            let name = &self.ledger.get(*other).topic.name;
+            let granted = contract.may_qos(name).unwrap_or_default();
+            let qos = self.descents.get(other).map_or(0, |descent| descent.qos.min(granted));
+            let registers = topics::Topic::new(name).form == Form::Name && !contract.knows(name);
+            qos == 2 || (registers && !contract.clean)
+        })
     }
 
     /// Whether a message that the gateway got just now may go out in this window.

@@ -28,6 +28,8 @@ pub struct Stored {
     trouble: bool,
     /// The gateway has been told so, and nothing else since.
     told: bool,
+    /// When it was last so.
+    troubled_at: Option<Time>,
     /// Nothing was replaced since the life began: its first snapshot tells what it has made of what
     /// it found.
     fresh: bool,
@@ -66,6 +68,9 @@ impl Stored {
         self.snapshot = self.snapshot_with(tried.as_ref())?.filter(|_| lasting);
         let ends = lasting && part.is_some_and(|part| part.end);
         let was_well = !std::mem::replace(&mut self.trouble, outcome.journal.is_err());
+        if self.trouble || !was_well {
+            self.troubled_at = Some(now);
+        }
         if self.trouble {
             return Ok(());
         }
@@ -341,6 +346,13 @@ impl Oracle {
     /// The last word from the disk was that it could not.
     pub fn disk_trouble(&self) -> bool {
         self.stored.as_ref().is_some_and(Stored::is_in_trouble)
+    }
+
+    /// That is so now, or was so at `since` or later.
+    pub(super) fn had_disk_trouble(&self, since: Time) -> bool {
+        self.stored.as_ref().is_some_and(|stored| {
+            stored.is_in_trouble() || stored.troubled_at.is_some_and(|at| at >= since)
+        })
     }
 
     /// What a start would find, for whoever wants to compare it.
