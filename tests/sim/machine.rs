@@ -1,6 +1,8 @@
 //! The machine that the gateway runs on: its disk, the commits that are written to it, and the ends
 //! and beginnings of the gateway's lives.
 
+use std::collections::VecDeque;
+
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::mqtt::{self, Spool};
 use mqtt_sn_gateway::store::commit::{Commit, Outcome};
@@ -38,7 +40,18 @@ pub(crate) struct Machine {
     pub doom: Crash,
     /// Lives that have ended.
     pub crashes: u32,
+    /// How the next lives end.
+    ends: VecDeque<End>,
     rng: Rng,
+}
+
+/// How a life of the gateway ends, when that is not left to chance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// At so many operations of the disk after its beginning.
+    pub after: u64,
+    pub moment: Moment,
+    pub crash: Crash,
 }
 
 /// A gateway, its journal if it has a disk, and what it found there.
@@ -71,8 +84,23 @@ impl Machine {
         let first = boot(plan, &disk, &mut rng, now).expect("there is nothing to read");
         let (engine, journal, _) = first.expect("nothing ends yet");
         let (writing, doom) = (Writing::Nothing, Crash::Kill);
-        let (alive, crashes) = (true, 0);
-        (Self { disk, journal, writing, alive, doom, crashes, rng }, engine)
+        let (alive, crashes, ends) = (true, 0, VecDeque::new());
+        (Self { disk, journal, writing, alive, doom, crashes, ends, rng }, engine)
+    }
+
+    /// The present life and those after it end so.
+    pub fn plan_ends(&mut self, ends: &[End]) {
+        self.ends = ends.iter().copied().collect();
+        // The first life has begun with some operations.
+        self.plan_end(0);
+    }
+
+    /// A life has begun before operation `first`.
+    fn plan_end(&mut self, first: u64) {
+        if let Some(end) = self.ends.pop_front() {
+            self.doom = end.crash;
+            self.disk.crash_at(first + end.after, end.moment);
+        }
     }
 }
 
@@ -201,6 +229,8 @@ impl World {
         self.machine.journal = None;
         self.machine.writing = Writing::Nothing;
         self.machine.disk.crash(crash);
+        let first = self.machine.disk.operations();
+        self.machine.plan_end(first);
         self.engine.clear();
         // Some of what it has said is still on its way.
         let reached = self.tcp.to_broker.cut(&mut self.machine.rng);

@@ -12,6 +12,7 @@
 
 mod broker;
 mod clock;
+mod day;
 mod disk;
 mod ending;
 mod ledger;

@@ -14,7 +14,7 @@ fn name(weather: Weather) -> &'static str {
     row.map_or("lossy", |(_, name)| name)
 }
 
-fn variable(name: &str) -> Option<u64> {
+pub(crate) fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

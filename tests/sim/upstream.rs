@@ -162,12 +162,23 @@ impl World {
         self.tcp.last_trouble = now;
         if kind == 0 {
             let until = now.0 + self.rng.between(1_000, 100_000);
-            self.trace.line(now, || format!("the connection stalls until {until}"));
-            self.tcp.stalled_until = Time(until);
-            self.tcp.last_trouble = self.tcp.stalled_until;
+            self.stall(Time(until));
             return Ok(());
         }
-        let forget = kind == 1;
+        self.cut(kind == 1)
+    }
+
+    /// Nothing passes between gateway and broker until then.
+    pub(crate) fn stall(&mut self, until: Time) {
+        self.trace.line(self.clock.now(), || format!("the connection stalls until {}", until.0));
+        self.tcp.stalled_until = until;
+        self.tcp.last_trouble = until;
+    }
+
+    /// The broker starts again, perhaps with nothing.
+    pub(crate) fn cut(&mut self, forget: bool) -> Verdict {
+        let now = self.clock.now();
+        self.tcp.last_trouble = self.tcp.last_trouble.max(now);
         self.trace.line(now, || format!("the connection is cut, session forgotten: {forget}"));
         let reached_broker = self.tcp.to_broker.cut(&mut self.rng);
         let reached_gateway = self.tcp.to_gateway.cut(&mut self.rng);

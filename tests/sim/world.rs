@@ -151,7 +151,7 @@ impl World {
     }
 
     /// The world of a plan.
-    fn of(plan: Plan, mut rng: Rng, hidden: Rng, tamper: Box<dyn Tamper>) -> Self {
+    pub(crate) fn of(plan: Plan, mut rng: Rng, hidden: Rng, tamper: Box<dyn Tamper>) -> Self {
         let clock = Clock::new(rng.fork());
         let (machine, engine) = Machine::new(&plan, hidden, clock.now());
         rng.next();

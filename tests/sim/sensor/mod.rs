@@ -20,7 +20,7 @@ use crate::stacks::{FIELD, STANDARD, Stack};
 use crate::topics::Topic;
 
 pub use requests::{Pending, Request, Work, bytes};
-pub use script::Doing;
+pub use script::{Doing, Order};
 
 /// What kind of client it is.
 #[derive(Clone, Debug)]

@@ -28,6 +28,16 @@ pub enum Doing {
     Outage,
 }
 
+/// Something special to do.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    Publish(&'static str, i8),
+    Subscribe(&'static str, u8),
+    Unsubscribe(&'static str),
+    Sleep(u16),
+    Goodbye,
+}
+
 impl Sensor {
     /// Draws the next thing to do.
     pub fn draw(&mut self, comings_and_goings: bool) -> Doing {
@@ -42,6 +52,24 @@ impl Sensor {
             100..105 => Doing::Goodbye,
             105..107 => Doing::Reboot,
             _ => Doing::Outage,
+        }
+    }
+
+    /// Its application wants something special.
+    pub fn order(&mut self, io: &mut Io<'_>, order: Order) {
+        let work = match order {
+            Order::Publish(name, qos) => {
+                let message = self.draw_message(io, Topic::new(name), qos);
+                Work::Publish(message)
+            }
+            Order::Subscribe(name, qos) => Work::Subscribe(Topic::new(name), qos),
+            Order::Unsubscribe(name) => Work::Unsubscribe(Topic::new(name)),
+            Order::Sleep(seconds) => Work::Sleep(seconds),
+            Order::Goodbye => Work::Goodbye,
+        };
+        self.add(work);
+        if self.phase == Phase::Online {
+            self.pump(io);
         }
     }
 
