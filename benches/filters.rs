@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use mqtt_sn_gateway::codec::{Connect, Message, Qos, Subscribe, SubscribeTopic};
-use mqtt_sn_gateway::core::upstream::{MqttQos, UpstreamEvent};
+use mqtt_sn_gateway::core::upstream::{LineId, MqttQos, UpstreamEvent};
 use mqtt_sn_gateway::core::{Address, Effect, Effects, Gateway, LinkId, Settings};
 use mqtt_sn_gateway::time::Time;
 use nix::time::{ClockId, clock_gettime};
@@ -44,7 +44,7 @@ impl Bench {
     }
 
     fn upstream(&mut self, event: UpstreamEvent<'_>) {
-        self.gateway.handle_upstream(self.now, event, &mut self.fx);
+        self.gateway.handle_upstream(self.now, LineId::MAIN, event, &mut self.fx);
         self.settle();
     }
 
@@ -71,7 +71,7 @@ impl Bench {
             }
             for grant in grants {
                 self.asked += usize::from(matches!(grant, UpstreamEvent::Subscribed { .. }));
-                self.gateway.handle_upstream(self.now, grant, &mut self.fx);
+                self.gateway.handle_upstream(self.now, LineId::MAIN, grant, &mut self.fx);
             }
         }
     }
@@ -116,7 +116,7 @@ impl Bench {
             retain: false,
             subscription_ids: ids,
         };
-        self.gateway.handle_upstream(self.now, event, &mut self.fx);
+        self.gateway.handle_upstream(self.now, LineId::MAIN, event, &mut self.fx);
         let sent = self.fx.items().len();
         self.fx.clear();
         sent

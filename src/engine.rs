@@ -4,13 +4,15 @@
 mod commits;
 mod durable;
 mod held;
+mod uplinks;
 
 use bytes::BytesMut;
 
 pub use commits::Written;
 use durable::Durable;
+use uplinks::{Events, Uplinks};
 
-use crate::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
+use crate::core::upstream::{LineId, MqttQos, Refusal, Token, UpstreamEvent};
 use crate::core::{self, Address, Effect, Effects, Gateway, LinkId};
 use crate::mqtt::{self, ConnectionError, Publication, Session, Taken, Will};
 use crate::time::Time;
@@ -26,7 +28,7 @@ const NOBODY: Token = Token(0);
 #[derive(Debug)]
 pub struct Engine {
     gateway: Gateway,
-    session: Session,
+    uplinks: Uplinks,
     effects: Effects,
     /// Effects before this one have been handed to the session.
     handled: usize,
@@ -58,8 +60,8 @@ impl Engine {
             offline: payload.clone(),
         });
         Self {
+            uplinks: Uplinks::new(mqtt, core.connections, seed.rotate_left(32), now),
             gateway: Gateway::new(core, seed, now),
-            session: Session::new(mqtt, seed.rotate_left(32)),
             effects: Effects::new(),
             handled: 0,
             status,
@@ -73,9 +75,18 @@ impl Engine {
         self.hand_over(now);
     }
 
+    /// Connections to the broker that clients share, the main one first.
+    #[must_use]
+    pub fn connections(&self) -> u16 {
+        self.uplinks.shared()
+    }
+
     /// The byte stream to the broker is open.
-    pub fn broker_open(&mut self, now: Time) {
-        self.session.open(now);
+    pub fn broker_open(&mut self, now: Time, line: LineId) {
+        if let Some(session) = self.uplinks.get_mut(line) {
+            session.open(now);
+        }
+        self.settle(now);
     }
 
     /// What the broker sent; whole packets are taken out of `input`.
@@ -84,63 +95,83 @@ impl Engine {
     ///
     /// The connection is over, and why. The caller writes what is left of [`Self::broker_output`]
     /// if it can, closes the stream, throws `input` away and calls [`Self::broker_closed`].
-    pub fn broker_input(&mut self, now: Time, input: &mut BytesMut) -> Result<(), ConnectionError> {
+    pub fn broker_input(
+        &mut self,
+        now: Time,
+        line: LineId,
+        input: &mut BytesMut,
+    ) -> Result<(), ConnectionError> {
+        let Some(session) = self.uplinks.get_mut(line) else {
+            input.clear();
+            return Ok(());
+        };
         let (gateway, effects) = (&mut self.gateway, &mut self.effects);
         let mut connected = false;
-        let result = self.session.handle_input(now, input, &mut |event| {
+        let result = session.handle_input(now, input, &mut |event| {
             connected |= matches!(event, UpstreamEvent::Connected { .. });
-            gateway.handle_upstream(now, event, effects);
+            gateway.handle_upstream(now, line, event, effects);
         });
-        if connected && let Some(status) = &self.status {
-            // A full queue would have refused it; the next connection says it again.
-            let _ = self.session.publish(now, NOBODY, &status.topic, b"online", MqttQos::One, true);
-            if let Some(durable) = &mut self.durable {
-                let said = std::mem::take(&mut durable.said);
-                let said = if said.is_empty() { "{\"state\":\"ok\"}".to_owned() } else { said };
-                self.tell_store(now, said);
-            }
+        if connected && line == LineId::MAIN {
+            self.say_online(now);
         }
         self.hand_over(now);
         result
     }
 
+    fn say_online(&mut self, now: Time) {
+        let Some(status) = &self.status else { return };
+        if let Some(session) = self.uplinks.get_mut(LineId::MAIN) {
+            // A full queue would have refused it; the next connection says it again.
+            let _ = session.publish(now, NOBODY, &status.topic, b"online", MqttQos::One, true);
+        }
+        if let Some(durable) = &mut self.durable {
+            let said = std::mem::take(&mut durable.said);
+            let said = if said.is_empty() { "{\"state\":\"ok\"}".to_owned() } else { said };
+            self.tell_store(now, said);
+        }
+    }
+
     /// Octets for the broker. The caller writes them and advances the buffer by what was written.
-    pub fn broker_output(&mut self) -> &mut BytesMut {
-        self.session.output()
+    pub fn broker_output(&mut self, line: LineId) -> Option<&mut BytesMut> {
+        self.uplinks.output(line)
     }
 
     /// The broker ended the stream, by itself and without a word: it may dislike what it was sent.
     /// To be called before [`Self::broker_closed`].
-    pub fn broker_hung_up(&mut self) {
-        self.session.peer_closed();
+    pub fn broker_hung_up(&mut self, line: LineId) {
+        if let Some(session) = self.uplinks.get_mut(line) {
+            session.peer_closed();
+        }
     }
 
     /// The stream is gone, or could not be opened.
-    pub fn broker_closed(&mut self, now: Time) {
-        let (gateway, effects) = (&mut self.gateway, &mut self.effects);
-        self.session.closed(now, &mut |event| gateway.handle_upstream(now, event, effects));
+    pub fn broker_closed(&mut self, now: Time, line: LineId) {
+        let mut events = Events { now, gateway: &mut self.gateway, effects: &mut self.effects };
+        if let Some(session) = self.uplinks.get_mut(line) {
+            session.closed(now, &mut events.of(line));
+        }
         self.hand_over(now);
     }
 
     /// Work that is due.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::broker_input`]: the broker is silent.
-    pub fn timeout(&mut self, now: Time) -> Result<(), ConnectionError> {
+    pub fn timeout(&mut self, now: Time) {
         self.gateway.handle_timeout(now, &mut self.effects);
-        let (gateway, effects) = (&mut self.gateway, &mut self.effects);
-        self.session.try_again(now, &mut |event| gateway.handle_upstream(now, event, effects));
-        let result = self.session.handle_timeout(now);
+        let events = Events { now, gateway: &mut self.gateway, effects: &mut self.effects };
+        self.uplinks.timeout(events);
         self.hand_over(now);
-        result
+    }
+
+    /// A connection that is over although nothing came by it, and why: the broker is silent. To be asked
+    /// for after [`Self::timeout`], and to be treated as the error of [`Self::broker_input`].
+    pub fn take_ended(&mut self) -> Option<(LineId, ConnectionError)> {
+        self.uplinks.take_ended()
     }
 
     /// When [`Self::timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
         let commit = self.durable.as_ref().and_then(|durable| durable.commits.deadline());
-        let others = [self.gateway.next_timeout(), self.session.next_timeout(), commit];
+        let others = [self.gateway.next_timeout(), self.uplinks.next_timeout(), commit];
         others.into_iter().flatten().min()
     }
 
@@ -161,21 +192,23 @@ impl Engine {
     /// [`Self::broker_output`].
     pub fn shutdown(&mut self, now: Time) {
         // Without a connection the broker has published the will.
-        if let Some(status) = self.status.as_ref().filter(|_| self.session.is_connected()) {
+        if let (Some(status), Some(session)) = (&self.status, self.uplinks.get_mut(LineId::MAIN))
+            && session.is_connected()
+        {
             // At QoS 0: there is nobody to wait for the acknowledgement.
             let offline = &status.offline;
-            let _ = self.session.publish(now, NOBODY, &status.topic, offline, MqttQos::Zero, true);
+            let _ = session.publish(now, NOBODY, &status.topic, offline, MqttQos::Zero, true);
         }
-        self.session.disconnect();
+        self.uplinks.disconnect();
         if let Some(durable) = &mut self.durable {
             durable.commits.stop();
         }
     }
 
-    /// Whether the broker has accepted the connection.
+    /// Whether the broker has accepted the main connection.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.session.is_connected()
+        self.uplinks.main().is_connected()
     }
 
     /// The core, to look at.
@@ -184,10 +217,16 @@ impl Engine {
         &self.gateway
     }
 
-    /// The MQTT session, to look at.
+    /// The MQTT session of the main connection, to look at.
     #[must_use]
     pub fn session(&self) -> &Session {
-        &self.session
+        self.uplinks.main()
+    }
+
+    /// The MQTT session of a connection, to look at.
+    #[must_use]
+    pub fn session_of(&self, line: LineId) -> Option<&Session> {
+        self.uplinks.get(line)
     }
 
     /// Hands the core's wishes to the session. A refusal goes straight back to the core, which may
@@ -207,21 +246,22 @@ impl Engine {
                     }
                     continue;
                 }
-                Effect::Keep { token } => {
+                Effect::Keep { line, token } => {
                     let (gateway, effects) = (&mut self.gateway, &mut self.effects);
-                    let events = &mut |event: UpstreamEvent<'_>| {
-                        gateway.handle_upstream(now, event, effects);
-                    };
-                    self.session.keep(token, events);
+                    let mut events = Events { now, gateway, effects };
+                    if let Some(session) = self.uplinks.get_mut(line) {
+                        session.keep(token, &mut events.of(line));
+                    }
                     continue;
                 }
-                Effect::Publish { .. } if !self.session.is_connected() => {
-                    // What is too old makes room for what is new.
+                Effect::Publish { line, .. } => {
                     let (gateway, effects) = (&mut self.gateway, &mut self.effects);
-                    let events = &mut |event: UpstreamEvent<'_>| {
-                        gateway.handle_upstream(now, event, effects);
-                    };
-                    self.session.expire(now, events);
+                    let mut events = Events { now, gateway, effects };
+                    // What is too old makes room for what is new.
+                    let away = |session: &&mut Session| !session.is_connected();
+                    if let Some(session) = self.uplinks.get_mut(line).filter(away) {
+                        session.expire(now, &mut events.of(line));
+                    }
                 }
                 _ => {}
             }
@@ -230,48 +270,54 @@ impl Engine {
                 self.gateway.unsubscribe_refused(token);
                 continue;
             }
-            let event = match (refusal, effect) {
-                (outcome, Effect::Publish { .. }) => UpstreamEvent::Published { token, outcome },
-                (Err(refusal), Effect::Subscribe { .. }) => {
-                    UpstreamEvent::Subscribed { token, outcome: Err(refusal) }
+            let (line, event) = match (refusal, effect) {
+                (outcome, Effect::Publish { line, .. }) => {
+                    (line, UpstreamEvent::Published { token, outcome })
                 }
-                (_, _) => UpstreamEvent::Unsubscribed { token },
+                (Err(refusal), Effect::Subscribe { line, .. }) => {
+                    (line, UpstreamEvent::Subscribed { token, outcome: Err(refusal) })
+                }
+                (_, Effect::Unsubscribe { line, .. }) => {
+                    (line, UpstreamEvent::Unsubscribed { token })
+                }
+                _ => continue,
             };
-            self.gateway.handle_upstream(now, event, &mut self.effects);
+            self.gateway.handle_upstream(now, line, event, &mut self.effects);
         }
         self.settle(now);
     }
 
     /// Gives one effect to the session. Returns what is already known of its outcome.
     fn submit(&mut self, now: Time, effect: Effect) -> Option<(Token, Result<(), Refusal>)> {
-        let (session, effects) = (&mut self.session, &self.effects);
+        let effects = &self.effects;
         // Spans were cut out of valid UTF-8; if one were not, nothing would be sent under it.
         let text = |span| std::str::from_utf8(effects.bytes(span)).unwrap_or("");
+        let gone = Err(Refusal::Congestion);
         let (token, result) = match effect {
-            Effect::Send { .. }
-            | Effect::Promise { .. }
-            | Effect::Broadcast { .. }
-            | Effect::Keep { .. }
-            | Effect::Recall { .. }
-            | Effect::Done => return None,
             Effect::Acknowledge { delivery, wait } => {
-                let delivery: DeliveryId = delivery;
-                session.acknowledge(now, delivery, wait);
+                if let Some(session) = self.uplinks.get_mut(delivery.line) {
+                    session.acknowledge(now, delivery.id, wait);
+                }
                 return None;
             }
-            Effect::Publish { token, qos, retain, topic, payload, origin, keep } => {
+            Effect::Publish { line, token, qos, retain, topic, payload, origin, keep } => {
                 let (topic, payload) = (text(topic), effects.bytes(payload));
                 let failing = self.durable.as_ref().is_some_and(|d| d.commits.is_failing());
                 let publication = Publication { token, topic, payload, qos, retain, origin, keep };
-                let result = if failing && qos > MqttQos::Zero && !keep && !session.is_connected() {
+                let session = self.uplinks.get_mut(line);
+                let result = match session {
+                    None => Err(Refusal::Congestion),
                     // It would go into the spool.
-                    Err(Refusal::Congestion)
-                } else {
-                    session.take(now, publication)
+                    Some(session)
+                        if failing && qos > MqttQos::Zero && !keep && !session.is_connected() =>
+                    {
+                        Err(Refusal::Congestion)
+                    }
+                    Some(session) => session.take(now, publication),
                 };
                 if let (Ok(Taken::Kept), true) = (result, token != NOBODY) {
                     let event = UpstreamEvent::Kept { token };
-                    self.gateway.handle_upstream(now, event, &mut self.effects);
+                    self.gateway.handle_upstream(now, line, event, &mut self.effects);
                     return None;
                 }
                 let result = result.map(|_| ());
@@ -284,12 +330,16 @@ impl Engine {
                 }
                 (token, result)
             }
-            Effect::Subscribe { token, filter, qos, id, retained } => {
-                (token, session.subscribe(now, token, text(filter), qos, id, retained))
+            Effect::Subscribe { line, token, filter, qos, id, retained } => {
+                let session = self.uplinks.get_mut(line);
+                let filter = text(filter);
+                (token, session.map_or(gone, |s| s.subscribe(now, token, filter, qos, id, retained)))
             }
-            Effect::Unsubscribe { token, filter } => {
-                (token, session.unsubscribe(now, token, text(filter)))
+            Effect::Unsubscribe { line, token, filter } => {
+                let session = self.uplinks.get_mut(line);
+                (token, session.map_or(gone, |session| session.unsubscribe(now, token, text(filter))))
             }
+            _ => return None,
         };
         result.is_err().then_some((token, result))
     }

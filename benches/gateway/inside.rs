@@ -5,7 +5,7 @@
 use std::alloc::System;
 use std::time::Duration;
 
-use mqtt_sn_gateway::core::upstream::{MqttQos, Token, UpstreamEvent};
+use mqtt_sn_gateway::core::upstream::{LineId, MqttQos, Token, UpstreamEvent};
 use mqtt_sn_gateway::core::{Address, Effect, Effects, Gateway, LinkId, LinkSettings, Settings};
 use mqtt_sn_gateway::time::Time;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -141,7 +141,7 @@ impl Inside {
     }
 
     fn upstream(&mut self, event: UpstreamEvent<'_>) {
-        self.gateway.handle_upstream(self.now, event, &mut self.effects);
+        self.gateway.handle_upstream(self.now, LineId::MAIN, event, &mut self.effects);
         self.settle();
     }
 
@@ -183,6 +183,7 @@ impl Inside {
                         if qos == MqttQos::Two {
                             gateway.handle_upstream(
                                 now,
+                                LineId::MAIN,
                                 UpstreamEvent::Received { token },
                                 effects,
                             );
@@ -194,7 +195,7 @@ impl Inside {
                     }
                     Owed::Unsubscribed(token) => UpstreamEvent::Unsubscribed { token },
                 };
-                gateway.handle_upstream(now, event, effects);
+                gateway.handle_upstream(now, LineId::MAIN, event, effects);
             }
         }
     }

@@ -72,6 +72,8 @@ pub struct Upstream {
     pub reconnect_min: Duration,
     /// Longest pause, not below [`Self::reconnect_min`].
     pub reconnect_max: Duration,
+    /// Connections that clients share, 1 to 64.
+    pub connections: u16,
     /// What is kept while the broker is away.
     pub spool: mqtt::Spool,
 }
@@ -260,6 +262,7 @@ impl Config {
             session_expiry: sessions.session_expiry,
             advertise_interval: self.discovery.advertise_interval,
             answer_search: self.discovery.answer_search,
+            connections: self.upstream.connections,
             durable: true,
         }
     }
@@ -339,6 +342,7 @@ impl Default for Config {
                 connect_timeout: mqtt.connect_timeout,
                 reconnect_min: Duration::from_secs(1),
                 reconnect_max: Duration::from_secs(60),
+                connections: 1,
                 spool: mqtt::Spool::default(),
             },
             embedded_broker: EmbeddedBroker {

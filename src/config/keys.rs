@@ -34,6 +34,7 @@ pub(super) const KEYS: [(&str, &[&str]); 12] = [
             "connect_timeout",
             "reconnect_min",
             "reconnect_max",
+            "connections",
             "spool",
         ],
     ),

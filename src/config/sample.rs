@@ -96,6 +96,7 @@ impl Config {
         out.duration("connect_timeout", upstream.connect_timeout);
         out.duration("reconnect_min", upstream.reconnect_min);
         out.duration("reconnect_max", upstream.reconnect_max);
+        out.plain("connections", upstream.connections);
         out.table("[upstream.spool]");
         out.size("max_bytes", upstream.spool.max_bytes);
         out.duration("max_age", upstream.spool.max_age);

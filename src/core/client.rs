@@ -12,7 +12,7 @@ use super::rare::{Absent, Rare};
 use super::slots::Handle;
 use super::tight;
 use super::topics::{ClientTopics, TopicRef};
-use super::upstream::MqttQos;
+use super::upstream::{LineId, MqttQos};
 use crate::codec::{PublishTopic, ReturnCode};
 use crate::time::Time;
 
@@ -321,6 +321,8 @@ pub(crate) struct Client {
     /// What comes from `peer` comes from this client.
     pub(crate) bound: bool,
     pub(crate) state: State,
+    /// By which connection it is served.
+    pub(crate) line: LineId,
     /// Position of its profile in [`Profile::ALL`].
     pub(crate) profile: u8,
     pub(crate) nap: Nap,
@@ -395,6 +397,7 @@ impl Client {
             peer: None,
             bound: false,
             state: State::Gone,
+            line: LineId::MAIN,
             profile: 0,
             nap: Nap::default(),
             print,

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::notice::{Notice, Place};
 use super::peer::{Address, LinkId, PeerRef};
-use super::upstream::{DeliveryId, MqttQos, Token};
+use super::upstream::{Delivery, LineId, MqttQos, Token};
 use crate::codec::Message;
 use crate::store::record::Record;
 
@@ -78,6 +78,8 @@ pub enum Effect {
     },
     /// Publish at the broker. At QoS 0 nothing comes back.
     Publish {
+        /// By which connection.
+        line: LineId,
         /// Comes back with the outcome.
         token: Token,
         /// QoS.
@@ -96,11 +98,15 @@ pub enum Effect {
     /// The client asks again for the acknowledgement of a publication: the broker is slow. It is to be
     /// kept, so that the client can have it.
     Keep {
+        /// By which connection.
+        line: LineId,
         /// Of the publication.
         token: Token,
     },
     /// Subscribe at the broker.
     Subscribe {
+        /// By which connection.
+        line: LineId,
         /// Comes back with the outcome.
         token: Token,
         /// Filter, UTF-8.
@@ -114,6 +120,8 @@ pub enum Effect {
     },
     /// Unsubscribe at the broker.
     Unsubscribe {
+        /// By which connection.
+        line: LineId,
         /// Comes back.
         token: Token,
         /// Filter, UTF-8.
@@ -122,7 +130,7 @@ pub enum Effect {
     /// The message from the broker has reached whom it had to reach: acknowledge it.
     Acknowledge {
         /// As it came in the message.
-        delivery: DeliveryId,
+        delivery: Delivery,
         /// Somebody has it only in the records: not before these are written.
         wait: bool,
     },

@@ -323,6 +323,16 @@ impl Filters {
         }
     }
 
+    /// For whom the broker was asked for this filter does not matter any more.
+    pub(crate) fn forget_asks(&mut self, handle: Handle) {
+        if let Some(filter) = self.slots.get_mut(handle)
+            && filter.asks.as_ref().is_some_and(|asks| !asks.is_awaited())
+        {
+            filter.asks = None;
+            self.open.retain(|(_, other)| *other != handle);
+        }
+    }
+
     /// There is a connection to the broker.
     pub(crate) fn connected(&mut self) {
         self.connection = self.connection.wrapping_add(1);

@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::time::Duration;
 
-use super::hashing::Hashing;
+use super::hashing::{Hashing, stable_hash};
 use hashbrown::{HashMap, HashTable};
 
 use super::client::{Client, State, Supervision};
 use super::effects::Effects;
-use super::filters::Filters;
 use super::flow::CopyMode;
+use super::lines::Lines;
 use super::messages::Messages;
 use super::notice::Notice;
 use super::peer::{Address, LinkId, PeerRef};
@@ -22,7 +22,7 @@ use super::slots::{Handle, KEPT, Slots};
 use super::stats::{Drop, Limit, Stats};
 use super::strangers::{Newcomers, Strangers};
 use super::topics::{TopicRef, Topics};
-use super::upstream::{MqttQos, Token, UpstreamEvent};
+use super::upstream::{Delivery, LineId, MqttQos, Token, UpstreamEvent};
 use super::wheel::Wheel;
 use crate::codec::{self, Message, Qos};
 use crate::store::record::Record;
@@ -45,14 +45,14 @@ pub(crate) enum Request {
     /// A will.
     Will,
     /// A subscription.
-    Subscribe { filter: Handle },
+    Subscribe { line: LineId, filter: Handle },
     /// A part of the probe (see `flow/probe.rs`).
-    Probe,
+    Probe { line: LineId },
     /// The end of a subscription.
-    Unsubscribe { filter: Box<str> },
+    Unsubscribe { line: LineId, filter: Box<str> },
 }
 
-/// What is known of the connection to the broker.
+/// What is known of a connection to the broker.
 #[derive(Debug, Default)]
 pub(crate) struct Broker {
     pub(crate) connected: bool,
@@ -62,8 +62,8 @@ pub(crate) struct Broker {
     /// Filters waiting to be asked for, and how many SUBSCRIBEs are out.
     pub(crate) asks: VecDeque<Handle>,
     pub(crate) asking: u32,
-    /// When to ask again for what it had no room for.
-    pub(crate) again_at: Option<Time>,
+    /// SUBSCRIBEs and UNSUBSCRIBEs without an answer, those of the probe included.
+    pub(crate) open: u32,
     /// How many copies of a message it sends where filters overlap.
     pub(crate) copies: CopyMode,
     /// Filters that nobody uses any longer but that the broker may still know.
@@ -88,10 +88,11 @@ pub struct Gateway {
     pub(crate) first_topic_id: u16,
     /// How far above it those of the next new client do.
     pub(crate) next_offset: u16,
-    pub(crate) filters: Filters,
     pub(crate) requests: Slots<Request>,
     pub(crate) messages: Messages,
-    pub(crate) broker: Broker,
+    pub(crate) lines: Lines,
+    /// When to ask again for what the broker had no room for, and by which connection; in order.
+    pub(crate) again: VecDeque<(Time, LineId)>,
     pub(crate) strangers: Strangers,
     pub(crate) newcomers: Newcomers,
     pub(crate) stats: Stats,
@@ -104,7 +105,6 @@ pub struct Gateway {
     pub(crate) own_topics: Box<str>,
     /// How names begin, before the prefix is put in front, that lead there.
     closed: Option<Box<str>>,
-    pub(crate) copies: super::copies::Copies,
     /// Reused between messages.
     pub(crate) matched: Vec<Handle>,
     pub(crate) recipients: Vec<(Handle, MqttQos)>,
@@ -157,10 +157,10 @@ impl Gateway {
             predefined_ids,
             first_topic_id,
             next_offset: 0,
-            filters: Filters::new(hasher),
             requests: Slots::default(),
             messages: Messages::default(),
-            broker: Broker { maximum_qos: MqttQos::Two, ..Broker::default() },
+            lines: Lines::new(hasher, settings.connections),
+            again: VecDeque::new(),
             strangers: Strangers::new(),
             newcomers: Newcomers::new(),
             stats: Stats::default(),
@@ -171,7 +171,6 @@ impl Gateway {
             buffered_bytes: 0,
             own_topics,
             closed,
-            copies: super::copies::Copies::new(hasher),
             matched: Vec::new(),
             recipients: Vec::new(),
             expected: Vec::new(),
@@ -294,18 +293,27 @@ impl Gateway {
     }
 
     /// News from the MQTT session.
-    pub fn handle_upstream(&mut self, now: Time, event: UpstreamEvent<'_>, fx: &mut Effects) {
+    pub fn handle_upstream(
+        &mut self,
+        now: Time,
+        line: LineId,
+        event: UpstreamEvent<'_>,
+        fx: &mut Effects,
+    ) {
         let cx = &mut Cx { now, fx };
         match event {
             UpstreamEvent::Connected { session_present, subscription_ids, maximum_qos } => {
-                self.broker.connected = true;
-                self.broker.ids = subscription_ids;
-                self.broker.maximum_qos = maximum_qos;
-                self.on_broker_connected(cx, session_present);
+                let Some(known) = self.lines.get_mut(line) else { return };
+                known.broker.connected = true;
+                // Whatever comes by a connection of one's own is for its owner.
+                known.broker.ids = subscription_ids && !line.is_own();
+                known.broker.maximum_qos = maximum_qos;
+                self.on_broker_connected(cx, line, session_present);
             }
             UpstreamEvent::Disconnected => {
-                self.broker.connected = false;
-                self.on_broker_disconnected(cx);
+                let Some(known) = self.lines.get_mut(line) else { return };
+                known.broker.connected = false;
+                self.on_broker_disconnected(cx, line);
             }
             UpstreamEvent::Received { token } => self.on_received(cx, token),
             UpstreamEvent::Kept { token } => self.on_kept(cx, token),
@@ -318,7 +326,8 @@ impl Gateway {
             UpstreamEvent::Unsubscribed { token } => self.on_unsubscribed(cx, token),
             UpstreamEvent::Message { delivery, topic, payload, qos, retain, subscription_ids } => {
                 let message = super::flow::Incoming {
-                    delivery,
+                    line,
+                    delivery: delivery.map(|id| Delivery { line, id }),
                     topic,
                     payload,
                     qos,
@@ -340,9 +349,11 @@ impl Gateway {
             }
             self.on_timer(cx, handle);
         }
-        self.end_probe(cx);
+        self.end_probes(cx);
         self.ask_again(cx);
-        self.filters.age(now);
+        for line in self.lines.shared_ids() {
+            self.lines.at_mut(line).filters.age(now);
+        }
         if self.advertise_at.is_some_and(|at| at <= now) {
             self.advertise_at = Some(now.after(self.settings.advertise_interval));
             self.advertise(cx);
@@ -352,13 +363,12 @@ impl Gateway {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        let others = [
-            self.advertise_at,
-            self.probe_deadline(),
-            self.again_deadline(),
-            self.filters.age_deadline(),
-        ];
-        others.into_iter().flatten().chain(self.wheel.next()).min()
+        let lines = self.lines.shared_ids().flat_map(|line| {
+            let line = self.lines.at(line);
+            [line.probe_deadline(), line.filters.age_deadline()]
+        });
+        let others = [self.advertise_at, self.again_deadline(), self.wheel.next()];
+        others.into_iter().chain(lines).flatten().min()
     }
 
     /// An UNSUBSCRIBE was not taken by the session; the filter is given back with the next connection.
@@ -390,7 +400,7 @@ impl Gateway {
     pub fn residue(&self) -> [usize; 5] {
         [
             self.clients.len(),
-            self.filters.len(),
+            self.lines.filters(),
             self.requests.len(),
             self.messages.len(),
             self.topics.len().saturating_sub(self.predefined_ids.len()),
@@ -408,6 +418,20 @@ impl Gateway {
                 .is_some_and(|bound| bound.as_ref() == peer)
         };
         self.by_peer.find(hash, same).and_then(|slot| self.clients.handle_at(*slot))
+    }
+
+    /// By which connection a client is served.
+    pub(crate) fn line_of(&self, handle: Handle) -> LineId {
+        self.clients.get(handle).map_or(LineId::MAIN, |client| client.line)
+    }
+
+    /// Which of the shared connections serves a client id: the same one whenever there are as many.
+    pub(crate) fn shared_line(&self, id: &str) -> LineId {
+        match self.lines.shared() {
+            1 => LineId::MAIN,
+            // `stable_hash` gives all bits their part.
+            lines => LineId::shared((stable_hash(&[id.as_bytes()]) % u64::from(lines)) as u16),
+        }
     }
 
     pub(crate) fn client_named(&self, id: &str) -> Option<Handle> {
@@ -454,7 +478,7 @@ impl Gateway {
     /// The last client is gone. There may have been a hundred thousand.
     fn give_back(&mut self) {
         self.clients.give_back();
-        self.filters.give_back();
+        self.lines.give_back();
         self.topics.give_back();
         self.messages.give_back();
         self.wheel.give_back();

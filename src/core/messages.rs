@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::slots::{Handle, Slots};
 use super::topics::TopicRef;
-use super::upstream::DeliveryId;
+use super::upstream::Delivery;
 
 /// A message that at least one client waits for.
 #[derive(Debug)]
@@ -19,14 +19,14 @@ pub(crate) struct Message {
     users: u32,
     /// Of these, the ones that the acknowledgement to the broker waits for.
     holders: u32,
-    delivery: Option<DeliveryId>,
+    delivery: Option<Delivery>,
 }
 
 /// What became free by [`Messages::release`].
 #[derive(Debug, Default)]
 pub(crate) struct Released {
     /// Everybody who had to have the message has it: tell the broker.
-    pub(crate) acknowledge: Option<DeliveryId>,
+    pub(crate) acknowledge: Option<Delivery>,
     /// Somebody has it only in the records: these come first.
     pub(crate) recorded: bool,
     /// The message itself is gone; its topic loses a user.
@@ -56,7 +56,7 @@ impl Messages {
         &mut self,
         topic: TopicRef,
         payload: &[u8],
-        delivery: Option<DeliveryId>,
+        delivery: Option<Delivery>,
     ) -> Handle {
         let payload: Box<[u8]> = payload.into();
         self.serial = self.serial.saturating_add(1);
@@ -104,7 +104,7 @@ impl Messages {
     }
 
     /// A queue entry stays, but the broker does not have to wait for it any longer.
-    pub(crate) fn let_go(&mut self, handle: Handle) -> Option<DeliveryId> {
+    pub(crate) fn let_go(&mut self, handle: Handle) -> Option<Delivery> {
         let message = self.slots.get_mut(handle)?;
         message.holders = message.holders.saturating_sub(1);
         if message.holders == 0 { message.delivery.take() } else { None }

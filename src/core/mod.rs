@@ -16,6 +16,7 @@ mod filters;
 mod flow;
 mod gateway;
 pub(crate) mod hashing;
+mod lines;
 mod messages;
 mod names;
 mod notice;
@@ -44,3 +45,5 @@ pub use restore::Restored;
 pub use settings::{LinkSettings, Settings, Takeover};
 pub use snapshot::Cursor;
 pub use stats::{Drop, Limit, Stats};
+#[cfg(feature = "mqtt")]
+pub(crate) use wheel::Wheel;

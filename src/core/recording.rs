@@ -9,7 +9,7 @@ use super::client::{Client, Inbound, Publication, Queued, State};
 use super::effects::{Effects, Otherwise};
 use super::gateway::{Cx, Gateway};
 use super::slots::Handle;
-use super::upstream::MqttQos;
+use super::upstream::{LineId, MqttQos};
 use crate::codec::{Message, PublishTopic};
 use crate::store::record::{ClientRecord, PeerRecord, Record, Standing, TopicField, WillRecord};
 use crate::time::Time;
@@ -32,6 +32,16 @@ impl Gateway {
         if self.settings.durable {
             cx.fx.record(record);
         }
+    }
+
+    /// Notes a change of what the broker knows by one of the connections.
+    pub(crate) fn note_line(&self, cx: &mut Cx<'_>, line: LineId, record: &Record<'_>) {
+        if line == LineId::MAIN || !self.settings.durable {
+            return self.note(cx, record);
+        }
+        let mut records = Vec::new();
+        record.put(&mut records);
+        cx.fx.record(&Record::Line { line: line.number(), records: &records });
     }
 
     /// What has one value of this client is to be recorded.

@@ -17,13 +17,14 @@ use super::client::{
 use super::effects::Effects;
 use super::gateway::{Cx, Gateway};
 use super::hashing::Hashing;
+use super::lines::Line;
 use super::names;
 use super::peer::{LinkId, PeerRef};
 use super::recording::topic_of;
 use super::slots::Handle;
-use super::upstream::MqttQos;
+use super::upstream::{LineId, MqttQos};
 use crate::store::image::{
-    ClientImage, Image, MessageImage, PeerImage, Standings, Table, WillImage,
+    ClientImage, Image, LineImage, MessageImage, PeerImage, Standings, Table, WillImage,
 };
 use crate::store::record::{Record, Standing};
 use crate::time::Time;
@@ -125,23 +126,36 @@ impl Gateway {
     }
 
     fn restore_filters(&mut self, image: &mut Image) {
-        let mut filters: Vec<_> = core::mem::take(&mut image.filters).into_iter().collect();
-        filters.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        for (text, filter) in filters {
+        self.restore_line(LineId::MAIN, &mut image.main);
+        for (number, image) in &mut image.lines {
+            self.restore_line(LineId::from_number(*number), image);
+        }
+    }
+
+    fn restore_line(&mut self, line: LineId, image: &mut LineImage) {
+        // A connection that there is not any more has taken its subscriptions with it.
+        let Some(Line { filters, .. }) = self.lines.get_mut(line) else { return };
+        let mut known: Vec<_> = core::mem::take(&mut image.filters).into_iter().collect();
+        known.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (text, filter) in known {
             if names::topic_filter(text.as_bytes()).is_some() {
-                self.filters.restore(&text, filter);
+                filters.restore(&text, filter);
             }
         }
-        self.filters.skip_ids(FILTER_ID_STEP);
+        filters.skip_ids(FILTER_ID_STEP);
     }
 
     /// Filters that nobody uses: the broker may know them.
     fn forget_unused_filters(&mut self) {
-        let handles: Vec<Handle> = self.filters.handles().collect();
-        for handle in handles {
-            let unused = self.filters.get(handle).is_some_and(|f| f.subscribers.is_empty());
-            if unused && let Some(filter) = self.filters.remove(handle) {
-                self.broker.stale.push(filter.text);
+        let lines: Vec<LineId> = self.lines.ids().collect();
+        for line in lines {
+            let Line { broker, filters, .. } = self.lines.at_mut(line);
+            let handles: Vec<Handle> = filters.handles().collect();
+            for handle in handles {
+                let unused = filters.get(handle).is_some_and(|f| f.subscribers.is_empty());
+                if unused && let Some(filter) = filters.remove(handle) {
+                    broker.stale.push(filter.text);
+                }
             }
         }
     }
@@ -163,6 +177,7 @@ impl Gateway {
             ConnectPrint { will: it.announced_will, clean: it.clean, duration: it.keep_alive };
         let mut client = Client::new(&image.id, print, cx.now);
         client.topics.begin_at(it.offset.wrapping_sub(self.first_topic_id));
+        client.line = self.shared_line(&image.id);
         client.profile = self.profile_of(image.id.as_bytes());
         client.reuses_ids = it.reuses_ids;
         client.next_msg_id = it.msg_id.wrapping_add(MSG_ID_STEP);
@@ -234,8 +249,10 @@ impl Gateway {
                 Some(Form::Short) => Form::Short,
                 _ => Form::Name,
             };
-            let filter = self.filters.find_or_add(text);
-            let place = self.filters.get_mut(filter).map(|f| f.join(handle, subscription.granted));
+            let line = self.line_of(handle);
+            let filters = &mut self.lines.at_mut(line).filters;
+            let filter = filters.find_or_add(text);
+            let place = filters.get_mut(filter).map(|f| f.join(handle, subscription.granted));
             let (Some(place), Some(client)) = (place, self.clients.get_mut(handle)) else { return };
             let subscription = Subscription { filter, place, form, exact };
             super::tight::push(&mut client.subscriptions, subscription);

@@ -70,6 +70,8 @@ pub struct Settings {
     pub advertise_interval: Duration,
     /// Answer SEARCHGW with GWINFO.
     pub answer_search: bool,
+    /// Connections to the broker that clients share, at least 1.
+    pub connections: u16,
     /// State survives the process: changes are recorded, and promises wait until they are written.
     pub durable: bool,
 }
@@ -120,6 +122,7 @@ impl Default for Settings {
             session_expiry: Duration::from_secs(7 * 24 * 3600),
             advertise_interval: Duration::from_secs(15 * 60),
             answer_search: true,
+            connections: 1,
             durable: false,
         }
     }

@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use super::client::Client;
 use super::gateway::{Gateway, Request};
+use super::lines::Line;
 use super::recording::publication_record;
-use super::upstream::MqttQos;
+use super::upstream::{LineId, MqttQos};
 use crate::store::record::Record;
 
 /// How far a snapshot of the core has got.
@@ -23,7 +24,8 @@ pub struct Cursor {
 enum Room {
     #[default]
     General,
-    Filters,
+    /// Of this connection.
+    Filters(LineId),
     Messages,
     Clients,
     End,
@@ -57,28 +59,9 @@ impl Gateway {
             match cursor.room {
                 Room::General => {
                     self.put_general(out);
-                    cursor.next(Room::Filters);
+                    cursor.next(Room::Filters(LineId::MAIN));
                 }
-                Room::Filters if place < self.filters.places() => {
-                    if let Some(filter) = self.filters.at(place) {
-                        filter.record().put(out);
-                    }
-                }
-                Room::Filters => {
-                    // Of these the broker may know, but nobody here.
-                    let unsubscribed =
-                        self.requests.iter().filter_map(|(_, request)| match request {
-                            Request::Unsubscribe { filter } => Some(filter),
-                            _ => None,
-                        });
-                    for text in self.broker.stale.iter().chain(unsubscribed) {
-                        // Somebody may want it again.
-                        if self.filters.find(text).is_none() {
-                            put_stale(text, out);
-                        }
-                    }
-                    cursor.next(Room::Messages);
-                }
+                Room::Filters(line) => self.put_filter(line, place, cursor, out),
                 Room::Messages if place < self.messages.places() => {
                     if let Some(message) = self.messages.at(place).filter(|m| m.recorded) {
                         let (topic, payload) = (self.topics.name(message.topic), &*message.payload);
@@ -124,8 +107,65 @@ impl Gateway {
         }
     }
 
+    /// The filter at a place; after the last one those that are to be forgotten, and on to the next
+    /// connection.
+    fn put_filter(&self, line: LineId, place: u32, cursor: &mut Cursor, out: &mut Vec<u8>) {
+        let mut records = Vec::new();
+        let into = if line == LineId::MAIN { &mut *out } else { &mut records };
+        let known = self.lines.get(line);
+        match known.filter(|known| place < known.filters.places()) {
+            Some(known) => {
+                if let Some(filter) = known.filters.at(place) {
+                    filter.record().put(into);
+                }
+            }
+            None => {
+                if let Some(known) = known {
+                    self.put_stale(line, known, into);
+                }
+                // Those of a client alone come with the client.
+                let next = line.number() as u16 + 1;
+                cursor.next(match next < self.lines.shared() {
+                    true => Room::Filters(LineId::shared(next)),
+                    false => Room::Messages,
+                });
+            }
+        }
+        if !records.is_empty() {
+            Record::Line { line: line.number(), records: &records }.put(out);
+        }
+    }
+
+    fn put_own_filters(&self, line: LineId, known: &Line, out: &mut Vec<u8>) {
+        let mut records = Vec::new();
+        for filter in (0..known.filters.places()).filter_map(|place| known.filters.at(place)) {
+            filter.record().put(&mut records);
+        }
+        self.put_stale(line, known, &mut records);
+        if !records.is_empty() {
+            Record::Line { line: line.number(), records: &records }.put(out);
+        }
+    }
+
+    /// Of these the broker may know, but nobody here.
+    fn put_stale(&self, line: LineId, known: &Line, out: &mut Vec<u8>) {
+        let unsubscribed = self.requests.iter().filter_map(|(_, request)| match request {
+            Request::Unsubscribe { line: by, filter } if *by == line => Some(filter),
+            _ => None,
+        });
+        for text in known.broker.stale.iter().chain(unsubscribed.filter(|_| known.broker.open > 0)) {
+            // Somebody may want it again.
+            if known.filters.find(text).is_none() {
+                put_stale(text, out);
+            }
+        }
+    }
+
     fn put_client(&self, slot: u32, client: &Client, out: &mut Vec<u8>) {
         Record::NewClient { slot, id: &client.id }.put(out);
+        if let Some(known) = self.lines.get(client.line).filter(|_| client.line.is_own()) {
+            self.put_own_filters(client.line, known, out);
+        }
         Record::Client(self.client_record(slot, client)).put(out);
         for (position, entry) in client.topics.iter().enumerate() {
             let Ok(position) = u16::try_from(position) else { break };
@@ -138,7 +178,8 @@ impl Gateway {
             }
         }
         for subscription in &client.subscriptions {
-            let Some(filter) = self.filters.get(subscription.filter) else { continue };
+            let filters = &self.lines.at(client.line).filters;
+            let Some(filter) = filters.get(subscription.filter) else { continue };
             let Some(me) = filter.subscribers.get(subscription.place as usize) else { continue };
             let (form, granted) = (subscription.form.to_bits(), me.granted);
             Record::Subscription { slot, filter: &filter.text, form, granted }.put(out);

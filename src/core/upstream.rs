@@ -11,6 +11,63 @@ pub struct Token(pub u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct DeliveryId(pub u64);
 
+/// Names one connection to the broker: a shared one by its number, or a client's own by the slot of
+/// the client.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LineId(u32);
+
+impl LineId {
+    /// The first shared one. It carries what is nobody's: status, QoS −1.
+    pub const MAIN: LineId = LineId(0);
+    /// Set where a client has its own.
+    const OWN: u32 = 1 << 31;
+
+    /// The shared one with this number, from 0 on.
+    #[must_use]
+    pub const fn shared(number: u16) -> Self {
+        Self(number as u32)
+    }
+
+    /// The one of the client in this slot.
+    #[must_use]
+    pub const fn own(slot: u32) -> Self {
+        Self(slot | Self::OWN)
+    }
+
+    /// The slot of the client whose own it is.
+    #[must_use]
+    pub const fn slot(self) -> Option<u32> {
+        if self.0 & Self::OWN == 0 { None } else { Some(self.0 & !Self::OWN) }
+    }
+
+    /// Whether it is a client's own.
+    #[must_use]
+    pub const fn is_own(self) -> bool {
+        self.0 & Self::OWN != 0
+    }
+
+    /// As a number that [`Self::from_number`] takes back.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The other way round.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// A delivery and the connection that it came by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Delivery {
+    /// The connection.
+    pub line: LineId,
+    /// Which of its deliveries.
+    pub id: DeliveryId,
+}
+
 /// QoS as MQTT has it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]

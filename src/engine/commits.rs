@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
+use super::uplinks::{Place, Uplinks};
 use crate::core::{self, Gateway};
-use crate::mqtt::Session;
 use crate::store::commit::{Commit, CommitSettings, Outcome, Part, Trouble};
 use crate::time::Time;
 
@@ -53,8 +53,8 @@ pub(super) enum Change {
 /// A snapshot that is being made.
 #[derive(Clone, Copy, Debug, Default)]
 struct Snapshot {
-    session: usize,
-    session_done: bool,
+    uplinks: Place,
+    uplinks_done: bool,
     core: core::Cursor,
     begun: bool,
     /// Octets so far, without messages and publications: they come and go while it is made.
@@ -152,11 +152,11 @@ impl Commits {
     }
 
     /// The journal as it was found: finds out how much of it is alive.
-    pub(super) fn measure(&mut self, gateway: &Gateway, session: &Session) {
+    pub(super) fn measure(&mut self, gateway: &Gateway, uplinks: &Uplinks) {
         let (mut snapshot, mut scratch) = (Snapshot::default(), Vec::new());
         loop {
             scratch.clear();
-            if snapshot.write(gateway, session, &mut scratch, self.settings.part) {
+            if snapshot.write(gateway, uplinks, &mut scratch, self.settings.part) {
                 break;
             }
         }
@@ -169,8 +169,8 @@ impl Commits {
     }
 
     /// Octets that a snapshot would take now, about.
-    fn alive(&self, gateway: &Gateway, session: &Session) -> u64 {
-        let (clients, messages) = sizes(gateway, session);
+    fn alive(&self, gateway: &Gateway, uplinks: &Uplinks) -> u64 {
+        let (clients, messages) = sizes(gateway, uplinks);
         clients.saturating_mul(self.per_client).saturating_add(messages)
     }
 
@@ -179,10 +179,10 @@ impl Commits {
         &mut self,
         now: Time,
         gateway: &Gateway,
-        session: &mut Session,
+        uplinks: &mut Uplinks,
         effects: &mut core::Effects,
     ) {
-        session.drain_records(&mut self.pending);
+        uplinks.collect(&mut self.pending);
         effects.drain_records(&mut self.pending);
         if self.failing.is_some() {
             if self.pending.len() > TOO_MANY {
@@ -258,7 +258,7 @@ impl Commits {
         &mut self,
         now: Time,
         gateway: &mut Gateway,
-        session: &mut Session,
+        uplinks: &mut Uplinks,
     ) -> Option<Commit> {
         if self.under_way.is_some() {
             return None;
@@ -266,7 +266,7 @@ impl Commits {
         let retry = self.failing.is_some_and(|failing| failing.retry_at <= now);
         let large = self.failing.is_none()
             && self.size
-                > self.patience.max(self.settings.small + 2 * self.alive(gateway, session));
+                > self.patience.max(self.settings.small + 2 * self.alive(gateway, uplinks));
         if self.snapshot.is_none() && (retry || large) {
             self.snapshot = Some(Snapshot::default());
         }
@@ -274,7 +274,7 @@ impl Commits {
             return None;
         }
         gateway.record_changes(&mut self.pending);
-        session.seal();
+        uplinks.seal();
         let mut records = std::mem::take(&mut self.pending);
         let mut ends = false;
         // The journal in force lacks what was given up: without that, changes would be about other
@@ -285,7 +285,7 @@ impl Commits {
             let begin = !std::mem::replace(&mut snapshot.begun, true);
             let mut records = apart.filter(|_| !begin).unwrap_or_default();
             let most = records.len() + size;
-            let end = snapshot.write(gateway, session, &mut records, most);
+            let end = snapshot.write(gateway, uplinks, &mut records, most);
             ends = end;
             Part { begin, records, end }
         });
@@ -384,14 +384,14 @@ impl Snapshot {
     fn write(
         &mut self,
         gateway: &Gateway,
-        session: &Session,
+        uplinks: &Uplinks,
         out: &mut Vec<u8>,
         size: usize,
     ) -> bool {
-        if !self.session_done {
-            self.session_done = !session.snapshot(&mut self.session, out, size);
+        if !self.uplinks_done {
+            self.uplinks_done = !uplinks.snapshot(&mut self.uplinks, out, size);
         }
-        if self.session_done {
+        if self.uplinks_done {
             let (before, messages) = (out.len(), self.core.messages());
             gateway.snapshot(&mut self.core, out, size);
             let messages = self.core.messages() - messages;
@@ -402,8 +402,8 @@ impl Snapshot {
 }
 
 /// Clients, and about what messages and publications take in a journal.
-fn sizes(gateway: &Gateway, session: &Session) -> (u64, u64) {
+fn sizes(gateway: &Gateway, uplinks: &Uplinks) -> (u64, u64) {
     let (clients, messages, payload, waiting) = gateway.sizes();
     let messages = payload as u64 + MESSAGE * messages as u64 + WAITING * waiting as u64;
-    (clients as u64, messages + session.stats().spooled_bytes)
+    (clients as u64, messages + uplinks.spooled_bytes())
 }

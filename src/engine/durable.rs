@@ -4,7 +4,8 @@
 use super::commits::{Change, Commits, Gate, Written};
 use super::held::Promises;
 use super::{Engine, NOBODY};
-use crate::core::upstream::{MqttQos, UpstreamEvent};
+use super::uplinks::Events;
+use crate::core::upstream::{LineId, MqttQos};
 use crate::core::{self, Effect, Otherwise, Restored};
 use crate::mqtt;
 use crate::store::commit::{Commit, CommitSettings, Outcome, TroubleKind};
@@ -40,7 +41,7 @@ impl Engine {
         let kept = image.as_ref().and_then(|image| image.seed);
         let mut engine = Self::with(core, mqtt, kept.unwrap_or(seed), now);
         // Packet ids shall not begin with those of the last life.
-        engine.session.reseed(seed);
+        engine.uplinks.reseed(seed);
         let mut commits = Commits::new(commits);
         let mut restored = Restored::default();
         match image {
@@ -49,10 +50,10 @@ impl Engine {
                 // there may never reach the disk.
                 commits.begin_anew();
                 let renumbered = !engine.gateway.has_links(&image);
-                let spooled = engine.session.restore(&mut image);
+                let spooled = engine.uplinks.restore(&mut image);
                 restored = engine.gateway.restore(now, &mut image, &mut engine.effects);
                 restored.spooled = spooled;
-                commits.measure(&engine.gateway, &engine.session);
+                commits.measure(&engine.gateway, &engine.uplinks);
                 if kept.is_none() || renumbered {
                     engine.gateway.record_places(&mut engine.effects);
                 }
@@ -82,7 +83,7 @@ impl Engine {
     /// and calls [`Self::committed`].
     pub fn commit(&mut self, now: Time) -> Option<Commit> {
         let durable = self.durable.as_mut()?;
-        durable.commits.commit(now, &mut self.gateway, &mut self.session)
+        durable.commits.commit(now, &mut self.gateway, &mut self.uplinks)
     }
 
     /// A commit is over, one way or the other: promises that waited for it are in
@@ -99,11 +100,7 @@ impl Engine {
             Change::Recovered(after) => {
                 self.gateway.set_failing(now, false, &mut self.effects);
                 let (gateway, effects) = (&mut self.gateway, &mut self.effects);
-                let events = &mut |event: UpstreamEvent<'_>| {
-                    gateway.handle_upstream(now, event, effects);
-                };
-                self.session.set_failing(false, events);
-                self.session.resume(now, events);
+                self.uplinks.set_failing(false, Events { now, gateway, effects });
                 self.effects.note_store_recovered(after);
                 self.tell_store(now, "{\"state\":\"ok\"}".to_owned());
             }
@@ -113,10 +110,7 @@ impl Engine {
         let failing = self.durable.as_ref().is_some_and(|durable| durable.commits.is_failing());
         if written && !failing {
             let (gateway, effects) = (&mut self.gateway, &mut self.effects);
-            let events = &mut |event: UpstreamEvent<'_>| {
-                gateway.handle_upstream(now, event, effects);
-            };
-            self.session.release(now, events);
+            self.uplinks.release(Events { now, gateway, effects });
             self.hand_over(now);
             self.let_out(outcome.number, true);
         }
@@ -128,8 +122,7 @@ impl Engine {
         self.let_out(u64::MAX, false);
         self.gateway.set_failing(now, true, &mut self.effects);
         let (gateway, effects) = (&mut self.gateway, &mut self.effects);
-        let events = &mut |event: UpstreamEvent<'_>| gateway.handle_upstream(now, event, effects);
-        self.session.set_failing(true, events);
+        self.uplinks.set_failing(true, Events { now, gateway, effects });
         self.effects.note_store_failed(kind.label(), text);
         let (kind, error) = (kind.label(), json_text(text));
         let status = format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":{error}}}");
@@ -153,17 +146,23 @@ impl Engine {
     pub(super) fn tell_store(&mut self, now: Time, status: String) {
         let Some(durable) = &mut self.durable else { return };
         durable.said = status;
-        if self.status.is_some() && self.session.is_connected() {
+        if self.status.is_some()
+            && let Some(session) = self.uplinks.get_mut(LineId::MAIN)
+            && session.is_connected()
+        {
             let (topic, status) = (&durable.topic, durable.said.as_bytes());
-            let _ = self.session.publish(now, NOBODY, topic, status, MqttQos::Zero, true);
+            let _ = session.publish(now, NOBODY, topic, status, MqttQos::Zero, true);
         }
     }
 
     /// All that was to be done is done: takes the records over, and lets the session say what it waits
     /// to say, if there is nothing to wait for.
     pub(super) fn settle(&mut self, now: Time) {
-        let Some(durable) = &mut self.durable else { return };
-        durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
+        let Some(durable) = &mut self.durable else {
+            // There are no records.
+            return self.uplinks.collect(&mut Vec::new());
+        };
+        durable.commits.collect(now, &self.gateway, &mut self.uplinks, &mut self.effects);
         if durable.commits.is_stuck(now) {
             durable.commits.give_up(now);
             let text = "the disk does not take what is to be written; it is very slow, or hangs";
@@ -171,15 +170,12 @@ impl Engine {
             // It has given back what it could not keep.
             return self.hand_over(now);
         }
-        if self.session.has_deferred() && durable.commits.gate(now) == Gate::Open {
-            self.session.seal();
+        if self.uplinks.has_deferred() && durable.commits.gate(now) == Gate::Open {
+            self.uplinks.seal();
             let (gateway, effects) = (&mut self.gateway, &mut self.effects);
-            let events = &mut |event: UpstreamEvent<'_>| {
-                gateway.handle_upstream(now, event, effects);
-            };
-            self.session.release(now, events);
+            self.uplinks.release(Events { now, gateway, effects });
             // That may have come of it: a publication of the spool that nobody wants.
-            if self.handled < self.effects.items().len() || self.session.has_records() {
+            if self.handled < self.effects.items().len() || self.uplinks.has_records() {
                 self.hand_over(now);
             }
         }
@@ -205,7 +201,7 @@ impl Engine {
             Some(Otherwise::Nothing) => None,
         };
         let gate = if promise.is_some() {
-            durable.commits.collect(now, &self.gateway, &mut self.session, &mut self.effects);
+            durable.commits.collect(now, &self.gateway, &mut self.uplinks, &mut self.effects);
             durable.commits.gate(now)
         } else {
             Gate::Open

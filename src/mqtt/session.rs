@@ -17,7 +17,7 @@ use super::stats::Stats;
 use super::wire::{self, Protocol};
 use super::{backoff, reasons, wire_v4, wire_v5};
 use crate::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
-use crate::store::image::Image;
+use crate::store::image::LineImage;
 use crate::store::record::Record;
 use crate::time::Time;
 
@@ -126,7 +126,7 @@ impl Session {
 
     /// Goes on with what a former life has written down. To be called once, before anything else.
     /// Gives the number of publications that are still owed to the broker.
-    pub fn restore(&mut self, image: &mut Image) -> usize {
+    pub fn restore(&mut self, image: &mut LineImage) -> usize {
         if image.speaks_five {
             self.fallback.accepted();
         }

@@ -16,7 +16,7 @@ use super::outgoing::{NOBODY, Outgoing, Request};
 use super::packet_ids::{Exchange, PacketIds};
 use super::settings::Spool;
 use crate::core::upstream::{MqttQos, Refusal, Token, UpstreamEvent, Waste};
-use crate::store::image::Image;
+use crate::store::image::LineImage;
 use crate::store::record::Record;
 use crate::time::Time;
 
@@ -245,7 +245,7 @@ impl Outgoing {
     }
 
     /// Goes on with the publications of a former life.
-    pub(super) fn restore(&mut self, image: &mut Image, ids: &mut PacketIds) -> usize {
+    pub(super) fn restore(&mut self, image: &mut LineImage, ids: &mut PacketIds) -> usize {
         for (key, it) in std::mem::take(&mut image.requests) {
             let Ok(topic) = u16::try_from(it.topic.len()) else { continue };
             let mut data = it.topic.as_bytes().to_vec();

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 
 use super::machine::{ConnectionEnd, Machine};
 use super::summary;
+use crate::core::upstream::LineId;
 use crate::core::{Address, Effects, LinkId};
 use crate::engine::Engine;
 use crate::mqtt::{ConnectionError, Version};
@@ -18,28 +19,37 @@ impl Machine for Engine {
         self.datagram(now, link, from, bytes);
     }
 
-    fn broker_open(&mut self, now: Time) {
-        self.broker_open(now);
+    fn broker_open(&mut self, now: Time, line: LineId) {
+        self.broker_open(now, line);
     }
 
-    fn broker_input(&mut self, now: Time, input: &mut BytesMut) -> Result<(), ConnectionError> {
-        self.broker_input(now, input)
+    fn broker_input(
+        &mut self,
+        now: Time,
+        line: LineId,
+        input: &mut BytesMut,
+    ) -> Result<(), ConnectionError> {
+        self.broker_input(now, line, input)
     }
 
-    fn broker_output(&mut self) -> &mut BytesMut {
-        self.broker_output()
+    fn broker_output(&mut self, line: LineId) -> Option<&mut BytesMut> {
+        self.broker_output(line)
     }
 
-    fn broker_hung_up(&mut self) {
-        self.broker_hung_up();
+    fn broker_hung_up(&mut self, line: LineId) {
+        self.broker_hung_up(line);
     }
 
-    fn broker_closed(&mut self, now: Time) {
-        self.broker_closed(now);
+    fn broker_closed(&mut self, now: Time, line: LineId) {
+        self.broker_closed(now, line);
     }
 
-    fn timeout(&mut self, now: Time) -> Result<(), ConnectionError> {
-        self.timeout(now)
+    fn timeout(&mut self, now: Time) {
+        self.timeout(now);
+    }
+
+    fn take_ended(&mut self) -> Option<(LineId, ConnectionError)> {
+        self.take_ended()
     }
 
     fn next_timeout(&self) -> Option<Time> {
@@ -70,8 +80,8 @@ impl Machine for Engine {
         summary::summary(self)
     }
 
-    fn broker_accepted(&self) -> Option<Accepted> {
-        let (version, resumed) = self.session().accepted()?;
+    fn broker_accepted(&self, line: LineId) -> Option<Accepted> {
+        let (version, resumed) = self.session_of(line)?.accepted()?;
         let version = match version {
             Version::V5 => "MQTT 5",
             Version::V311 | Version::Auto => "MQTT 3.1.1",

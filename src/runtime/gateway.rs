@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
 use super::timer::{Clock, Timer};
+use crate::core::upstream::LineId;
 use crate::ops::signals::{Signal, Signals};
 use crate::store::writer::Writer;
 use crate::time::Time;
@@ -31,14 +32,21 @@ pub(super) struct Gateway<M> {
     timer: Timer,
     links: Vec<UdpLink>,
     buffers: ReceiveBuffers,
-    broker: BrokerConnection,
-    input: BytesMut,
+    /// Those that clients share.
+    brokers: Vec<Shared>,
     /// What the machine wants to survive is written here, if it is to survive at all.
     store: Option<Writer>,
     signals: Signals,
     notices: Notices,
     /// A deadline that has been served is not served again within the same millisecond.
     served: Option<Time>,
+}
+
+/// A connection to the broker that clients share.
+struct Shared {
+    line: LineId,
+    connection: BrokerConnection,
+    input: BytesMut,
 }
 
 /// How the loop goes on.
@@ -56,12 +64,17 @@ impl<M: Machine> Gateway<M> {
     /// Must be called inside the runtime.
     pub(super) fn new(
         links: Vec<UdpLink>,
-        broker: BrokerConnection,
+        brokers: Vec<BrokerConnection>,
         store: Option<Writer>,
         signals: Signals,
         clock: Clock,
         make: impl FnOnce(Time) -> M,
     ) -> Self {
+        let brokers = brokers.into_iter().zip(0..).map(|(connection, number)| Shared {
+            line: LineId::shared(number),
+            connection,
+            input: BytesMut::new(),
+        });
         let names = links.iter().map(|link| format!("udp {}", link.local_addr())).collect();
         Self {
             notices: Notices::new(names),
@@ -70,8 +83,7 @@ impl<M: Machine> Gateway<M> {
             clock,
             links,
             buffers: ReceiveBuffers::default(),
-            broker,
-            input: BytesMut::new(),
+            brokers: brokers.collect(),
             store,
             signals,
             served: None,
@@ -118,11 +130,15 @@ impl<M: Machine> Gateway<M> {
                 more |= taken.more;
             }
         }
-        busy |= self.poll_broker(cx, now).is_ready();
+        for which in 0..self.brokers.len() {
+            busy |= self.poll_broker(cx, now, which).is_ready();
+        }
         busy |= self.poll_timer(cx, now).is_ready();
         busy |= self.poll_store(cx).is_ready();
         busy |= self.transmit(cx);
-        busy |= self.poll_write(cx, now).is_ready();
+        for which in 0..self.brokers.len() {
+            busy |= self.poll_write(cx, now, which).is_ready();
+        }
         match (busy, more) {
             (false, _) => Poll::Pending,
             (true, false) => Poll::Ready(Turn::Done),
@@ -131,23 +147,29 @@ impl<M: Machine> Gateway<M> {
     }
 
     /// Takes a new connection, or what the broker has sent.
-    fn poll_broker(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
-        if self.broker.poll_open(cx).is_ready() {
-            self.input.clear();
-            self.machine.broker_output().clear();
-            self.machine.broker_open(now);
+    fn poll_broker(&mut self, cx: &mut Context<'_>, now: Time, which: usize) -> Poll<()> {
+        let Some(Shared { line, connection, input }) = self.brokers.get_mut(which) else {
+            return Poll::Pending;
+        };
+        let line = *line;
+        if connection.poll_open(cx).is_ready() {
+            input.clear();
+            if let Some(output) = self.machine.broker_output(line) {
+                output.clear();
+            }
+            self.machine.broker_open(now, line);
         } else {
-            match ready!(self.broker.poll_read(cx, &mut self.input)) {
-                Ok(0) => self.broker_ended(now, &Ended::Closed),
-                Ok(_) => match self.machine.broker_input(now, &mut self.input) {
+            match ready!(connection.poll_read(cx, input)) {
+                Ok(0) => self.broker_ended(now, which, &Ended::Closed),
+                Ok(_) => match self.machine.broker_input(now, line, input) {
                     Ok(()) => {
-                        if let Some(accepted) = self.machine.broker_accepted() {
-                            self.broker.accepted(accepted);
+                        if let Some(accepted) = self.machine.broker_accepted(line) {
+                            connection.accepted(accepted);
                         }
                     }
-                    Err(error) => self.session_ended(cx, now, &error),
+                    Err(error) => self.session_ended(cx, now, which, &error),
                 },
-                Err(error) => self.broker_ended(now, &Ended::Io(error)),
+                Err(error) => self.broker_ended(now, which, &Ended::Io(error)),
             }
         }
         Poll::Ready(())
@@ -162,8 +184,9 @@ impl<M: Machine> Gateway<M> {
         // The timer may have gone off while this turn was busy.
         let now = self.clock.now();
         self.served = Some(now);
-        if let Err(error) = self.machine.timeout(now) {
-            self.session_ended(cx, now, &error);
+        self.machine.timeout(now);
+        while let Some((line, error)) = self.machine.take_ended() {
+            self.session_ended(cx, now, line.number() as usize, &error);
         }
         Poll::Ready(())
     }
@@ -208,33 +231,49 @@ impl<M: Machine> Gateway<M> {
     }
 
     /// Writes what the turn left for the broker.
-    fn poll_write(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
-        if self.machine.broker_output().is_empty() {
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Time, which: usize) -> Poll<()> {
+        let Some(Shared { line, connection, .. }) = self.brokers.get_mut(which) else {
             return Poll::Pending;
-        }
-        match ready!(self.broker.poll_write(cx, self.machine.broker_output())) {
+        };
+        let Some(output) = self.machine.broker_output(*line).filter(|output| !output.is_empty())
+        else {
+            return Poll::Pending;
+        };
+        match ready!(connection.poll_write(cx, output)) {
             Ok(()) => {}
-            Err(error) => self.broker_ended(now, &Ended::Io(error)),
+            Err(error) => self.broker_ended(now, which, &Ended::Io(error)),
         }
         Poll::Ready(())
     }
 
-    fn session_ended(&mut self, cx: &mut Context<'_>, now: Time, error: &M::Error) {
+    fn session_ended(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Time,
+        which: usize,
+        error: &M::Error,
+    ) {
+        let Some(Shared { line, connection, .. }) = self.brokers.get_mut(which) else { return };
         // It may have left a last word for the broker, such as why.
-        let _ = self.broker.poll_write(cx, self.machine.broker_output());
+        if let Some(output) = self.machine.broker_output(*line) {
+            let _ = connection.poll_write(cx, output);
+        }
         let at_once = error.reconnect_at_once();
-        self.broker_ended(now, &Ended::Session { why: error, at_once });
+        self.broker_ended(now, which, &Ended::Session { why: error, at_once });
     }
 
-    fn broker_ended(&mut self, now: Time, why: &Ended<'_>) {
-        if self.broker.is_open() {
-            self.broker.ended(why);
-            self.input = BytesMut::new();
+    fn broker_ended(&mut self, now: Time, which: usize, why: &Ended<'_>) {
+        let Some(Shared { line, connection, input }) = self.brokers.get_mut(which) else { return };
+        if connection.is_open() {
+            connection.ended(why);
+            *input = BytesMut::new();
             if matches!(why, Ended::Closed | Ended::Io(_)) {
-                self.machine.broker_hung_up();
+                self.machine.broker_hung_up(*line);
             }
-            self.machine.broker_closed(now);
-            self.machine.broker_output().clear();
+            self.machine.broker_closed(now, *line);
+            if let Some(output) = self.machine.broker_output(*line) {
+                output.clear();
+            }
         }
     }
 
@@ -250,8 +289,9 @@ impl<M: Machine> Gateway<M> {
         }
         self.links.clear();
         self.machine.shutdown(self.clock.now());
-        let goodbye = if self.broker.is_open() { self.say_goodbye().await } else { Goodbye::Said };
-        self.broker.stop();
+        let open = self.brokers.iter().any(|broker| broker.connection.is_open());
+        let goodbye = if open { self.say_goodbye().await } else { Goodbye::Said };
+        self.brokers.clear();
         let written = tokio::time::timeout(LAST_COMMITS, poll_fn(|cx| self.poll_last_commits(cx)));
         if written.await.is_err() {
             warn!(
@@ -265,8 +305,8 @@ impl<M: Machine> Gateway<M> {
     }
 
     async fn say_goodbye(&mut self) -> Goodbye {
-        let Self { machine, broker, input, signals, .. } = self;
-        let goodbye = poll_fn(|cx| poll_goodbye(cx, machine, broker, input));
+        let Self { machine, brokers, signals, .. } = self;
+        let goodbye = poll_fn(|cx| poll_goodbyes(cx, machine, brokers));
         let mut goodbye = pin!(tokio::time::timeout(GOODBYE, goodbye));
         poll_fn(move |cx| {
             if let Poll::Ready(signal) = signals.poll(cx)
@@ -324,22 +364,45 @@ impl fmt::Display for Goodbye {
     }
 }
 
+/// Ready when every broker connection is done with; with the first error, if there was one.
+fn poll_goodbyes<M: Machine>(
+    cx: &mut Context<'_>,
+    machine: &mut M,
+    brokers: &mut Vec<Shared>,
+) -> Poll<io::Result<()>> {
+    let mut result = Ok(());
+    brokers.retain_mut(|broker| {
+        if !broker.connection.is_open() {
+            return false;
+        }
+        match poll_goodbye(cx, machine, broker) {
+            Poll::Pending => true,
+            Poll::Ready(said) => {
+                if result.is_ok() {
+                    result = said;
+                }
+                false
+            }
+        }
+    });
+    if brokers.is_empty() || result.is_err() { Poll::Ready(result) } else { Poll::Pending }
+}
+
 /// Writes everything, says that no more will come, and reads until the broker closes. A socket
 /// closed with something unread would be reset, and the reset may overtake the goodbye.
 fn poll_goodbye<M: Machine>(
     cx: &mut Context<'_>,
     machine: &mut M,
-    broker: &mut BrokerConnection,
-    input: &mut BytesMut,
+    Shared { line, connection, input }: &mut Shared,
 ) -> Poll<io::Result<()>> {
-    if !machine.broker_output().is_empty() {
-        ready!(broker.poll_write(cx, machine.broker_output()))?;
+    if let Some(output) = machine.broker_output(*line).filter(|output| !output.is_empty()) {
+        ready!(connection.poll_write(cx, output))?;
     }
     // Fails only if the broker has hung up already.
-    let _ = ready!(broker.poll_finish(cx));
+    let _ = ready!(connection.poll_finish(cx));
     loop {
         input.clear();
-        match ready!(broker.poll_read(cx, input)) {
+        match ready!(connection.poll_read(cx, input)) {
             Ok(1..) => {}
             // It has closed, one way or the other, after it was told everything.
             Ok(0) | Err(_) => return Poll::Ready(Ok(())),

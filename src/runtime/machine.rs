@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use crate::core::upstream::LineId;
 use crate::core::{Address, Effects, LinkId};
 use crate::store::commit::{Commit, Outcome};
 use crate::time::Time;
@@ -16,28 +17,35 @@ pub trait Machine {
     fn datagram(&mut self, now: Time, link: LinkId, from: &Address, bytes: &[u8]);
 
     /// The connection to the broker is open.
-    fn broker_open(&mut self, now: Time);
+    fn broker_open(&mut self, now: Time, line: LineId);
 
     /// Bytes from the broker; takes whole packets away from the front.
     ///
     /// # Errors
     /// If the connection has to be closed; [`Self::broker_closed`] follows.
-    fn broker_input(&mut self, now: Time, input: &mut BytesMut) -> Result<(), Self::Error>;
+    fn broker_input(
+        &mut self,
+        now: Time,
+        line: LineId,
+        input: &mut BytesMut,
+    ) -> Result<(), Self::Error>;
 
-    /// Bytes for the broker; what was written is taken away from the front.
-    fn broker_output(&mut self) -> &mut BytesMut;
+    /// Bytes for the broker; what was written is taken away from the front. `None` if there is no such
+    /// connection.
+    fn broker_output(&mut self, line: LineId) -> Option<&mut BytesMut>;
 
     /// It was the broker that ended the connection; [`Self::broker_closed`] follows.
-    fn broker_hung_up(&mut self);
+    fn broker_hung_up(&mut self, line: LineId);
 
     /// The connection to the broker is gone.
-    fn broker_closed(&mut self, now: Time);
+    fn broker_closed(&mut self, now: Time, line: LineId);
 
     /// The time given by [`Self::next_timeout`] has come.
-    ///
-    /// # Errors
-    /// If the connection has to be closed; [`Self::broker_closed`] follows.
-    fn timeout(&mut self, now: Time) -> Result<(), Self::Error>;
+    fn timeout(&mut self, now: Time);
+
+    /// A connection that has to be closed for what [`Self::timeout`] found; [`Self::broker_closed`]
+    /// follows.
+    fn take_ended(&mut self) -> Option<(LineId, Self::Error)>;
 
     /// When [`Self::timeout`] wants to be called.
     fn next_timeout(&self) -> Option<Time>;
@@ -63,7 +71,7 @@ pub trait Machine {
     fn summary(&self) -> String;
 
     /// What the broker agreed to, once it has accepted the session on this connection.
-    fn broker_accepted(&self) -> Option<Accepted>;
+    fn broker_accepted(&self, line: LineId) -> Option<Accepted>;
 }
 
 /// An end of a connection that the session decided on.

@@ -127,10 +127,11 @@ pub fn run_machine<M: Machine>(
             reconnect_min: config.upstream.reconnect_min,
             reconnect_max: config.upstream.reconnect_max,
         };
-        let broker = BrokerConnection::new(settings, random_seed());
+        let broker = || BrokerConnection::new(settings.clone(), random_seed());
+        let brokers = (0..config.upstream.connections).map(|_| broker()).collect();
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
-        Gateway::new(links, broker, store, signals, clock, make).run().await;
+        Gateway::new(links, brokers, store, signals, clock, make).run().await;
         Ok(())
     });
     // A name that is being looked up must not hold up the end.

@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(outcome.journal, Ok(()));
         drop(state.journal);
         let state = open(&config).unwrap();
-        assert_eq!(state.image.map(|image| image.requests.len()), Some(2));
+        assert_eq!(state.image.map(|image| image.main.requests.len()), Some(2));
         assert_eq!(state.not_before, Time(7_000));
     }
     #[test]

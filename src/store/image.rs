@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::record::{BadRecord, ClientRecord, Record, Standing, TopicField};
-use crate::core::upstream::MqttQos;
+use crate::core::upstream::{LineId, MqttQos};
 
 /// Milliseconds since 1970: no clock of ours has been there.
 const YEAR_2200: u64 = 7_258_118_400_000;
@@ -195,6 +195,21 @@ pub struct RequestImage {
     pub released: bool,
 }
 
+/// A connection to the broker: what the broker knows of filters, and the MQTT session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LineImage {
+    /// Filters by text.
+    pub filters: Table<Box<str>, FilterImage>,
+    /// The client id whose session at the broker is ours.
+    pub session: Option<Box<str>>,
+    /// The broker speaks MQTT 5.
+    pub speaks_five: bool,
+    /// Publications to the broker by key, which is their order.
+    pub requests: BTreeMap<u64, RequestImage>,
+    /// QoS 2 messages of the broker by packet id: hash of the content.
+    pub received: BTreeMap<u16, u64>,
+}
+
 /// Everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
@@ -206,16 +221,10 @@ pub struct Image {
     pub clients: Table<u32, ClientImage>,
     /// Messages by serial number. Some may be of no use to anybody any more.
     pub messages: Table<u64, MessageImage>,
-    /// Filters by text.
-    pub filters: Table<Box<str>, FilterImage>,
-    /// The client id whose session at the broker is ours.
-    pub session: Option<Box<str>>,
-    /// The broker speaks MQTT 5.
-    pub speaks_five: bool,
-    /// Publications to the broker by key, which is their order.
-    pub requests: BTreeMap<u64, RequestImage>,
-    /// QoS 2 messages of the broker by packet id: hash of the content.
-    pub received: BTreeMap<u16, u64>,
+    /// The first connection that clients share.
+    pub main: LineImage,
+    /// The others, by [`LineId::number`].
+    pub lines: BTreeMap<u32, LineImage>,
 }
 
 impl Image {
@@ -242,37 +251,35 @@ impl Image {
             }
             Record::ClientGone { slot } => {
                 self.clients.remove(&slot);
+                self.lines.remove(&LineId::own(slot).number());
             }
             Record::Message { serial, topic, payload } => {
                 let message = MessageImage { topic: topic.into(), payload: payload.into() };
                 self.messages.insert(serial, message);
             }
-            Record::Filter(filter) => {
-                let image = FilterImage {
-                    id: filter.id,
-                    asked: filter.asked,
-                    granted: filter.granted,
-                    marked: filter.marked,
-                };
-                self.filters.insert(filter.text.into(), image);
-            }
-            Record::FilterOver { text } => {
-                self.filters.remove(text);
-            }
-            Record::SpeaksFive => self.speaks_five = true,
-            Record::FiltersLost => {
-                for filter in self.filters.values_mut() {
-                    filter.granted = None;
+            Record::Line { line, mut records } => {
+                let image = self.lines.entry(line).or_default();
+                while !records.is_empty() {
+                    // What cannot be read is not applied in part.
+                    let Ok(record) = Record::take(&mut records) else { break };
+                    image.apply(&record);
+                }
+                if *image == LineImage::default() {
+                    self.lines.remove(&line);
                 }
             }
-            Record::Session { .. }
+            Record::Filter(_)
+            | Record::FilterOver { .. }
+            | Record::SpeaksFive
+            | Record::FiltersLost
+            | Record::Session { .. }
             | Record::Request { .. }
             | Record::RequestSent { .. }
             | Record::RequestReleased { .. }
             | Record::RequestOver { .. }
             | Record::Received { .. }
             | Record::ReceivedOver { .. }
-            | Record::SessionLost => self.apply_session(record),
+            | Record::SessionLost => self.main.apply(record),
             Record::Client(ClientRecord { slot, .. })
             | Record::Cleared { slot }
             | Record::Topic { slot, .. }
@@ -300,13 +307,34 @@ impl Image {
             let moments = standings.flat_map(|of| [of.asleep_since, of.heard, of.connected]);
             moments.chain(client.publications.values().map(|publication| publication.at))
         });
-        let requests = self.requests.values().map(|request| request.at);
+        let lines = self.lines.values().chain([&self.main]);
+        let requests = lines.flat_map(|line| line.requests.values().map(|request| request.at));
         // A clock that begins at the end of time would leave no room for deadlines.
         clients.chain(requests).filter(|at| *at < YEAR_2200).max().unwrap_or(0)
     }
+}
 
-    fn apply_session(&mut self, record: &Record<'_>) {
+impl LineImage {
+    fn apply(&mut self, record: &Record<'_>) {
         match *record {
+            Record::Filter(filter) => {
+                let image = FilterImage {
+                    id: filter.id,
+                    asked: filter.asked,
+                    granted: filter.granted,
+                    marked: filter.marked,
+                };
+                self.filters.insert(filter.text.into(), image);
+            }
+            Record::FilterOver { text } => {
+                self.filters.remove(text);
+            }
+            Record::SpeaksFive => self.speaks_five = true,
+            Record::FiltersLost => {
+                for filter in self.filters.values_mut() {
+                    filter.granted = None;
+                }
+            }
             Record::Session { client_id } => self.session = Some(client_id.into()),
             Record::Request { key, origin, at, qos, retain, topic, payload } => {
                 let (topic, payload) = (topic.into(), payload.into());

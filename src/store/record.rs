@@ -187,6 +187,13 @@ pub enum Record<'a> {
     SessionLost,
     /// The broker speaks MQTT 5.
     SpeaksFive,
+    /// Records of filters and of the MQTT session, of a connection other than the main one.
+    Line {
+        /// [`LineId::number`](crate::core::upstream::LineId::number).
+        line: u32,
+        /// Records.
+        records: &'a [u8],
+    },
 }
 
 /// Octets that are no record: the file is damaged, or of another make.
@@ -223,6 +230,7 @@ mod kind {
     pub(super) const RECEIVED_OVER: u8 = 46;
     pub(super) const SESSION_LOST: u8 = 47;
     pub(super) const SPEAKS_FIVE: u8 = 48;
+    pub(super) const LINE: u8 = 50;
 }
 
 /// Appends fields.
@@ -369,6 +377,7 @@ impl<'a> Record<'a> {
             Self::ReceivedOver { packet_id } => to.octet(kind::RECEIVED_OVER).number(packet_id),
             Self::SessionLost => to.octet(kind::SESSION_LOST),
             Self::SpeaksFive => to.octet(kind::SPEAKS_FIVE),
+            Self::Line { line, records } => to.octet(kind::LINE).number(line).octets(records),
         };
     }
 
@@ -562,6 +571,7 @@ impl<'a> Reader<'a> {
             kind::RECEIVED_OVER => Record::ReceivedOver { packet_id: self.number()? },
             kind::SESSION_LOST => Record::SessionLost,
             kind::SPEAKS_FIVE => Record::SpeaksFive,
+            kind::LINE => Record::Line { line: self.number()?, records: self.octets()? },
             _ => return Err(BadRecord),
         })
     }

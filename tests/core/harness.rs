@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mqtt_sn_gateway::codec::{Encapsulation, Message, Packet, decode};
-use mqtt_sn_gateway::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
+use mqtt_sn_gateway::core::upstream::{DeliveryId, LineId, MqttQos, Refusal, Token, UpstreamEvent};
 use mqtt_sn_gateway::core::{
     Address, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Place, Settings,
     Span, Stats, Subject,
@@ -239,7 +239,7 @@ impl World {
     // Broker.
 
     pub fn upstream(&mut self, event: UpstreamEvent<'_>) {
-        self.gateway.handle_upstream(self.now, event, &mut self.fx);
+        self.gateway.handle_upstream(self.now, LineId::MAIN, event, &mut self.fx);
         self.settle();
     }
 
@@ -413,14 +413,14 @@ impl World {
                     let payload = fx.bytes(payload).to_vec();
                     events.push(Up::Publish { token, qos, retain, topic: text(topic), payload });
                 }
-                Effect::Subscribe { token, filter, qos, id, retained } => {
+                Effect::Subscribe { token, filter, qos, id, retained, .. } => {
                     let filter = text(filter);
                     events.push(Up::Subscribe { token, filter, qos, id, retained });
                 }
-                Effect::Unsubscribe { token, filter } => {
+                Effect::Unsubscribe { token, filter, .. } => {
                     events.push(Up::Unsubscribe { token, filter: text(filter) });
                 }
-                Effect::Acknowledge { delivery, .. } => events.push(Up::Acknowledge(delivery)),
+                Effect::Acknowledge { delivery, .. } => events.push(Up::Acknowledge(delivery.id)),
                 Effect::Keep { .. } | Effect::Recall { .. } | Effect::Done => {}
             }
         }

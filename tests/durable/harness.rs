@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use mqtt_sn_gateway::codec::{Encapsulation, Message, Packet as Frame, decode};
+use mqtt_sn_gateway::core::upstream::LineId;
 use mqtt_sn_gateway::core::{Address, Cursor, Drop, Effect, Limit, LinkId, LinkSettings, Settings};
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::mqtt::{self as session, Spool, Version};
@@ -320,7 +321,8 @@ impl World {
             match self.engine.next_timeout() {
                 Some(at) if at <= end && self.now < end => {
                     self.now = at.max(Time(self.now.0 + 1)).min(end);
-                    self.engine.timeout(self.now).expect("the broker is there");
+                    self.engine.timeout(self.now);
+                    assert!(self.engine.take_ended().is_none(), "the broker is there");
                     self.settle();
                 }
                 _ => {
@@ -350,7 +352,7 @@ impl World {
     pub fn open_stream(&mut self) {
         assert!(!self.open, "it is connected");
         self.open = true;
-        self.engine.broker_open(self.now);
+        self.engine.broker_open(self.now, LineId::MAIN);
         self.settle();
     }
 
@@ -358,7 +360,7 @@ impl World {
         self.open = false;
         self.stream.clear();
         self.due.clear();
-        self.engine.broker_closed(self.now);
+        self.engine.broker_closed(self.now, LineId::MAIN);
         self.settle();
     }
 
@@ -366,7 +368,7 @@ impl World {
     pub fn say(&mut self, bytes: Vec<u8>) -> bool {
         assert!(self.open, "there is no connection");
         let mut input = BytesMut::from(&bytes[..]);
-        let kept = self.engine.broker_input(self.now, &mut input).is_ok();
+        let kept = self.engine.broker_input(self.now, LineId::MAIN, &mut input).is_ok();
         self.settle();
         kept
     }
@@ -482,7 +484,7 @@ impl World {
             let due = std::mem::take(&mut self.due);
             if !due.is_empty() {
                 let mut input = BytesMut::from(&due.concat()[..]);
-                self.engine.broker_input(self.now, &mut input).expect("what it says is valid");
+                self.engine.broker_input(self.now, LineId::MAIN, &mut input).expect("what it says is valid");
             } else if self.writes && self.outcome.is_none() && self.give() {
                 let commit = self.under_way.take().expect("it was given");
                 let outcome = self.journal.commit(&commit);
@@ -508,7 +510,7 @@ impl World {
     }
 
     fn take_stream(&mut self) {
-        let output = self.engine.broker_output().split();
+        let output = self.engine.broker_output(LineId::MAIN).expect("it is always there").split();
         if !self.open {
             return;
         }

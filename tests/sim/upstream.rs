@@ -1,5 +1,6 @@
 //! The world's side of the connection between gateway and broker, and the broker's troubles.
 
+use mqtt_sn_gateway::core::upstream::LineId;
 use mqtt_sn_gateway::time::Time;
 
 use crate::oracle::Verdict;
@@ -23,7 +24,7 @@ impl World {
         self.tcp.heard.clear();
         self.tcp.input.clear();
         self.broker.open();
-        self.engine.broker_open(now);
+        self.engine.broker_open(now, LineId::MAIN);
         self.drain(None)
     }
 
@@ -105,7 +106,7 @@ impl World {
         }
         self.tcp.input.extend_from_slice(bytes);
         let mut input = std::mem::take(&mut self.tcp.input);
-        let result = self.engine.broker_input(now, &mut input);
+        let result = self.engine.broker_input(now, LineId::MAIN, &mut input);
         self.tcp.input = input;
         self.drain(None)?;
         match result {
@@ -146,7 +147,7 @@ impl World {
         self.tcp.open = false;
         self.tcp.to_gateway.clear();
         self.oracle.broker_closed();
-        self.engine.broker_closed(now);
+        self.engine.broker_closed(now, LineId::MAIN);
         let pause = self.rng.between(100, if self.lively { 15_000 } else { 1_000 });
         let at = self.tcp.to_broker.last().0.max(now.0).max(self.tcp.stalled_until.0) + pause;
         self.clock.at(Time(at), Event::Open);

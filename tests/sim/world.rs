@@ -3,6 +3,7 @@
 
 use bytes::BytesMut;
 use mqtt_sn_gateway::codec::{Message, ReturnCode, decode as decode_datagram};
+use mqtt_sn_gateway::core::upstream::LineId;
 use mqtt_sn_gateway::core::{ClientRule, Effect, LinkSettings, Profile, Settings};
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::time::Time;
@@ -262,7 +263,8 @@ impl World {
         } else {
             self.spin = (now, 0);
         }
-        if let Err(error) = self.engine.timeout(now) {
+        self.engine.timeout(now);
+        if let Some((_, error)) = self.engine.take_ended() {
             self.gave_up(&error.to_string())?;
         }
         self.drain(None)
@@ -511,7 +513,7 @@ impl World {
     /// Octets for the broker: the judge reads along.
     fn take_output(&mut self) -> Verdict {
         let now = self.clock.now();
-        let output = self.engine.broker_output();
+        let Some(output) = self.engine.broker_output(LineId::MAIN) else { return Ok(()) };
         if output.is_empty() {
             return Ok(());
         }

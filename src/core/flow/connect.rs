@@ -121,6 +121,7 @@ impl Gateway {
             None => {
                 let mut client = Client::new(id, print, cx.now);
                 client.topics.begin_at(self.next_offset);
+                client.line = self.shared_line(id);
                 self.next_offset = self.wrapped(self.next_offset.saturating_add(ID_STEP));
                 self.add_client(cx, client)
             }

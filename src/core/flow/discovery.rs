@@ -6,6 +6,7 @@ use crate::codec::Message;
 use crate::core::effects::Effect;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::peer::{LinkId, PeerRef};
+use crate::core::upstream::LineId;
 
 impl Gateway {
     /// SEARCHGW: answered once, to the asker alone, without GwAdd. Some stacks keep a gateway entry
@@ -21,7 +22,7 @@ impl Gateway {
     /// time is half as long again as the real one: a single lost datagram must not make clients
     /// drop the gateway.
     pub(crate) fn advertise(&mut self, cx: &mut Cx<'_>) {
-        if !self.broker.connected || self.settings.advertise_interval.is_zero() {
+        if !self.lines.at(LineId::MAIN).broker.connected || self.settings.advertise_interval.is_zero() {
             return;
         }
         let announced = self.settings.advertise_interval.saturating_mul(3) / 2;

@@ -8,17 +8,20 @@ use core::cmp::Reverse;
 use crate::core::effects::Effect;
 use crate::core::flow::CopyMode;
 use crate::core::gateway::{Cx, Gateway};
+use crate::core::lines::Line;
 use crate::core::rounds::Further;
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
 use crate::core::topics::TopicRef;
-use crate::core::upstream::{DeliveryId, MqttQos};
+use crate::core::upstream::{Delivery, LineId, MqttQos};
 use crate::time::Time;
 
 /// [`UpstreamEvent::Message`](crate::core::upstream::UpstreamEvent::Message), as a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Incoming<'a> {
-    pub(crate) delivery: Option<DeliveryId>,
+    /// By which connection it came.
+    pub(crate) line: LineId,
+    pub(crate) delivery: Option<Delivery>,
     pub(crate) topic: &'a str,
     pub(crate) payload: &'a [u8],
     pub(crate) qos: MqttQos,
@@ -84,15 +87,21 @@ impl Gateway {
         message: &Incoming<'_>,
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
+        if let Some(slot) = message.line.slot() {
+            // The broker knows what it sends to whom.
+            recipients.extend(self.clients.handle_at(slot).map(|client| (client, MqttQos::Two)));
+            return;
+        }
         let mut matched = core::mem::take(&mut self.matched);
         matched.clear();
-        self.filters.matches(name, &mut matched);
+        let line = self.lines.at_mut(message.line);
+        line.filters.matches(name, &mut matched);
         if message.retain {
             self.retained_recipients(cx, name, message, &matched, recipients);
         } else {
             let first = match matched.as_slice() {
                 [] => None,
-                [only] if self.copies.none_outstanding() => {
+                [only] if line.copies.none_outstanding() => {
                     self.only_recipients(message, *only, recipients);
                     None
                 }
@@ -110,7 +119,7 @@ impl Gateway {
         handle: Handle,
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
-        if let Some(filter) = self.filters.get(handle)
+        if let Some(filter) = self.lines.at(message.line).filters.get(handle)
             && filter.is_meant(message.subscription_ids)
         {
             recipients.extend(filter.subscribers.iter().map(|s| (s.client, s.granted)));
@@ -130,13 +139,14 @@ impl Gateway {
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) -> Option<Time> {
         let ids = message.subscription_ids;
-        let copy = self.copies.take(cx.now, name, message.payload, ids);
-        let first = self.copies.first(copy);
+        let Line { broker, filters, copies } = self.lines.at_mut(message.line);
+        let copy = copies.take(cx.now, name, message.payload, ids);
+        let first = copies.first(copy);
         let mut expected = core::mem::take(&mut self.expected);
         let mut candidates = core::mem::take(&mut self.candidates);
         expected.clear();
         candidates.clear();
-        for filter in matched.iter().filter_map(|handle| self.filters.get(*handle)) {
+        for filter in matched.iter().filter_map(|handle| filters.get(*handle)) {
             // A broker that counts copies has made them by what it granted. Where they bear
             // identifiers, one may come of a subscription that has not been acknowledged yet.
             let counts = if ids.is_empty() { filter.granted.is_some() } else { filter.asked };
@@ -156,14 +166,14 @@ impl Gateway {
             }
         }
         let before = recipients.len();
-        recipients.retain(|(client, _)| !self.copies.has(copy, *client));
+        recipients.retain(|(client, _)| !copies.has(copy, *client));
         self.stats.copies += u64::from(before > recipients.len());
-        let copies = match self.broker.copies {
+        let number = match broker.copies {
             CopyMode::PerSubscription => u32::try_from(expected.len()).unwrap_or(u32::MAX),
             _ => 1,
         };
         let clients = recipients.iter().map(|(client, _)| *client);
-        self.copies.settle(cx.now, copy, ids, &expected, copies, clients);
+        copies.settle(cx.now, copy, ids, &expected, number, clients);
         self.expected = expected;
         self.candidates = candidates;
         first
@@ -178,18 +188,20 @@ impl Gateway {
         matched: &[Handle],
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
-        let print = self.filters.message_print(name, message.payload);
+        let line = message.line;
+        let print = self.lines.at(line).filters.message_print(name, message.payload);
         let mut clients = core::mem::take(&mut self.just_subscribed);
         for handle in matched {
-            let filter = self.filters.get(*handle);
+            let filter = self.lines.at(line).filters.get(*handle);
             if !filter.is_some_and(|filter| filter.is_meant(message.subscription_ids)) {
                 continue;
             }
             clients.clear();
-            self.filters.take_retained(cx.now, *handle, print, message.qos, &mut clients);
+            let filters = &mut self.lines.at_mut(line).filters;
+            filters.take_retained(cx.now, *handle, print, message.qos, &mut clients);
             for client in &clients {
                 let place = self.place_in(*handle, *client);
-                let filter = self.filters.get(*handle);
+                let filter = self.lines.at(line).filters.get(*handle);
                 if let (Some(place), Some(filter)) = (place, filter)
                     && let Some(me) = filter.subscribers.get(place as usize)
                 {
@@ -212,15 +224,15 @@ impl Gateway {
         further: Option<Further<'_>>,
     ) {
         let mut print = None;
+        let filters = &mut self.lines.at_mut(message.line).filters;
         for handle in matched {
-            let filter = self.filters.get(*handle);
+            let filter = filters.get(*handle);
             let ids = message.subscription_ids;
             if !filter.is_some_and(|f| f.expects_retained() && f.is_meant(ids)) {
                 continue;
             }
-            let filters = &self.filters;
             let print = *print.get_or_insert_with(|| filters.message_print(name, message.payload));
-            self.filters.note_published(cx.now, *handle, print, further);
+            filters.note_published(cx.now, *handle, print, further);
         }
     }
 }

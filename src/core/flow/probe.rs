@@ -14,13 +14,16 @@
 //!
 //! MQTT 5 brokers say with each copy what it is for and are not asked.
 
+use alloc::format;
+use alloc::string::String;
 use core::time::Duration;
 
 use crate::core::effects::{Effect, Span};
 use crate::core::flow::Incoming;
 use crate::core::gateway::{Cx, Gateway, Request};
+use crate::core::lines::Line;
 use crate::core::slots::Handle;
-use crate::core::upstream::{MqttQos, Token};
+use crate::core::upstream::{LineId, MqttQos, Token};
 use crate::time::Time;
 
 /// How long the broker has for everything up to the first copy.
@@ -29,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// The two filters, below the gateway's own topics, and the topic that matches both.
-const FILTERS: [&str; 2] = ["probe/+", "probe/#"];
-const TOPIC: &str = "probe/x";
+const FILTERS: [&str; 2] = ["+", "#"];
+const TOPIC: &str = "x";
 
 /// What is known of the copies that a broker makes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -55,63 +58,7 @@ pub(crate) enum CopyMode {
     PerSubscription,
 }
 
-impl Gateway {
-    /// Whether filters may be asked for. If how the broker treats overlapping ones has to be found
-    /// out first, starts to.
-    pub(crate) fn copies_are_known(&mut self, cx: &mut Cx<'_>) -> bool {
-        match self.broker.copies {
-            CopyMode::Marked | CopyMode::Single | CopyMode::PerSubscription => return true,
-            CopyMode::Probing { .. } => return false,
-            CopyMode::Unknown => {}
-        }
-        if self.broker.ids {
-            self.broker.copies = CopyMode::Marked;
-            return true;
-        }
-        // Without wildcards, and with a single filter, nothing overlaps.
-        if self.filters.len() < 2 || !self.filters.any_wildcard() {
-            return true;
-        }
-        for filter in FILTERS {
-            let token = Token(self.requests.insert(Request::Probe).to_bits());
-            let filter = self.own_name(cx, filter);
-            let qos = MqttQos::Zero;
-            cx.fx.push(Effect::Subscribe { token, filter, qos, id: 0, retained: false });
-        }
-        let until = cx.now.after(PATIENCE);
-        self.broker.copies = CopyMode::Probing { subacks: 2, copies: 0, until };
-        false
-    }
-
-    /// A SUBACK of the probe: after the second one, the message.
-    pub(crate) fn on_probe_subscribed(&mut self, cx: &mut Cx<'_>) {
-        let CopyMode::Probing { subacks, copies, until } = self.broker.copies else { return };
-        let subacks = subacks.saturating_sub(1);
-        self.broker.copies = CopyMode::Probing { subacks, copies, until };
-        if subacks == 0 {
-            let topic = self.own_name(cx, TOPIC);
-            let payload = cx.fx.store(b"how many copies?");
-            let qos = MqttQos::Zero;
-            let (token, retain, origin, keep) = (Token(0), false, u32::MAX, false);
-            cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
-        }
-    }
-
-    /// Counts the probe's copies; other messages are none of its business.
-    pub(crate) fn is_probe(&mut self, cx: &Cx<'_>, message: &Incoming<'_>) -> bool {
-        let CopyMode::Probing { subacks: 0, copies, until } = self.broker.copies else {
-            return false;
-        };
-        if message.topic.strip_prefix(&*self.own_topics) != Some(TOPIC) {
-            return false;
-        }
-        let copies = copies.saturating_add(1);
-        // After the second there is nothing to wait for.
-        let until = if copies > 1 { cx.now } else { until.min(cx.now.after(SETTLE)) };
-        self.broker.copies = CopyMode::Probing { subacks: 0, copies, until };
-        true
-    }
-
+impl Line {
     /// When the probe ends.
     pub(crate) fn probe_deadline(&self) -> Option<Time> {
         match self.broker.copies {
@@ -119,33 +66,108 @@ impl Gateway {
             _ => None,
         }
     }
+}
 
-    /// Ends the probe when its time has come. A broker that showed nothing (it may forbid these
+/// Each connection has topics of its own for it.
+fn topic(line: LineId, name: &str) -> String {
+    match line.number() {
+        0 => format!("probe/{name}"),
+        number => format!("probe-{}/{name}", number + 1),
+    }
+}
+
+impl Gateway {
+    /// Whether filters may be asked for. If how the broker treats overlapping ones has to be found
+    /// out first, starts to.
+    pub(crate) fn copies_are_known(&mut self, cx: &mut Cx<'_>, line: LineId) -> bool {
+        let known = self.lines.at_mut(line);
+        match known.broker.copies {
+            CopyMode::Marked | CopyMode::Single | CopyMode::PerSubscription => return true,
+            CopyMode::Probing { .. } => return false,
+            CopyMode::Unknown => {}
+        }
+        if known.broker.ids {
+            known.broker.copies = CopyMode::Marked;
+            return true;
+        }
+        // Without wildcards, and with a single filter, nothing overlaps.
+        if known.filters.len() < 2 || !known.filters.any_wildcard() {
+            return true;
+        }
+        let until = cx.now.after(PATIENCE);
+        known.broker.copies = CopyMode::Probing { subacks: 2, copies: 0, until };
+        known.broker.open += 2;
+        for filter in FILTERS {
+            let token = Token(self.requests.insert(Request::Probe { line }).to_bits());
+            let filter = self.own_name(cx, &topic(line, filter));
+            let qos = MqttQos::Zero;
+            cx.fx.push(Effect::Subscribe { line, token, filter, qos, id: 0, retained: false });
+        }
+        false
+    }
+
+    /// A SUBACK of the probe: after the second one, the message.
+    pub(crate) fn on_probe_subscribed(&mut self, cx: &mut Cx<'_>, line: LineId) {
+        let broker = &mut self.lines.at_mut(line).broker;
+        broker.open = broker.open.saturating_sub(1);
+        let CopyMode::Probing { subacks, copies, until } = broker.copies else { return };
+        let subacks = subacks.saturating_sub(1);
+        broker.copies = CopyMode::Probing { subacks, copies, until };
+        if subacks == 0 {
+            let topic = self.own_name(cx, &topic(line, TOPIC));
+            let payload = cx.fx.store(b"how many copies?");
+            let qos = MqttQos::Zero;
+            let (token, retain, origin, keep) = (Token(0), false, u32::MAX, false);
+            cx.fx.push(Effect::Publish { line, token, qos, retain, topic, payload, origin, keep });
+        }
+    }
+
+    /// Counts the probe's copies; other messages are none of its business.
+    pub(crate) fn is_probe(&mut self, cx: &Cx<'_>, message: &Incoming<'_>) -> bool {
+        let line = message.line;
+        let broker = &mut self.lines.at_mut(line).broker;
+        let CopyMode::Probing { subacks: 0, copies, until } = broker.copies else {
+            return false;
+        };
+        let name = message.topic.strip_prefix(&*self.own_topics);
+        if name.is_none_or(|name| name != topic(line, TOPIC)) {
+            return false;
+        }
+        let copies = copies.saturating_add(1);
+        // After the second there is nothing to wait for.
+        let until = if copies > 1 { cx.now } else { until.min(cx.now.after(SETTLE)) };
+        broker.copies = CopyMode::Probing { subacks: 0, copies, until };
+        true
+    }
+
+    /// Ends the probes whose time has come. A broker that showed nothing (it may forbid these
     /// topics) is taken for one that sends a single copy: a copy too many is better than one too
     /// few.
-    pub(crate) fn end_probe(&mut self, cx: &mut Cx<'_>) {
-        let CopyMode::Probing { copies, until, .. } = self.broker.copies else { return };
-        if until > cx.now {
-            return;
+    pub(crate) fn end_probes(&mut self, cx: &mut Cx<'_>) {
+        for line in self.lines.shared_ids() {
+            let broker = &mut self.lines.at_mut(line).broker;
+            let CopyMode::Probing { copies, until, .. } = broker.copies else { continue };
+            if until > cx.now {
+                continue;
+            }
+            broker.copies =
+                if copies > 1 { CopyMode::PerSubscription } else { CopyMode::Single };
+            broker.open += 2;
+            for filter in FILTERS {
+                let token = Token(self.requests.insert(Request::Probe { line }).to_bits());
+                let filter = self.own_name(cx, &topic(line, filter));
+                cx.fx.push(Effect::Unsubscribe { line, token, filter });
+            }
+            self.run_asks(cx, line);
         }
-        self.broker.copies = if copies > 1 { CopyMode::PerSubscription } else { CopyMode::Single };
-        for filter in FILTERS {
-            let token = Token(self.requests.insert(Request::Probe).to_bits());
-            let filter = self.own_name(cx, filter);
-            cx.fx.push(Effect::Unsubscribe { token, filter });
-        }
-        self.run_asks(cx);
     }
 
     /// The connection is gone: whatever was under way starts anew with the next.
-    pub(crate) fn forget_probe(&mut self) {
-        if matches!(self.broker.copies, CopyMode::Probing { .. }) {
-            self.broker.copies = CopyMode::Unknown;
-        }
+    pub(crate) fn forget_probe(&mut self, line: LineId) {
         let probes: alloc::vec::Vec<Handle> = self
             .requests
             .iter()
-            .filter(|(_, request)| matches!(request, Request::Probe))
+            .filter(|(_, request)| matches!(request, Request::Probe { line: by } if *by == line))
             .map(|(handle, _)| handle)
             .collect();
         for probe in probes {

@@ -138,7 +138,8 @@ impl Gateway {
     /// Starts the next message for a client, as far as one may be started.
     pub(crate) fn pump(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         loop {
-            let broker_connected = self.broker.connected;
+            let line = self.line_of(handle);
+            let broker_connected = self.lines.at(line).broker.connected;
             let Some(client) = self.clients.get_mut(handle) else { return };
             let awake = client.state == State::Awake;
             let ready = match client.state {

@@ -24,7 +24,7 @@ use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
 use crate::core::tight;
-use crate::core::upstream::{MqttQos, Refusal, Token};
+use crate::core::upstream::{LineId, MqttQos, Refusal, Token};
 use crate::store::record::Record;
 
 /// The same for a finished QoS 1 publication without DUP: twice T_retry (§7.2). At QoS 1 it is better
@@ -65,8 +65,8 @@ enum Seen {
 
 impl Gateway {
     /// Highest QoS that the broker takes, or took when it was there last.
-    pub(crate) fn broker_qos(&self) -> MqttQos {
-        self.broker.maximum_qos
+    pub(crate) fn broker_qos(&self, line: LineId) -> MqttQos {
+        self.lines.at(line).broker.maximum_qos
     }
 
     /// QoS −1 (§6.8): no session, no answer, QoS 0 at the broker.
@@ -102,7 +102,8 @@ impl Gateway {
                 self.stats.duplicates += 1;
                 // The broker is slow, or gone without a word: the client shall not wait for it.
                 if let Some(request) = request.filter(|_| self.settings.durable && !self.failing) {
-                    cx.fx.push(Effect::Keep { token: Token(request.to_bits()) });
+                    let (line, token) = (self.line_of(handle), Token(request.to_bits()));
+                    cx.fx.push(Effect::Keep { line, token });
                 }
             }
             Seen::Again(stage) => {
@@ -134,7 +135,7 @@ impl Gateway {
         let msg_id = publish.msg_id;
         let request = self.requests.insert(Request::Publish { client: handle, msg_id });
         let token = Token(request.to_bits());
-        let upstream = qos.min(self.broker_qos());
+        let upstream = qos.min(self.broker_qos(self.line_of(handle)));
         if let Err(code) = self.forward(cx, Some(handle), publish, upstream, token) {
             self.requests.remove(request);
             return self.refuse_publish(cx, handle, publish, code);
@@ -206,8 +207,9 @@ impl Gateway {
         let topic = cx.fx.store_joined(&self.settings.topic_prefix, name);
         let payload = cx.fx.store(publish.data);
         let origin = handle.map_or(u32::MAX, |handle| handle.slot);
+        let line = handle.map_or(LineId::MAIN, |handle| self.line_of(handle));
         let (retain, keep) = (publish.retain, false);
-        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
+        cx.fx.push(Effect::Publish { line, token, qos, retain, topic, payload, origin, keep });
         Ok(())
     }
 
@@ -441,7 +443,8 @@ impl Gateway {
             }
         }
         if let Some(code) = refused {
-            let spools = self.settings.durable && !self.broker.connected;
+            let line = self.line_of(handle);
+            let spools = self.settings.durable && !self.lines.at(line).broker.connected;
             let why = match code {
                 ReturnCode::CONGESTION if self.failing => {
                     "it would have to be kept, and the state directory cannot be written to"

@@ -17,6 +17,7 @@ use crate::core::client::{AckId, Exchange, ExchangeStage, Form, REPETITION, Stat
 use crate::core::filter::MAX_LEVELS;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
+use crate::core::lines::Line;
 use crate::core::names;
 use crate::core::profile::Profile;
 use crate::core::recording::Else;
@@ -65,10 +66,12 @@ impl Gateway {
         match self.add_subscription(cx, handle, subscribe, requested) {
             Err((code, why)) => self.refuse_subscribe(cx, handle, subscribe, code, why),
             Ok((filter, id)) => {
-                let granted = self.filters.get(filter).and_then(|filter| filter.granted);
+                let line = self.line_of(handle);
+                let Line { broker, filters, .. } = self.lines.at(line);
+                let granted = filters.get(filter).and_then(|filter| filter.granted);
                 // While the broker is away the gateway answers for it, and asks it later.
                 let at_once = granted.is_some_and(|granted| granted >= requested)
-                    || (self.settings.durable && !self.broker.connected);
+                    || (self.settings.durable && !broker.connected);
                 let stage = if at_once {
                     let code = ReturnCode::ACCEPTED;
                     ExchangeStage::Subscribed { qos: requested, id, code }
@@ -85,9 +88,9 @@ impl Gateway {
                 }
                 // Also when the broker knows the filter: the retained messages are for this client.
                 if let Some(place) = self.place_in(filter, handle) {
-                    self.filters.add_to_next(cx.now, filter, place);
+                    self.lines.at_mut(line).filters.add_to_next(cx.now, filter, place);
                 }
-                self.ask(cx, filter);
+                self.ask(cx, line, filter);
             }
         }
     }
@@ -156,7 +159,8 @@ impl Gateway {
         requested: MqttQos,
     ) -> Result<(Handle, AckId), (ReturnCode, &'static str)> {
         let wanted = self.wanted(cx, handle, subscribe.topic)?;
-        let known = self.filters.find(&wanted.filter);
+        let line = self.line_of(handle);
+        let known = self.lines.at(line).filters.find(&wanted.filter);
         let gone = (ReturnCode::NOT_SUPPORTED, "not connected");
         let client = self.clients.get_mut(handle).ok_or(gone)?;
         if client.waiting >= MAX_WAITING {
@@ -168,7 +172,7 @@ impl Gateway {
         if let (Some(mine), Some(filter)) = (mine, known) {
             mine.form = wanted.form;
             let place = mine.place as usize;
-            if let Some(filter) = self.filters.get_mut(filter)
+            if let Some(filter) = self.lines.at_mut(line).filters.get_mut(filter)
                 && let Some(me) = filter.subscribers.get_mut(place)
             {
                 me.granted = me.granted.min(requested);
@@ -182,12 +186,13 @@ impl Gateway {
         }
         let exact =
             (!names::has_wildcard(&wanted.filter)).then(|| self.topics.take(&wanted.filter));
-        let filter = self.filters.find_or_add(&wanted.filter);
+        let filter = self.lines.at_mut(line).filters.find_or_add(&wanted.filter);
         if known.is_none() {
-            self.note_filter(cx, filter);
+            self.note_filter(cx, line, filter);
         }
         let Some(client) = self.clients.get_mut(handle) else { return Err(gone) };
-        let place = self.filters.get_mut(filter).map_or(0, |filter| filter.join(handle, requested));
+        let place = self.lines.at_mut(line).filters.get_mut(filter);
+        let place = place.map_or(0, |filter| filter.join(handle, requested));
         let subscription = Subscription { filter, place, form: wanted.form, exact };
         tight::push(&mut client.subscriptions, subscription);
         Ok((filter, wanted.id))
@@ -312,7 +317,8 @@ impl Gateway {
                 if let Some(client) = self.clients.get_mut(handle) {
                     client.busy.exchanges.retain(|e| e.msg_id != msg_id);
                 }
-                let text = self.filters.get(filter).map(|f| String::from(&*f.text));
+                let line = self.line_of(handle);
+                let text = self.lines.at(line).filters.get(filter).map(|f| String::from(&*f.text));
                 let text = text.unwrap_or_default();
                 let why = "the broker refused the subscription, or is not taking any";
                 self.tell_refusal(cx, handle, "SUBSCRIBE", About::Text(text.as_bytes()), code, why);
@@ -324,14 +330,15 @@ impl Gateway {
     /// From now on the client gets what matches the filter at this QoS.
     fn grant(&mut self, cx: &mut Cx<'_>, filter: Handle, client: Handle, qos: MqttQos) {
         let Some(place) = self.place_in(filter, client) else { return };
-        if let Some(filter) = self.filters.get_mut(filter)
+        let line = self.line_of(client);
+        if let Some(filter) = self.lines.at_mut(line).filters.get_mut(filter)
             && let Some(me) = filter.subscribers.get_mut(place as usize)
         {
             me.granted = qos;
         }
         let mine = self.clients.get(client).map(|client| &client.subscriptions);
         let mine = mine.and_then(|mine| mine.iter().find(|mine| mine.filter == filter));
-        if let (Some(mine), Some(filter)) = (mine, self.filters.get(filter)) {
+        if let (Some(mine), Some(filter)) = (mine, self.lines.at(line).filters.get(filter)) {
             let (slot, form) = (client.slot, mine.form.to_bits());
             let record = Record::Subscription { slot, filter: &filter.text, form, granted: qos };
             self.note(cx, &record);
@@ -380,7 +387,8 @@ impl Gateway {
             }
             SubscribeTopic::Reserved => None,
         };
-        if let Some(filter) = filter.and_then(|filter| self.filters.find(filter)) {
+        let line = self.line_of(handle);
+        if let Some(filter) = filter.and_then(|f| self.lines.at(line).filters.find(f)) {
             self.remove_subscription(cx, handle, filter);
         }
         if let Some(client) = self.clients.get_mut(handle) {
@@ -396,7 +404,8 @@ impl Gateway {
     /// Whether a message under `name` may have gone to the client.
     pub(crate) fn is_subscribed(&mut self, handle: Handle, name: &str) -> bool {
         let mut matched = alloc::vec::Vec::new();
-        self.filters.matches(name, &mut matched);
+        let line = self.line_of(handle);
+        self.lines.at_mut(line).filters.matches(name, &mut matched);
         let Some(client) = self.clients.get(handle) else { return false };
         client.subscriptions.iter().any(|subscription| matched.contains(&subscription.filter))
     }
@@ -408,7 +417,8 @@ impl Gateway {
             return;
         };
         let subscription = client.subscriptions.swap_remove(position);
-        if let Some(gone) = self.filters.get(filter) {
+        let line = client.line;
+        if let Some(gone) = self.lines.at(line).filters.get(filter) {
             let (slot, filter) = (handle.slot, &*gone.text);
             self.note(cx, &Record::Unsubscription { slot, filter });
         }

@@ -178,10 +178,11 @@ impl Gateway {
         };
         let topic = cx.fx.store_joined(&self.settings.topic_prefix, &will.topic);
         let payload = cx.fx.store(&will.message);
-        let qos = will.qos.min(self.broker_qos());
+        let line = self.line_of(handle);
+        let qos = will.qos.min(self.broker_qos(line));
         // The client cannot say it again.
         let (retain, origin, keep) = (will.retain, handle.slot, will.qos > MqttQos::Zero);
-        cx.fx.push(Effect::Publish { token, qos, retain, topic, payload, origin, keep });
+        cx.fx.push(Effect::Publish { line, token, qos, retain, topic, payload, origin, keep });
         // A persistent session keeps its will for the next connection (§6.3).
         if let Some(client) = self.clients.get_mut(handle)
             && !client.print.clean

@@ -11,6 +11,7 @@ use bytes::Buf;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::core::upstream::LineId;
 use crate::config;
 use crate::core::{Address, Effect, Effects, LinkId};
 use crate::ops::logging;
@@ -93,12 +94,12 @@ impl Machine for Lines {
         self.output.extend_from_slice(b"\n");
     }
 
-    fn broker_open(&mut self, _: Time) {
+    fn broker_open(&mut self, _: Time, _: LineId) {
         self.note("open");
         self.output.extend_from_slice(b"hello\n");
     }
 
-    fn broker_input(&mut self, _: Time, input: &mut BytesMut) -> Result<(), Fault> {
+    fn broker_input(&mut self, _: Time, _: LineId, input: &mut BytesMut) -> Result<(), Fault> {
         while let Some(end) = input.iter().position(|byte| *byte == b'\n') {
             let line = input.split_to(end);
             input.advance(1);
@@ -112,28 +113,31 @@ impl Machine for Lines {
         Ok(())
     }
 
-    fn broker_output(&mut self) -> &mut BytesMut {
-        &mut self.output
+    fn broker_output(&mut self, _: LineId) -> Option<&mut BytesMut> {
+        Some(&mut self.output)
     }
 
     fn summary(&self) -> String {
         "what there was".to_owned()
     }
 
-    fn broker_hung_up(&mut self) {
+    fn broker_hung_up(&mut self, _: LineId) {
         self.note("hung up");
     }
 
-    fn broker_closed(&mut self, _: Time) {
+    fn broker_closed(&mut self, _: Time, _: LineId) {
         self.note("closed");
         self.accepted = false;
     }
 
-    fn timeout(&mut self, now: Time) -> Result<(), Fault> {
+    fn timeout(&mut self, now: Time) {
         let due = self.deadlines.iter().filter(|deadline| **deadline <= now).count();
         self.note(format!("timeout for {due}"));
         self.deadlines.retain(|deadline| *deadline > now);
-        Ok(())
+    }
+
+    fn take_ended(&mut self) -> Option<(LineId, Fault)> {
+        None
     }
 
     fn next_timeout(&self) -> Option<Time> {
@@ -174,7 +178,7 @@ impl Machine for Lines {
         self.output.extend_from_slice(b"bye\n");
     }
 
-    fn broker_accepted(&self) -> Option<Accepted> {
+    fn broker_accepted(&self, _: LineId) -> Option<Accepted> {
         self.accepted.then_some(Accepted { version: "lines", resumed: true })
     }
 }
@@ -290,7 +294,7 @@ fn run(
         let asked = Rc::new(Cell::new(0));
         let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };
         let clock = Clock::start(Time(0));
-        let gateway = Gateway::new(links, broker, store, signals, clock, |now: Time| {
+        let gateway = Gateway::new(links, vec![broker], store, signals, clock, |now: Time| {
             let after = |deadline: &Time| now.after(deadline.since(Time(0)));
             Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
         });

@@ -204,7 +204,7 @@ fn records(keys: impl IntoIterator<Item = u64>) -> Vec<u8> {
 }
 
 fn keys(image: Option<&Image>) -> Vec<u64> {
-    image.map(|image| image.requests.keys().copied().collect()).unwrap_or_default()
+    image.map(|image| image.main.requests.keys().copied().collect()).unwrap_or_default()
 }
 
 fn found(disk: &Disk) -> Vec<u64> {

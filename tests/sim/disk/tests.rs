@@ -38,7 +38,7 @@ fn after(commits: u64) -> Image {
 fn part(number: u64) -> Option<Part> {
     let whole = |of: u64| {
         let mut records = Vec::new();
-        for (key, one) in &after(of).requests {
+        for (key, one) in &after(of).main.requests {
             let (topic, payload) = (&one.topic, &one.payload);
             let (origin, at, qos, retain) = (one.origin, one.at, one.qos, one.retain);
             Record::Request { key: *key, origin, at, qos, retain, topic, payload }

@@ -50,7 +50,7 @@ impl Stored {
 
     /// The publication of a message to the broker.
     fn request(&self, payload: &[u8]) -> Option<&RequestImage> {
-        self.safe.requests.values().find(|request| &*request.payload == payload)
+        self.safe.main.requests.values().find(|request| &*request.payload == payload)
     }
 
     fn holds_for(&self, id: &str, payload: &[u8]) -> bool {
@@ -206,7 +206,7 @@ fn round(image: &mut Image) {
         client.publications.values_mut().for_each(|publication| publication.at = 0);
     }
     let wanted = wanted(image);
-    image.filters.retain(|filter, _| wanted.contains(filter));
+    image.main.filters.retain(|filter, _| wanted.contains(filter));
 }
 
 /// Filters that somebody has subscribed to.
@@ -237,7 +237,7 @@ fn essence(mut image: Image) -> Image {
         }
     }
     let wanted = wanted(&image);
-    image.filters.retain(|filter, _| wanted.contains(filter));
+    image.main.filters.retain(|filter, _| wanted.contains(filter));
     image
 }
 
@@ -282,7 +282,7 @@ fn difference(expected: &Image, found: &Image) -> String {
         return of("a client", "nothing".into(), format!("{client:?}"));
     }
     let filters = |image: &Image| {
-        let sorted: BTreeMap<_, _> = image.filters.iter().collect();
+        let sorted: BTreeMap<_, _> = image.main.filters.iter().collect();
         format!("{sorted:?}")
     };
     let messages = |image: &Image| {
@@ -292,9 +292,9 @@ fn difference(expected: &Image, found: &Image) -> String {
     let all = [
         of("filters", filters(expected), filters(found)),
         of("messages", messages(expected), messages(found)),
-        of("requests", format!("{:?}", expected.requests), format!("{:?}", found.requests)),
-        of("received", format!("{:?}", expected.received), format!("{:?}", found.received)),
-        of("session", format!("{:?}", expected.session), format!("{:?}", found.session)),
+        of("requests", format!("{:?}", expected.main.requests), format!("{:?}", found.main.requests)),
+        of("received", format!("{:?}", expected.main.received), format!("{:?}", found.main.received)),
+        of("session", format!("{:?}", expected.main.session), format!("{:?}", found.main.session)),
         of("seed", format!("{:?}", expected.seed), format!("{:?}", found.seed)),
         of("links", format!("{:?}", expected.links), format!("{:?}", found.links)),
     ];
@@ -508,7 +508,7 @@ impl Oracle {
         };
         // It may have been taken over more than once.
         let payload = self.ledger.get(message).payload.as_slice();
-        let requests = stored.safe.requests.values().filter(|one| &*one.payload == payload);
+        let requests = stored.safe.main.requests.values().filter(|one| &*one.payload == payload);
         let ids: Vec<u16> = requests.map(|request| request.packet_id).collect();
         if ids.contains(&packet_id) {
             return Ok(());
@@ -521,7 +521,7 @@ impl Oracle {
         let Some(stored) = self.stored.as_ref().filter(|_| !self.skips("disk")) else {
             return Ok(());
         };
-        let mut requests = stored.safe.requests.values();
+        let mut requests = stored.safe.main.requests.values();
         match requests.find(|request| request.packet_id == packet_id) {
             Some(request) if !request.released => Err("on the disk PUBREC has not come".into()),
             _ => Ok(()),
@@ -533,7 +533,7 @@ impl Oracle {
         let Some(stored) = self.stored.as_ref().filter(|_| !self.skips("disk")) else {
             return Ok(());
         };
-        if stored.safe.received.contains_key(&packet_id) {
+        if stored.safe.main.received.contains_key(&packet_id) {
             return Ok(());
         }
         Err("that it came is not on the disk".into())
@@ -543,13 +543,13 @@ impl Oracle {
     /// life ended now. It writes them down before it answers whoever asked, not before it asks.
     pub(super) fn is_written_down(&self, filter: &str) -> bool {
         let name = filter.strip_prefix(self.prefix).unwrap_or(filter);
-        self.stored.as_ref().is_some_and(|stored| stored.safe.filters.contains_key(name))
+        self.stored.as_ref().is_some_and(|stored| stored.safe.main.filters.contains_key(name))
     }
 
     /// Publications that a new life finds, with their packet ids.
     pub(super) fn requests_on_disk(&self) -> Vec<(u16, Option<MsgNo>, u8)> {
         let Some(stored) = &self.stored else { return Vec::new() };
-        let requests = stored.safe.requests.values();
+        let requests = stored.safe.main.requests.values();
         let sent = requests.filter(|request| request.packet_id != 0);
         sent.map(|one| (one.packet_id, self.ledger.identify(&one.payload), one.qos as u8)).collect()
     }
@@ -575,7 +575,7 @@ impl Oracle {
     pub fn disk_is_empty(&self) -> Verdict {
         let Some(Stored { safe, .. }) = &self.stored else { return Ok(()) };
         let left =
-            [safe.clients.len(), safe.filters.len(), safe.requests.len(), safe.received.len()];
+            [safe.clients.len(), safe.main.filters.len(), safe.main.requests.len(), safe.main.received.len()];
         if left == [0; 4] {
             return Ok(());
         }

@@ -80,11 +80,11 @@ fn weigh(image: &Image) -> usize {
             scale.put(&Record::Message { serial, topic, payload });
         }
     }
-    for (text, filter) in &image.filters {
+    for (text, filter) in &image.main.filters {
         let (asked, granted, marked) = (true, filter.granted, true);
         scale.put(&Record::Filter(FilterRecord { text, id: filter.id, asked, granted, marked }));
     }
-    for (key, one) in &image.requests {
+    for (key, one) in &image.main.requests {
         scale.put(&Record::Request {
             key: *key,
             origin: one.origin,
@@ -96,7 +96,7 @@ fn weigh(image: &Image) -> usize {
         });
         scale.put(&Record::RequestSent { key: *key, packet_id: one.packet_id });
     }
-    for (packet_id, hash) in &image.received {
+    for (packet_id, hash) in &image.main.received {
         scale.put(&Record::Received { packet_id: *packet_id, hash: *hash });
     }
     scale.buffer.len()

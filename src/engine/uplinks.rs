@@ -1,0 +1,352 @@
+//! The MQTT sessions: those that clients share, and one for each client that has its own.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::BytesMut;
+
+use crate::core::upstream::{LineId, UpstreamEvent};
+use crate::core::{Effects, Gateway, Wheel};
+use crate::mqtt::{self, ConnectionError, Session};
+use crate::store::image::{Image, LineImage};
+use crate::store::record::Record;
+use crate::time::Time;
+
+/// All of them, and what has to be done about them.
+#[derive(Debug)]
+pub(super) struct Uplinks {
+    shared: Vec<Session>,
+    /// By slot of the client.
+    own: BTreeMap<u32, Box<Own>>,
+    /// Deadlines of own ones.
+    wheel: Wheel,
+    /// Own ones with which something was done since [`Self::collect`].
+    touched: Vec<u32>,
+    /// Own ones that have something to say once it is written.
+    deferring: Vec<u32>,
+    /// Connections that the sessions are done with, and why.
+    ended: VecDeque<(LineId, ConnectionError)>,
+    /// Octets in the spools of own ones.
+    spooled: u64,
+    scratch: Vec<u8>,
+}
+
+/// A client's own session.
+#[derive(Debug)]
+struct Own {
+    session: Session,
+    armed: Option<Time>,
+    /// Octets in its spool, when it was looked at last.
+    spooled: u64,
+    touched: bool,
+    deferring: bool,
+}
+
+/// The core with its effects, and the moment: where the events of a session go.
+pub(super) struct Events<'a> {
+    pub(super) now: Time,
+    pub(super) gateway: &'a mut Gateway,
+    pub(super) effects: &'a mut Effects,
+}
+
+impl Events<'_> {
+    /// For the events of one session.
+    pub(super) fn of(&mut self, line: LineId) -> impl FnMut(UpstreamEvent<'_>) {
+        move |event| self.gateway.handle_upstream(self.now, line, event, self.effects)
+    }
+}
+
+impl Uplinks {
+    /// So many shared sessions, at least one. The first has the will, and the client id as it is.
+    pub(super) fn new(settings: mqtt::Settings, shared: u16, mut seed: u64, now: Time) -> Self {
+        let mut sessions = Vec::new();
+        for number in 1..=shared.max(1) {
+            let mut settings = settings.clone();
+            if number > 1 {
+                settings.client_id = format!("{}-{number}", settings.client_id).into();
+                settings.will = None;
+            }
+            seed = seed.wrapping_add(1);
+            sessions.push(Session::new(settings, seed));
+        }
+        Self {
+            shared: sessions,
+            own: BTreeMap::new(),
+            wheel: Wheel::new(now),
+            touched: Vec::new(),
+            deferring: Vec::new(),
+            ended: VecDeque::new(),
+            spooled: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Packet ids shall not begin with those of the last life.
+    pub(super) fn reseed(&mut self, seed: u64) {
+        for (session, number) in self.shared.iter_mut().zip(0..) {
+            session.reseed(seed.wrapping_add(number));
+        }
+    }
+
+    /// Number of shared ones.
+    pub(super) fn shared(&self) -> u16 {
+        self.shared.len() as u16
+    }
+
+    pub(super) fn shared_lines(&self) -> impl Iterator<Item = LineId> + use<> {
+        (0..self.shared()).map(LineId::shared)
+    }
+
+    pub(super) fn main(&self) -> &Session {
+        // There is always one.
+        &self.shared[0]
+    }
+
+    pub(super) fn get(&self, line: LineId) -> Option<&Session> {
+        match line.slot() {
+            Some(slot) => self.own.get(&slot).map(|own| &own.session),
+            None => self.shared.get(line.number() as usize),
+        }
+    }
+
+    /// To do something with it.
+    pub(super) fn get_mut(&mut self, line: LineId) -> Option<&mut Session> {
+        let Some(slot) = line.slot() else { return self.shared.get_mut(line.number() as usize) };
+        let own = self.own.get_mut(&slot)?;
+        if !std::mem::replace(&mut own.touched, true) {
+            self.touched.push(slot);
+        }
+        Some(&mut own.session)
+    }
+
+    /// Octets for the broker.
+    pub(super) fn output(&mut self, line: LineId) -> Option<&mut BytesMut> {
+        match line.slot() {
+            Some(slot) => self.own.get_mut(&slot).map(|own| own.session.output()),
+            None => self.shared.get_mut(line.number() as usize).map(Session::output),
+        }
+    }
+
+    /// Says goodbye by all of them.
+    pub(super) fn disconnect(&mut self) {
+        for line in self.lines() {
+            if let Some(session) = self.get_mut(line) {
+                session.disconnect();
+            }
+        }
+    }
+
+    /// Every line there is.
+    fn lines(&self) -> Vec<LineId> {
+        self.shared_lines().chain(self.own.keys().map(|slot| LineId::own(*slot))).collect()
+    }
+
+    /// Goes on with what a former life has written down. Gives the number of publications that are
+    /// still owed to the broker.
+    pub(super) fn restore(&mut self, image: &mut Image) -> usize {
+        let lost: Vec<u32> = image
+            .lines
+            .keys()
+            .copied()
+            .filter(|number| self.get(LineId::from_number(*number)).is_none())
+            .collect();
+        for number in lost {
+            // There are fewer connections than there were: what was to go by this one goes by another.
+            if let Some(line) = image.lines.remove(&number) {
+                adopt(&mut image.main, line);
+            }
+        }
+        let mut spooled = 0;
+        for (session, line) in self.shared.iter_mut().zip(0_u16..) {
+            let number = LineId::shared(line).number();
+            let image = match line {
+                0 => Some(&mut image.main),
+                _ => image.lines.get_mut(&number),
+            };
+            spooled += image.map_or(0, |image| session.restore(image));
+        }
+        spooled
+    }
+
+    /// Moves the records of what has changed to `into`, and looks what has become of the sessions that
+    /// something was done with.
+    pub(super) fn collect(&mut self, into: &mut Vec<u8>) {
+        let (scratch, shared) = (&mut self.scratch, &mut self.shared);
+        for (session, number) in shared.iter_mut().zip(0_u16..) {
+            drain(session, LineId::shared(number), scratch, into);
+        }
+        for slot in self.touched.drain(..) {
+            let Some(own) = self.own.get_mut(&slot) else { continue };
+            own.touched = false;
+            drain(&mut own.session, LineId::own(slot), scratch, into);
+            let spooled = own.session.stats().spooled_bytes;
+            self.spooled = self.spooled + spooled - std::mem::replace(&mut own.spooled, spooled);
+            if own.session.has_deferred() && !std::mem::replace(&mut own.deferring, true) {
+                self.deferring.push(slot);
+            }
+            if let Some(at) = own.session.next_timeout()
+                && own.armed.is_none_or(|armed| at < armed)
+            {
+                own.armed = Some(at);
+                self.wheel.arm(slot, at);
+            }
+        }
+    }
+
+    pub(super) fn has_records(&self) -> bool {
+        self.shared.iter().any(Session::has_records) || !self.touched.is_empty()
+    }
+
+    /// Whether something waits to be said until the records are written, and not for a commit that is
+    /// under way.
+    pub(super) fn has_deferred(&self) -> bool {
+        self.shared.iter().any(Session::has_deferred)
+            || self.deferring.iter().any(|slot| {
+                self.own.get(slot).is_some_and(|own| own.session.has_deferred())
+            })
+    }
+
+    /// The records drained so far are about to be written.
+    pub(super) fn seal(&mut self) {
+        self.shared.iter_mut().for_each(Session::seal);
+        for slot in &self.deferring {
+            if let Some(own) = self.own.get_mut(slot) {
+                own.session.seal();
+            }
+        }
+    }
+
+    /// They are written: says what waited for it.
+    pub(super) fn release(&mut self, mut events: Events<'_>) {
+        for line in self.shared_lines() {
+            if let Some(session) = self.get_mut(line) {
+                session.release(events.now, &mut events.of(line));
+            }
+        }
+        for slot in std::mem::take(&mut self.deferring) {
+            if let Some(own) = self.own.get_mut(&slot) {
+                own.deferring = false;
+            }
+            let line = LineId::own(slot);
+            if let Some(session) = self.get_mut(line) {
+                session.release(events.now, &mut events.of(line));
+            }
+        }
+    }
+
+    /// See [`Session::set_failing`].
+    pub(super) fn set_failing(&mut self, failing: bool, mut events: Events<'_>) {
+        for line in self.lines() {
+            let Some(session) = self.get_mut(line) else { continue };
+            session.set_failing(failing, &mut events.of(line));
+            if !failing {
+                session.resume(events.now, &mut events.of(line));
+            }
+        }
+    }
+
+    /// Work that is due.
+    pub(super) fn timeout(&mut self, mut events: Events<'_>) {
+        let now = events.now;
+        for line in self.shared_lines() {
+            let Some(session) = self.get_mut(line) else { continue };
+            session.try_again(now, &mut events.of(line));
+            if let Err(error) = session.handle_timeout(now) {
+                self.ended.push_back((line, error));
+            }
+        }
+        while let Some(slot) = self.wheel.pop(now) {
+            if let Some(own) = self.own.get_mut(&slot) {
+                own.armed = None;
+            }
+            let line = LineId::own(slot);
+            let Some(session) = self.get_mut(line) else { continue };
+            session.try_again(now, &mut events.of(line));
+            if let Err(error) = session.handle_timeout(now) {
+                self.ended.push_back((line, error));
+            }
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        let shared = self.shared.iter().filter_map(Session::next_timeout).min();
+        shared.into_iter().chain(self.wheel.next()).min()
+    }
+
+    /// A connection that a session is done with.
+    pub(super) fn take_ended(&mut self) -> Option<(LineId, ConnectionError)> {
+        self.ended.pop_front()
+    }
+
+    /// Appends all that is to be remembered, from `place` on, until `out` is `limit` octets long. False
+    /// if nothing is left.
+    pub(super) fn snapshot(&self, place: &mut Place, out: &mut Vec<u8>, limit: usize) -> bool {
+        while out.len() < limit {
+            let Some(line) = self.at(place.line) else { return false };
+            let Some(session) = self.get(line) else { return false };
+            let more = if line == LineId::MAIN {
+                session.snapshot(&mut place.within, out, limit)
+            } else {
+                let mut records = Vec::new();
+                let more = session.snapshot(&mut place.within, &mut records, limit - out.len());
+                wrap(line, &records, out);
+                more
+            };
+            if !more {
+                *place = Place { line: line.number().saturating_add(1), within: 0 };
+            }
+        }
+        self.at(place.line).is_some()
+    }
+
+    /// The first line from this number on.
+    fn at(&self, number: u32) -> Option<LineId> {
+        if number < u32::from(self.shared()) {
+            return Some(LineId::from_number(number));
+        }
+        let slot = LineId::from_number(number).slot().unwrap_or(0);
+        self.own.range(slot..).next().map(|(slot, _)| LineId::own(*slot))
+    }
+
+    /// Octets in the spool.
+    pub(super) fn spooled_bytes(&self) -> u64 {
+        let shared = self.shared.iter().map(|session| session.stats().spooled_bytes);
+        shared.sum::<u64>() + self.spooled
+    }
+}
+
+/// How far a snapshot of the sessions has got.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    /// Number of the line.
+    line: u32,
+    within: usize,
+}
+
+fn drain(session: &mut Session, line: LineId, scratch: &mut Vec<u8>, into: &mut Vec<u8>) {
+    if !session.has_records() {
+        return;
+    }
+    if line == LineId::MAIN {
+        return session.drain_records(into);
+    }
+    scratch.clear();
+    session.drain_records(scratch);
+    wrap(line, scratch, into);
+}
+
+fn wrap(line: LineId, records: &[u8], into: &mut Vec<u8>) {
+    if !records.is_empty() {
+        Record::Line { line: line.number(), records }.put(into);
+    }
+}
+
+/// The publications of a connection that there is not any more, as new ones behind those of another.
+fn adopt(main: &mut LineImage, lost: LineImage) {
+    let mut key = main.requests.keys().next_back().map_or(0, |last| *last);
+    for (_, mut request) in lost.requests {
+        key += 1;
+        request.packet_id = 0;
+        request.released = false;
+        main.requests.insert(key, request);
+    }
+}
