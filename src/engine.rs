@@ -10,7 +10,8 @@ use bytes::BytesMut;
 
 pub use commits::Written;
 use durable::Durable;
-use uplinks::{Events, Uplinks};
+pub use uplinks::Wish;
+use uplinks::{End, Events, Uplinks};
 
 use crate::core::upstream::{LineId, MqttQos, Refusal, Token, UpstreamEvent};
 use crate::core::{self, Address, Effect, Effects, Gateway, LinkId};
@@ -114,6 +115,11 @@ impl Engine {
         if connected && line == LineId::MAIN {
             self.say_online(now);
         }
+        match &result {
+            Err(error) if error.reopen_at_once() => self.uplinks.set_end(line, End::Renewed),
+            Err(error) if error.bars() => self.uplinks.set_end(line, End::Barred),
+            _ => {}
+        }
         self.hand_over(now);
         result
     }
@@ -147,10 +153,40 @@ impl Engine {
     /// The stream is gone, or could not be opened.
     pub fn broker_closed(&mut self, now: Time, line: LineId) {
         let mut events = Events { now, gateway: &mut self.gateway, effects: &mut self.effects };
+        let mut tried = false;
         if let Some(session) = self.uplinks.get_mut(line) {
+            tried = session.is_waiting();
             session.closed(now, &mut events.of(line));
         }
+        match self.uplinks.take_end(line) {
+            Some(End::Renewed) => {}
+            Some(End::Barred) => self.refused(now, line, true),
+            None if line.is_own() && tried => self.refused(now, line, false),
+            None => {}
+        }
+        self.uplinks.after_close(line);
         self.hand_over(now);
+    }
+
+    /// A client's own connection could not be made.
+    pub fn broker_unreachable(&mut self, now: Time, line: LineId) {
+        self.refused(now, line, false);
+        self.hand_over(now);
+    }
+
+    fn refused(&mut self, now: Time, line: LineId, never: bool) {
+        let event = UpstreamEvent::Refused { never };
+        self.gateway.handle_upstream(now, line, event, &mut self.effects);
+    }
+
+    /// What is to be done next about connections of single clients.
+    pub fn take_wish(&mut self) -> Option<Wish> {
+        self.uplinks.take_wish()
+    }
+
+    /// A connection of a single client that has something in [`Self::broker_output`].
+    pub fn take_speaking(&mut self) -> Option<LineId> {
+        self.uplinks.take_speaking()
     }
 
     /// Work that is due.
@@ -254,6 +290,24 @@ impl Engine {
                     }
                     continue;
                 }
+                Effect::Open { line } => {
+                    if let (Some(slot), Some(setup)) = (line.slot(), self.gateway.line_setup(line)) {
+                        self.uplinks.open(slot, &setup);
+                    }
+                    continue;
+                }
+                Effect::Close { line, abort } => {
+                    if let Some(slot) = line.slot() {
+                        self.uplinks.close(slot, abort);
+                    }
+                    continue;
+                }
+                Effect::Forget { line } => {
+                    if let Some(slot) = line.slot() {
+                        self.uplinks.forget(slot);
+                    }
+                    continue;
+                }
                 Effect::Publish { line, .. } => {
                     let (gateway, effects) = (&mut self.gateway, &mut self.effects);
                     let mut events = Events { now, gateway, effects };
@@ -285,6 +339,12 @@ impl Engine {
             self.gateway.handle_upstream(now, line, event, &mut self.effects);
         }
         self.settle(now);
+        while let Some(line) = self.uplinks.take_closed() {
+            self.gateway.handle_upstream(now, line, UpstreamEvent::Closed, &mut self.effects);
+            if self.handled < self.effects.items().len() {
+                return self.hand_over(now);
+            }
+        }
     }
 
     /// Gives one effect to the session. Returns what is already known of its outcome.
@@ -304,12 +364,15 @@ impl Engine {
                 let (topic, payload) = (text(topic), effects.bytes(payload));
                 let failing = self.durable.as_ref().is_some_and(|d| d.commits.is_failing());
                 let publication = Publication { token, topic, payload, qos, retain, origin, keep };
+                let full = self.uplinks.is_full();
                 let session = self.uplinks.get_mut(line);
                 let result = match session {
                     None => Err(Refusal::Congestion),
                     // It would go into the spool.
                     Some(session)
-                        if failing && qos > MqttQos::Zero && !keep && !session.is_connected() =>
+                        if qos > MqttQos::Zero
+                            && !session.is_connected()
+                            && (failing && !keep || line.is_own() && full) =>
                     {
                         Err(Refusal::Congestion)
                     }

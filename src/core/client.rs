@@ -189,6 +189,8 @@ pub(crate) struct Dialogue {
     pub(crate) resumed: bool,
     /// The client was asleep when it began.
     pub(crate) slept: bool,
+    /// It is over, and the client waits for the broker to accept its connection.
+    pub(crate) broker: bool,
 }
 
 /// The CONNECT that made the present connection, to tell its repetition from a new one (§24.7).

@@ -127,6 +127,24 @@ pub enum Effect {
         /// Filter, UTF-8.
         filter: Span,
     },
+    /// A client's own connection is to be made, or made anew, with what
+    /// [`Gateway::line_setup`](super::Gateway::line_setup) says.
+    Open {
+        /// The connection.
+        line: LineId,
+    },
+    /// A client's own connection is to be closed, once what was taken over from the client is delivered.
+    Close {
+        /// The connection.
+        line: LineId,
+        /// Without a word, so that the broker publishes the will.
+        abort: bool,
+    },
+    /// The client is forgotten, and its connection with it.
+    Forget {
+        /// The connection.
+        line: LineId,
+    },
     /// The message from the broker has reached whom it had to reach: acknowledge it.
     Acknowledge {
         /// As it came in the message.

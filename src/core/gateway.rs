@@ -11,7 +11,7 @@ use super::hashing::{Hashing, stable_hash};
 use hashbrown::{HashMap, HashTable};
 
 use super::client::{Client, State, Supervision};
-use super::effects::Effects;
+use super::effects::{Effect, Effects};
 use super::flow::CopyMode;
 use super::lines::Lines;
 use super::messages::Messages;
@@ -309,12 +309,17 @@ impl Gateway {
                 known.broker.ids = subscription_ids && !line.is_own();
                 known.broker.maximum_qos = maximum_qos;
                 self.on_broker_connected(cx, line, session_present);
+                if line.is_own() {
+                    self.on_line_accepted(cx, line);
+                }
             }
             UpstreamEvent::Disconnected => {
                 let Some(known) = self.lines.get_mut(line) else { return };
                 known.broker.connected = false;
                 self.on_broker_disconnected(cx, line);
             }
+            UpstreamEvent::Refused { never } => self.on_line_refused(cx, line, never),
+            UpstreamEvent::Closed => self.on_line_closed(cx, line),
             UpstreamEvent::Received { token } => self.on_received(cx, token),
             UpstreamEvent::Kept { token } => self.on_kept(cx, token),
             UpstreamEvent::Wasted { topic, why } => {
@@ -468,7 +473,11 @@ impl Gateway {
             found.remove();
         }
         self.wheel.disarm(handle.slot);
+        let line = client.line;
         self.clients.remove(handle);
+        if self.lines.remove(handle.slot) {
+            cx.fx.push(Effect::Forget { line });
+        }
         self.note(cx, &Record::ClientGone { slot: handle.slot });
         if self.clients.len() == 0 {
             self.give_back();

@@ -14,9 +14,32 @@ use super::gateway::Broker;
 use super::hashing::Hashing;
 use super::upstream::{LineId, MqttQos};
 
+/// How a client's own connection stands.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum LineState {
+    /// There is none, and there is to be none.
+    #[default]
+    Shut,
+    /// There is one, or there is to be one.
+    Open,
+    /// It ends when what was taken over from the client is delivered.
+    Closing,
+}
+
+/// What a client's own connection says of the client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) clean: bool,
+    /// Hash of the will, 0 without one.
+    pub(crate) will: u64,
+}
+
 /// One connection, as the core sees it.
 #[derive(Debug)]
 pub(crate) struct Line {
+    pub(crate) state: LineState,
+    /// What the broker was told by it, if it is a client's own.
+    pub(crate) told: Option<Told>,
     pub(crate) broker: Broker,
     pub(crate) filters: Filters,
     pub(crate) copies: Copies,
@@ -25,7 +48,8 @@ pub(crate) struct Line {
 impl Line {
     fn new(hasher: Hashing, copies: CopyMode) -> Self {
         let broker = Broker { maximum_qos: MqttQos::Two, copies, ..Broker::default() };
-        Self { broker, filters: Filters::new(hasher), copies: Copies::new(hasher) }
+        let (filters, copies) = (Filters::new(hasher), Copies::new(hasher));
+        Self { state: LineState::Shut, told: None, broker, filters, copies }
     }
 }
 
@@ -58,9 +82,13 @@ impl Lines {
         (0..self.shared()).map(LineId::shared)
     }
 
+    pub(crate) fn own_ids(&self) -> impl Iterator<Item = LineId> {
+        self.own.keys().map(|slot| LineId::own(*slot))
+    }
+
     /// Every line there is.
     pub(crate) fn ids(&self) -> impl Iterator<Item = LineId> {
-        self.shared_ids().chain(self.own.keys().map(|slot| LineId::own(*slot)))
+        self.shared_ids().chain(self.own_ids())
     }
 
     pub(crate) fn get(&self, id: LineId) -> Option<&Line> {
@@ -105,9 +133,9 @@ impl Lines {
         self.own.entry(slot).or_insert_with(|| Box::new(Line::new(hasher, CopyMode::Single)));
     }
 
-    /// The client in a slot has none any longer.
-    pub(crate) fn remove(&mut self, slot: u32) {
-        self.own.remove(&slot);
+    /// The client in a slot has none any longer. Whether it had one that is not shut.
+    pub(crate) fn remove(&mut self, slot: u32) -> bool {
+        self.own.remove(&slot).is_some_and(|line| line.state != LineState::Shut)
     }
 
     /// Filters of all of them.

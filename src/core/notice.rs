@@ -59,6 +59,8 @@ pub enum Loss {
     },
     /// Another client id connected from its address.
     Replaced,
+    /// The broker does not want it, or another client there has its id.
+    Barred,
 }
 
 /// One thing worth telling. Spans belong to the [`Effects`](super::Effects) that hold the notice.

@@ -4,6 +4,7 @@
 //! or asleep counts as heard of now. Only sessions that nobody was using age by the calendar.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -17,7 +18,7 @@ use super::client::{
 use super::effects::Effects;
 use super::gateway::{Cx, Gateway};
 use super::hashing::Hashing;
-use super::lines::Line;
+use super::lines::{Line, LineState};
 use super::names;
 use super::peer::{LinkId, PeerRef};
 use super::recording::topic_of;
@@ -54,6 +55,8 @@ struct Parts {
     messages: Table<u64, MessageImage>,
     /// Those that somebody waits for.
     kept: HashMap<u64, Handle, Hashing>,
+    /// What is known of the connections, by their numbers.
+    lines: BTreeMap<u32, LineImage>,
     /// New numbers of the links.
     links: Vec<(u16, LinkId)>,
 }
@@ -66,8 +69,10 @@ impl Gateway {
             messages: core::mem::take(&mut image.messages),
             kept: HashMap::with_hasher(self.hasher),
             links: self.links_of(image),
+            lines: BTreeMap::new(),
         };
         self.restore_filters(image);
+        parts.lines = core::mem::take(&mut image.lines);
         let mut clients: Vec<(u32, ClientImage)> =
             core::mem::take(&mut image.clients).into_iter().collect();
         clients.sort_unstable_by_key(|(slot, _)| *slot);
@@ -87,6 +92,7 @@ impl Gateway {
             // The clients hold them now.
             self.release_message(cx, *handle, false);
         }
+        image.lines = parts.lines;
         self.forget_unused_filters();
         let handles: Vec<Handle> = self.clients.iter().map(|(handle, _)| handle).collect();
         for handle in handles {
@@ -128,7 +134,10 @@ impl Gateway {
     fn restore_filters(&mut self, image: &mut Image) {
         self.restore_line(LineId::MAIN, &mut image.main);
         for (number, image) in &mut image.lines {
-            self.restore_line(LineId::from_number(*number), image);
+            let line = LineId::from_number(*number);
+            if !line.is_own() {
+                self.restore_line(line, image);
+            }
         }
     }
 
@@ -170,14 +179,17 @@ impl Gateway {
         let it = image.client.clone()?;
         let known = self.client_named(&image.id).is_some();
         let gone = matches!(it.standing, Standing::Gone | Standing::Connecting);
-        if known || image.id.is_empty() || (gone && it.clean) {
+        let line = self.line_for(&image.id, slot);
+        let owed = parts.lines.get(&line.number()).filter(|_| line.is_own());
+        let owed = owed.is_some_and(|line| !line.requests.is_empty());
+        if known || image.id.is_empty() || (gone && it.clean && !owed) {
             return None;
         }
         let print =
             ConnectPrint { will: it.announced_will, clean: it.clean, duration: it.keep_alive };
         let mut client = Client::new(&image.id, print, cx.now);
         client.topics.begin_at(it.offset.wrapping_sub(self.first_topic_id));
-        client.line = self.shared_line(&image.id);
+        client.line = line;
         client.profile = self.profile_of(image.id.as_bytes());
         client.reuses_ids = it.reuses_ids;
         client.next_msg_id = it.msg_id.wrapping_add(MSG_ID_STEP);
@@ -187,6 +199,12 @@ impl Gateway {
         client.will = restored_will(&it);
         let handle = self.clients.insert_at(slot, client)?;
         self.index_client(handle);
+        if line.is_own() {
+            self.lines.add(slot);
+            if let Some(image) = parts.lines.get_mut(&line.number()) {
+                self.restore_line(line, image);
+            }
+        }
         self.restore_place(handle, &it, parts);
         self.set_state(
             handle,
@@ -210,7 +228,18 @@ impl Gateway {
         self.restore_subscriptions(handle, &image);
         self.restore_publications(cx.now, handle, &image);
         self.restore_queue(cx.now, handle, &image, parts);
-        if self.clients.get(handle).is_some_and(|client| gone && client.is_blank()) {
+        if line.is_own() {
+            let client = self.clients.get(handle)?;
+            let told = super::flow::told(client);
+            let line = self.lines.at_mut(line);
+            line.told = (!gone).then_some(told);
+            line.state = match (gone, owed) {
+                (false, _) => LineState::Open,
+                (true, true) => LineState::Closing,
+                (true, false) => LineState::Shut,
+            };
+        }
+        if self.clients.get(handle).is_some_and(|client| gone && !owed && client.is_blank()) {
             self.remove_client(cx, handle);
             return None;
         }

@@ -72,6 +72,10 @@ pub struct Settings {
     pub answer_search: bool,
     /// Connections to the broker that clients share, at least 1.
     pub connections: u16,
+    /// Each client has a connection of its own.
+    pub transparent: bool,
+    /// How long a client waits for the broker to accept its own connection.
+    pub broker_patience: Duration,
     /// State survives the process: changes are recorded, and promises wait until they are written.
     pub durable: bool,
 }
@@ -123,6 +127,8 @@ impl Default for Settings {
             advertise_interval: Duration::from_secs(15 * 60),
             answer_search: true,
             connections: 1,
+            transparent: false,
+            broker_patience: Duration::from_secs(20),
             durable: false,
         }
     }

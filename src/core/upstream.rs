@@ -1,6 +1,8 @@
 //! The words that the core and the MQTT session share. Tokens go in and come out: a completion is
 //! never matched by its order.
 
+use alloc::boxed::Box;
+
 use crate::codec::Qos;
 
 /// Names one request of the core to the broker. Opaque to the session; stale ones are ignored.
@@ -57,6 +59,32 @@ impl LineId {
     pub const fn from_number(number: u32) -> Self {
         Self(number)
     }
+}
+
+/// What the MQTT session of a client's own connection says to the broker in CONNECT.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LineSetup {
+    /// Client id.
+    pub client_id: Box<str>,
+    /// The session begins and ends with the connection.
+    pub clean: bool,
+    /// The client's will.
+    pub will: Option<WillSetup>,
+    /// The client is there; otherwise only what it has left is to be delivered.
+    pub wanted: bool,
+}
+
+/// A will in CONNECT.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WillSetup {
+    /// Topic name, with prefix.
+    pub topic: Box<str>,
+    /// Payload.
+    pub payload: Box<[u8]>,
+    /// QoS.
+    pub qos: MqttQos,
+    /// Retain.
+    pub retain: bool,
 }
 
 /// A delivery and the connection that it came by.
@@ -136,6 +164,13 @@ pub enum UpstreamEvent<'a> {
         /// Highest QoS that the broker accepts in a publication.
         maximum_qos: MqttQos,
     },
+    /// A client's own connection was refused, or cannot be made.
+    Refused {
+        /// Trying again is of no use: the broker does not want this client, or another has its id.
+        never: bool,
+    },
+    /// A client's own connection is closed, as the core wished.
+    Closed,
     /// The connection is gone. Publications already taken stay with the session and are sent
     /// again; SUBSCRIBE and UNSUBSCRIBE that were not answered are forgotten without an event.
     Disconnected,

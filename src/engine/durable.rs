@@ -50,8 +50,8 @@ impl Engine {
                 // there may never reach the disk.
                 commits.begin_anew();
                 let renumbered = !engine.gateway.has_links(&image);
-                let spooled = engine.uplinks.restore(&mut image);
                 restored = engine.gateway.restore(now, &mut image, &mut engine.effects);
+                let spooled = engine.uplinks.restore(&mut image, &engine.gateway);
                 restored.spooled = spooled;
                 commits.measure(&engine.gateway, &engine.uplinks);
                 if kept.is_none() || renumbered {

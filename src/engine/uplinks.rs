@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::BytesMut;
 
-use crate::core::upstream::{LineId, UpstreamEvent};
+use crate::core::upstream::{LineId, LineSetup, UpstreamEvent, WillSetup};
 use crate::core::{Effects, Gateway, Wheel};
 use crate::mqtt::{self, ConnectionError, Session};
 use crate::store::image::{Image, LineImage};
@@ -14,6 +14,8 @@ use crate::time::Time;
 /// All of them, and what has to be done about them.
 #[derive(Debug)]
 pub(super) struct Uplinks {
+    settings: mqtt::Settings,
+    seed: u64,
     shared: Vec<Session>,
     /// By slot of the client.
     own: BTreeMap<u32, Box<Own>>,
@@ -23,6 +25,12 @@ pub(super) struct Uplinks {
     touched: Vec<u32>,
     /// Own ones that have something to say once it is written.
     deferring: Vec<u32>,
+    /// What is to be done about own connections, in order.
+    wishes: VecDeque<Wish>,
+    /// Own ones with something to be written.
+    speaking: Vec<LineId>,
+    /// Own connections that are closed for good.
+    closed: Vec<LineId>,
     /// Connections that the sessions are done with, and why.
     ended: VecDeque<(LineId, ConnectionError)>,
     /// Octets in the spools of own ones.
@@ -39,6 +47,34 @@ struct Own {
     spooled: u64,
     touched: bool,
     deferring: bool,
+    /// It stands among those with something to be written.
+    speaking: bool,
+    /// Why the present connection ended, if that is more than an accident.
+    end: Option<End>,
+    stage: Stage,
+}
+
+/// Why the connection of a client ended, if that is more than an accident.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// The broker does not want the client.
+    Barred,
+    /// Nothing is wrong: the next one differs.
+    Renewed,
+}
+
+/// How far a client's own session is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// There is a connection, or there is to be one.
+    Live,
+    /// The client has left. When everything is delivered the connection ends; without a word if
+    /// `abort`.
+    Draining { abort: bool },
+    /// The goodbye is on its way.
+    Leaving,
+    /// There is none; the session is kept for what the broker may say again.
+    Asleep,
 }
 
 /// The core with its effects, and the moment: where the events of a session go.
@@ -55,6 +91,53 @@ impl Events<'_> {
     }
 }
 
+/// Something to be done about a client's own connection. Each is followed by `broker_closed` when the
+/// connection that there was is gone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wish {
+    /// There is to be one; the one that there is, if any, has said its goodbye: it is closed when that is
+    /// written, and another one made.
+    Open(LineId),
+    /// It is closed when what it has to say is written, and no other made.
+    Close(LineId),
+    /// It is closed at once, and another one made.
+    Cut(LineId),
+}
+
+impl Own {
+    fn new(session: Session, stage: Stage) -> Self {
+        Self {
+            session,
+            armed: None,
+            spooled: 0,
+            touched: false,
+            deferring: false,
+            speaking: false,
+            end: None,
+            stage,
+        }
+    }
+}
+
+/// A connection of one client needs less than one of many.
+fn own_settings(settings: mqtt::Settings) -> mqtt::Settings {
+    mqtt::Settings {
+        clean_start: false,
+        will: None,
+        receive_maximum: 20,
+        max_inflight: 20,
+        max_queued: 1_000,
+        max_queued_bytes: 256 * 1024,
+        acknowledge_in_order: true,
+        ..settings
+    }
+}
+
+fn will(will: &WillSetup) -> mqtt::Will {
+    let WillSetup { topic, payload, qos, retain } = will.clone();
+    mqtt::Will { topic, payload, qos, retain }
+}
+
 impl Uplinks {
     /// So many shared sessions, at least one. The first has the will, and the client id as it is.
     pub(super) fn new(settings: mqtt::Settings, shared: u16, mut seed: u64, now: Time) -> Self {
@@ -69,11 +152,16 @@ impl Uplinks {
             sessions.push(Session::new(settings, seed));
         }
         Self {
+            settings: own_settings(settings),
+            seed,
             shared: sessions,
             own: BTreeMap::new(),
             wheel: Wheel::new(now),
             touched: Vec::new(),
             deferring: Vec::new(),
+            wishes: VecDeque::new(),
+            speaking: Vec::new(),
+            closed: Vec::new(),
             ended: VecDeque::new(),
             spooled: 0,
             scratch: Vec::new(),
@@ -82,6 +170,7 @@ impl Uplinks {
 
     /// Packet ids shall not begin with those of the last life.
     pub(super) fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
         for (session, number) in self.shared.iter_mut().zip(0..) {
             session.reseed(seed.wrapping_add(number));
         }
@@ -142,29 +231,140 @@ impl Uplinks {
 
     /// Goes on with what a former life has written down. Gives the number of publications that are
     /// still owed to the broker.
-    pub(super) fn restore(&mut self, image: &mut Image) -> usize {
-        let lost: Vec<u32> = image
-            .lines
-            .keys()
-            .copied()
-            .filter(|number| self.get(LineId::from_number(*number)).is_none())
-            .collect();
-        for number in lost {
-            // There are fewer connections than there were: what was to go by this one goes by another.
-            if let Some(line) = image.lines.remove(&number) {
-                adopt(&mut image.main, line);
+    pub(super) fn restore(&mut self, image: &mut Image, gateway: &Gateway) -> usize {
+        for line in gateway.open_lines() {
+            if let (Some(slot), Some(setup)) = (line.slot(), gateway.line_setup(line)) {
+                self.open(slot, &setup);
+                if !setup.wanted {
+                    self.close(slot, false);
+                }
             }
         }
         let mut spooled = 0;
-        for (session, line) in self.shared.iter_mut().zip(0_u16..) {
-            let number = LineId::shared(line).number();
-            let image = match line {
-                0 => Some(&mut image.main),
-                _ => image.lines.get_mut(&number),
-            };
-            spooled += image.map_or(0, |image| session.restore(image));
+        for (number, mut line) in std::mem::take(&mut image.lines) {
+            let id = LineId::from_number(number);
+            let slot = id.slot();
+            let setup = gateway.line_setup(id);
+            if let (Some(slot), Some(setup)) = (slot, &setup)
+                && !self.own.contains_key(&slot)
+                && !line.received.is_empty()
+            {
+                let session = self.own_session(setup);
+                self.own.insert(slot, Box::new(Own::new(session, Stage::Asleep)));
+            }
+            match self.get_mut(id) {
+                Some(session) => spooled += session.restore(&mut line),
+                // There are fewer connections than there were: what was to go by this one goes by
+                // another.
+                None => adopt(&mut image.main, line),
+            }
         }
-        spooled
+        match self.shared.first_mut() {
+            Some(main) => spooled + main.restore(&mut image.main),
+            None => spooled,
+        }
+    }
+
+    /// A session for a client of its own, without a connection.
+    fn own_session(&mut self, setup: &LineSetup) -> Session {
+        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let client_id = setup.client_id.clone();
+        let will = setup.will.as_ref().map(will);
+        let volatile = setup.clean;
+        Session::new(
+            mqtt::Settings { client_id, will, volatile, ..self.settings.clone() },
+            self.seed,
+        )
+    }
+
+    /// A client is to have a connection, or another one that says something else.
+    pub(super) fn open(&mut self, slot: u32, setup: &LineSetup) {
+        let line = LineId::own(slot);
+        self.wishes.push_back(Wish::Open(line));
+        if let Some(own) = self.own.get_mut(&slot) {
+            own.stage = Stage::Live;
+            own.session.renew(setup.clean, setup.will.as_ref().map(will));
+            if !own.session.is_closed() {
+                own.end = Some(End::Renewed);
+                own.session.disconnect();
+            }
+            self.get_mut(line);
+            return;
+        }
+        let session = self.own_session(setup);
+        self.own.insert(slot, Box::new(Own::new(session, Stage::Live)));
+    }
+
+    /// The client has left.
+    pub(super) fn close(&mut self, slot: u32, abort: bool) {
+        let Some(own) = self.own.get_mut(&slot) else {
+            return self.closed.push(LineId::own(slot));
+        };
+        own.stage = Stage::Draining { abort };
+        if abort && !own.session.is_drained() {
+            // The will is due now. What is owed goes by another connection, without one.
+            own.session.drop_will();
+            self.wishes.push_back(Wish::Cut(LineId::own(slot)));
+        }
+        // Looked at when all is collected.
+        self.get_mut(LineId::own(slot));
+    }
+
+    /// The client is forgotten.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if let Some(own) = self.own.remove(&slot) {
+            self.spooled -= own.spooled;
+            self.wheel.disarm(slot);
+            self.wishes.push_back(Wish::Close(LineId::own(slot)));
+        }
+    }
+
+    /// The connection of a session is closed. Whether it ever stood is for the caller to say.
+    pub(super) fn after_close(&mut self, line: LineId) {
+        let Some(slot) = line.slot() else { return };
+        let Some(own) = self.own.get_mut(&slot) else { return };
+        if own.stage != Stage::Leaving {
+            return;
+        }
+        if own.session.is_forgetful() {
+            self.spooled -= own.spooled;
+            self.own.remove(&slot);
+            self.wheel.disarm(slot);
+        } else {
+            own.stage = Stage::Asleep;
+        }
+        self.closed.push(line);
+    }
+
+    /// Notes why a client's connection ends.
+    pub(super) fn set_end(&mut self, line: LineId, end: End) {
+        if let Some(own) = line.slot().and_then(|slot| self.own.get_mut(&slot)) {
+            own.end = Some(end);
+        }
+    }
+
+    /// Why it has ended.
+    pub(super) fn take_end(&mut self, line: LineId) -> Option<End> {
+        self.own.get_mut(&line.slot()?)?.end.take()
+    }
+
+    /// An own connection that is closed for good.
+    pub(super) fn take_closed(&mut self) -> Option<LineId> {
+        self.closed.pop()
+    }
+
+    /// The next thing to be done about own connections.
+    pub(super) fn take_wish(&mut self) -> Option<Wish> {
+        self.wishes.pop_front()
+    }
+
+    /// An own connection with something to be written.
+    pub(super) fn take_speaking(&mut self) -> Option<LineId> {
+        let line = self.speaking.pop()?;
+        if let Some(own) = line.slot().and_then(|slot| self.own.get_mut(&slot)) {
+            own.speaking = false;
+        }
+        Some(line)
     }
 
     /// Moves the records of what has changed to `into`, and looks what has become of the sessions that
@@ -182,6 +382,19 @@ impl Uplinks {
             self.spooled = self.spooled + spooled - std::mem::replace(&mut own.spooled, spooled);
             if own.session.has_deferred() && !std::mem::replace(&mut own.deferring, true) {
                 self.deferring.push(slot);
+            }
+            if let Stage::Draining { abort } = own.stage
+                && own.session.is_drained()
+                && !own.session.has_deferred()
+            {
+                if !abort {
+                    own.session.disconnect();
+                }
+                own.stage = Stage::Leaving;
+                self.wishes.push_back(Wish::Close(LineId::own(slot)));
+            }
+            if !own.session.output().is_empty() && !std::mem::replace(&mut own.speaking, true) {
+                self.speaking.push(LineId::own(slot));
             }
             if let Some(at) = own.session.next_timeout()
                 && own.armed.is_none_or(|armed| at < armed)
@@ -305,6 +518,11 @@ impl Uplinks {
         }
         let slot = LineId::from_number(number).slot().unwrap_or(0);
         self.own.range(slot..).next().map(|(slot, _)| LineId::own(*slot))
+    }
+
+    /// Whether the spools of all are, together, as full as one may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.settings.spool.is_some_and(|spool| self.spooled_bytes() >= spool.max_bytes)
     }
 
     /// Octets in the spool.

@@ -83,6 +83,17 @@ impl ConnectionError {
         matches!(self, Self::SessionDiscarded | Self::VersionRefused { fall_back: true, .. })
     }
 
+    /// Whether this says that the client as such is not wanted, or that another has taken its place: to
+    /// connect again would be of no use, or do harm.
+    #[must_use]
+    pub fn bars(&self) -> bool {
+        match self {
+            Self::Disconnected { code, .. } => matches!(code, 0x87 | 0x8A | 0x8E | 0x98),
+            Self::Refused { .. } => true,
+            other => other.needs_attention(),
+        }
+    }
+
     /// Whether somebody has to change something before a connection can succeed.
     #[must_use]
     pub fn needs_attention(&self) -> bool {

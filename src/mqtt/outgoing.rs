@@ -522,6 +522,11 @@ impl Outgoing {
         self.queue_all();
     }
 
+    /// Whether there are no requests at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
     /// Requests sent on this connection and not over.
     pub(super) fn in_flight(&self) -> usize {
         self.requests.len().saturating_sub(self.waiting.len() + self.live.len())

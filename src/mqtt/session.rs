@@ -12,7 +12,7 @@ use super::limits::Limits;
 use super::notes::{Notes, Step};
 use super::outgoing::{Bounds, Outgoing, Publication, Taken, Wire};
 use super::packet_ids::{Exchange, PacketIds};
-use super::settings::{Settings, Version};
+use super::settings::{Settings, Version, Will};
 use super::stats::Stats;
 use super::wire::{self, Protocol};
 use super::{backoff, reasons, wire_v4, wire_v5};
@@ -266,6 +266,45 @@ impl Session {
         self.gauge();
     }
 
+    /// From the next connection on CONNECT says this. The session is to have none of its own life that
+    /// has to be begun ([`Settings::clean_start`]).
+    pub fn renew(&mut self, volatile: bool, will: Option<Will>) {
+        self.settings.volatile = volatile;
+        self.settings.will = will;
+    }
+
+    /// From the next connection on there is no will.
+    pub fn drop_will(&mut self) {
+        self.settings.will = None;
+    }
+
+    /// Whether the broker has not answered CONNECT, or has refused it for good.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        match self.state {
+            State::Connecting { .. } | State::Closing { was_connected: false, .. } => true,
+            State::Closed | State::Connected | State::Closing { .. } => false,
+        }
+    }
+
+    /// Whether there is no stream, nor is one expected to be there.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Whether nothing is owed to the broker: no publication waits or is under way.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    /// Whether nothing has to be remembered of what the broker has sent.
+    #[must_use]
+    pub fn is_forgetful(&self) -> bool {
+        self.incoming.len() == 0
+    }
+
     /// The byte stream to the broker is open: queues CONNECT.
     pub fn open(&mut self, now: Time) {
         debug_assert!(self.state == State::Closed, "closed() comes between two connections");
@@ -507,7 +546,7 @@ impl Session {
         if was_connected {
             wire::put_disconnect(&mut self.output, self.protocol, 0);
         }
-        if self.state != State::Closed {
+        if matches!(self.state, State::Connected | State::Connecting { .. }) {
             self.state = State::Closing { was_connected, hung_up: false };
         }
     }

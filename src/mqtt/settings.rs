@@ -39,6 +39,8 @@ pub struct Settings {
     /// Discard what the broker remembers of us when the first connection is made. Reconnections
     /// within one life of the session never do.
     pub clean_start: bool,
+    /// The session ends with each connection: every CONNECT asks for a new one.
+    pub volatile: bool,
     /// How long the broker keeps the session after a loss (MQTT 5), whole seconds.
     pub session_expiry: Duration,
     /// Keep-alive, whole seconds, up to 65,535; zero turns it off.
@@ -102,6 +104,7 @@ impl Default for Settings {
             client_id: "gateway".into(),
             version: Version::Auto,
             clean_start: true,
+            volatile: false,
             session_expiry: Duration::from_secs(7 * 24 * 3600),
             keep_alive: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),

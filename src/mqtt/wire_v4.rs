@@ -12,7 +12,7 @@ pub(super) fn put_connect(output: &mut BytesMut, settings: &Settings, wipe: bool
     let mut connect = Connect::new(&*settings.client_id);
     connect.protocol = Protocol::V4;
     connect.keep_alive = u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX);
-    connect.clean_session = wipe;
+    connect.clean_session = wipe || settings.volatile;
     if let (Some(will), false) = (&settings.will, wipe) {
         connect.last_will =
             Some(LastWill::new(&*will.topic, &*will.payload, qos(will.qos), will.retain));

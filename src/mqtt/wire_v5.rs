@@ -18,7 +18,8 @@ use crate::core::upstream::MqttQos;
 /// it begins ends with it.
 pub(super) fn put_connect(output: &mut BytesMut, settings: &Settings, wipe: bool) {
     let mut properties = ConnectProperties::new();
-    let expiry = if wipe { 0 } else { settings.session_expiry.as_secs() };
+    let ends = wipe || settings.volatile;
+    let expiry = if ends { 0 } else { settings.session_expiry.as_secs() };
     properties.session_expiry_interval = Some(u32::try_from(expiry).unwrap_or(u32::MAX));
     // 65,535 is what holds without it.
     let receive_maximum = settings.receive_maximum.max(1);
@@ -27,7 +28,7 @@ pub(super) fn put_connect(output: &mut BytesMut, settings: &Settings, wipe: bool
     let connect = Connect {
         keep_alive: u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX),
         client_id: settings.client_id.to_string(),
-        clean_start: wipe,
+        clean_start: ends,
         properties: Some(properties),
     };
     let will = settings

@@ -99,6 +99,7 @@ impl fmt::Display for Why {
             ),
             Loss::NoAnswer { to, tries } => write!(f, "no answer to {to}, sent {tries} times"),
             Loss::Replaced => f.write_str("another client connected from its address"),
+            Loss::Barred => f.write_str("the broker does not serve it any longer (see above)"),
         }
     }
 }

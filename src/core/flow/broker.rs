@@ -260,7 +260,7 @@ impl Gateway {
         line: LineId,
         session_present: bool,
     ) {
-        let Line { broker, filters, copies } = self.lines.at_mut(line);
+        let Line { broker, filters, copies, .. } = self.lines.at_mut(line);
         filters.connected();
         if !session_present || !broker.ids {
             // Without identifiers a copy that got lost would make the next message look like it.

@@ -121,11 +121,11 @@ impl Gateway {
             None => {
                 let mut client = Client::new(id, print, cx.now);
                 client.topics.begin_at(self.next_offset);
-                client.line = self.shared_line(id);
                 self.next_offset = self.wrapped(self.next_offset.saturating_add(ID_STEP));
                 self.add_client(cx, client)
             }
         };
+        self.assign_line(cx, handle);
         self.bind(handle, peer);
         if !keep {
             self.clear_session(cx, handle);
@@ -160,12 +160,13 @@ impl Gateway {
                     deadline,
                     resumed,
                     slept,
+                    broker: false,
                 }));
             }
             self.prompt(cx, handle);
             self.rearm(handle);
         } else {
-            self.accept(cx, handle, resumed);
+            self.admit(cx, handle, resumed);
         }
     }
 
@@ -187,6 +188,11 @@ impl Gateway {
         match client.state {
             State::Connecting => {
                 client.last_heard = cx.now;
+                if client.busy.dialogue.as_ref().is_some_and(|dialogue| dialogue.broker) {
+                    // It is the broker's turn.
+                    self.stats.duplicates += 1;
+                    return true;
+                }
                 if let Some(dialogue) = client.dialogue_mut() {
                     dialogue.tries = 1;
                     // Who says CONNECT waits for WILLTOPICREQ and understands nothing else. If it

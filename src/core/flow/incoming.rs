@@ -139,7 +139,7 @@ impl Gateway {
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) -> Option<Time> {
         let ids = message.subscription_ids;
-        let Line { broker, filters, copies } = self.lines.at_mut(message.line);
+        let Line { broker, filters, copies, .. } = self.lines.at_mut(message.line);
         let copy = copies.take(cx.now, name, message.payload, ids);
         let first = copies.first(copy);
         let mut expected = core::mem::take(&mut self.expected);

@@ -79,7 +79,11 @@ impl Gateway {
             return self.leave(cx, handle);
         }
         self.stats.lost += 1;
-        let will = self.fire_will(cx, handle);
+        // The broker has the will of a client with its own connection.
+        let own = self.line_of(handle).is_own();
+        let has_will = self.clients.get(handle).is_some_and(|client| client.will.is_some());
+        let will = if own { has_will } else { self.fire_will(cx, handle) };
+        self.close_line(cx, handle, true);
         if let Some(client) = self.clients.get(handle) {
             let id = &client.id;
             cx.fx.notice(|fx| Notice::Lost { client: fx.store(id.as_bytes()), why, will });
@@ -91,6 +95,8 @@ impl Gateway {
     pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         self.set_state(handle, State::Gone);
         self.unbind(handle);
+        self.close_line(cx, handle, false);
+        let closing = self.is_closing(handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
         if let Some(busy) = client.busy.get_mut() {
             busy.dialogue = None;
@@ -99,10 +105,11 @@ impl Gateway {
         client.last_heard = cx.now;
         if client.print.clean {
             self.clear_session(cx, handle);
-            return self.remove_client(cx, handle);
+            // One whose connection is not done yet is kept until it is.
+            return if closing { self.rearm(handle) } else { self.remove_client(cx, handle) };
         }
         self.stop_holding(cx, handle, self.settings.queue_qos0_messages);
-        if self.clients.get(handle).is_some_and(Client::is_blank) {
+        if !closing && self.clients.get(handle).is_some_and(Client::is_blank) {
             // Nothing that anybody could come back to.
             self.clear_session(cx, handle);
             return self.remove_client(cx, handle);

@@ -15,9 +15,11 @@ mod register;
 mod sleep;
 mod subscribe;
 mod takeover;
+mod transparent;
 mod will;
 
 pub(crate) use connect::ID_STEP;
 pub(crate) use incoming::{Incoming, Named};
 pub(crate) use probe::CopyMode;
+pub(crate) use transparent::told;
 pub(crate) use will::About;

@@ -13,6 +13,8 @@ use crate::store::record::Record;
 /// Messages waiting for one client that the broker's acknowledgement waits for. MQTT 3.1.1 brokers
 /// have some twenty under way at once, for all clients together.
 const MAX_HELD: u8 = 5;
+/// The same by a connection of the client's own: what it sleeps over stays with the broker.
+const MAX_HELD_OWN: u8 = 10;
 
 impl Gateway {
     /// Queues a message for a client. `stored` is where the message is kept for all its recipients,
@@ -40,10 +42,12 @@ impl Gateway {
         let Some(client) = self.clients.get_mut(handle) else { return };
         // For a device that is there the broker waits. For one that is away, or does not keep up, it
         // cannot: a few such would use up its window and stop everybody.
+        let own = client.line.is_own();
+        let there = matches!(client.state, State::Active | State::Connecting);
         let held = qos > MqttQos::Zero
-            && matches!(client.state, State::Active | State::Connecting)
+            && (there || own && client.state.sleeps())
             && client.busy.outbound.as_ref().is_none_or(|outbound| outbound.tries <= 1)
-            && client.held < MAX_HELD
+            && client.held < if own { MAX_HELD_OWN } else { MAX_HELD }
             // What has to arrive exactly once is recorded before it goes on: what the broker would send
             // again after a restart could not be told from what the client has had.
             && !(self.settings.durable && message.qos == MqttQos::Two);

@@ -62,7 +62,9 @@ impl Gateway {
         }
         client.forget_old(cx.now, true);
         cx.fx.notice(|fx| Notice::Asleep { client: fx.store(client.id.as_bytes()), duration });
-        self.stop_holding(cx, handle, true);
+        if !self.line_of(handle).is_own() {
+            self.stop_holding(cx, handle, true);
+        }
         self.rearm(handle);
     }
 

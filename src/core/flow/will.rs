@@ -38,14 +38,14 @@ impl Gateway {
         will: Option<WillTopic<'_>>,
     ) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(dialogue) = &client.busy.dialogue else {
+        let Some(dialogue) = client.busy.dialogue.as_ref().filter(|dialogue| !dialogue.broker) else {
             return self.drop_packet(Drop::OutOfOrder);
         };
         let Some(will) = will else {
             // The empty form deletes the stored will and ends the dialogue.
             let resumed = dialogue.resumed;
             client.will = None;
-            return self.accept(cx, handle, resumed);
+            return self.admit(cx, handle, resumed);
         };
         let Some((topic, qos, retain)) = self.checked_will(&will) else {
             return self.refuse_dialogue(cx, handle, "the will's topic or QoS is not valid");
@@ -74,7 +74,7 @@ impl Gateway {
         };
         let resumed = dialogue.resumed;
         client.will = Some(Box::new(Will { topic, message: message.into(), qos, retain }));
-        self.accept(cx, handle, resumed);
+        self.admit(cx, handle, resumed);
     }
 
     fn checked_will(&self, will: &WillTopic<'_>) -> Option<(Box<str>, MqttQos, bool)> {
@@ -99,6 +99,10 @@ impl Gateway {
         let Some(dialogue) = client.dialogue_mut().filter(|d| d.deadline <= cx.now) else {
             return;
         };
+        if dialogue.broker {
+            let why = "the broker does not accept the connection in time";
+            return self.refuse_admission(cx, handle, ReturnCode::CONGESTION, why);
+        }
         if dialogue.tries > retry_count {
             if dialogue.slept {
                 // It tried to wake up. It has not said goodbye, and may be heard of yet.
@@ -144,6 +148,7 @@ impl Gateway {
             self.tell_refusal(cx, handle, "WILLTOPICUPD", About::Nothing, code, why);
         }
         self.mark(handle);
+        self.renew_will(cx, handle);
         let refusal = Message::WillTopicResp { code: ReturnCode::CONGESTION };
         self.promise_or_refuse(cx, handle, &Message::WillTopicResp { code }, refusal);
     }
@@ -162,6 +167,7 @@ impl Gateway {
             self.tell_refusal(cx, handle, "WILLMSGUPD", About::Nothing, code, why);
         }
         self.mark(handle);
+        self.renew_will(cx, handle);
         let refusal = Message::WillMsgResp { code: ReturnCode::CONGESTION };
         self.promise_or_refuse(cx, handle, &Message::WillMsgResp { code }, refusal);
     }

@@ -112,7 +112,7 @@ impl Session {
                 other => other,
             }
         })?;
-        if connack.session_present && !self.started {
+        if connack.session_present && (!self.started || self.settings.volatile) {
             return Err(Malformed("a session is present although a new one was asked for").into());
         }
         self.started = true;
