@@ -115,6 +115,13 @@ impl Engine {
         self.session.peer_closed();
     }
 
+    /// The stream is about to be given up for another one: leaves a DISCONNECT in
+    /// [`Self::broker_output`], so that the broker does not publish the will. To be called before
+    /// [`Self::broker_closed`]. What is under way is sent again on the next stream.
+    pub fn broker_leave(&mut self) {
+        self.session.disconnect();
+    }
+
     /// The stream is gone, or could not be opened.
     pub fn broker_closed(&mut self, now: Time) {
         let (gateway, effects) = (&mut self.gateway, &mut self.effects);

@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
 use crate::store::commit::CommitSettings;
+use crate::upstream::{Server, TlsSettings};
 use crate::{core, mqtt};
 
 /// The whole configuration.
@@ -66,12 +67,17 @@ pub struct Upstream {
     pub keep_alive: Duration,
     /// In front of every topic and filter on the way up; may be empty.
     pub topic_prefix: Box<str>,
-    /// How long name resolution, connecting and the broker's CONNACK may take, each.
+    /// How long name resolution, connecting, the handshakes of TLS and WebSocket and the broker's
+    /// CONNACK may take, each.
     pub connect_timeout: Duration,
     /// First pause after a lost or refused connection.
     pub reconnect_min: Duration,
     /// Longest pause, not below [`Self::reconnect_min`].
     pub reconnect_max: Duration,
+    /// How often the brokers before the one in use are tried again; zero means never.
+    pub failback_interval: Duration,
+    /// TLS. Its files have been read once, to see whether they can be used.
+    pub tls: TlsSettings,
     /// What is kept while the broker is away.
     pub spool: mqtt::Spool,
 }
@@ -81,21 +87,15 @@ pub struct Upstream {
 pub enum Broker {
     /// The broker inside the program.
     Embedded,
-    /// MQTT over TCP.
-    Tcp {
-        /// Name or address, without brackets; may carry an interface (`fe80::1%eth0`).
-        host: Box<str>,
-        /// Port.
-        port: u16,
-    },
+    /// One outside.
+    Remote(Server),
 }
 
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => f.write_str("embedded"),
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "mqtt://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "mqtt://{host}:{port}"),
+            Self::Remote(server) => server.fmt(f),
         }
     }
 }
@@ -301,6 +301,14 @@ impl Upstream {
         self.brokers.contains(&Broker::Embedded)
     }
 
+    /// Whether one of the brokers is spoken to by TLS.
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        let by_tls =
+            |broker: &Broker| matches!(broker, Broker::Remote(server) if server.scheme.has_tls());
+        self.brokers.iter().any(by_tls)
+    }
+
     /// The version to speak: the built-in broker knows only 3.1.1, so there is nothing to find out
     /// if it is the only one.
     fn version_in_effect(&self) -> Version {
@@ -339,6 +347,8 @@ impl Default for Config {
                 connect_timeout: mqtt.connect_timeout,
                 reconnect_min: Duration::from_secs(1),
                 reconnect_max: Duration::from_secs(60),
+                failback_interval: Duration::from_secs(300),
+                tls: TlsSettings::default(),
                 spool: mqtt::Spool::default(),
             },
             embedded_broker: EmbeddedBroker {

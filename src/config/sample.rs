@@ -1,6 +1,7 @@
 //! The commented sample, and the configuration in effect, both as TOML.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use super::checked::{Config, LogFormat};
@@ -96,6 +97,15 @@ impl Config {
         out.duration("connect_timeout", upstream.connect_timeout);
         out.duration("reconnect_min", upstream.reconnect_min);
         out.duration("reconnect_max", upstream.reconnect_max);
+        out.duration("failback_interval", upstream.failback_interval);
+        out.table("[upstream.tls]");
+        out.path("ca_file", upstream.tls.ca_file.as_deref());
+        out.path("cert_file", upstream.tls.cert_file.as_deref());
+        out.path("key_file", upstream.tls.key_file.as_deref());
+        if let Some(name) = &upstream.tls.server_name {
+            out.text("server_name", name);
+        }
+        out.plain("insecure", upstream.tls.insecure);
         out.table("[upstream.spool]");
         out.size("max_bytes", upstream.spool.max_bytes);
         out.duration("max_age", upstream.spool.max_age);
@@ -142,6 +152,12 @@ impl Toml {
 
     fn text(&mut self, key: &str, value: &str) {
         self.plain(key, quote(value));
+    }
+
+    fn path(&mut self, key: &str, path: Option<&Path>) {
+        if let Some(path) = path {
+            self.text(key, &path.display().to_string());
+        }
     }
 
     fn permille(&mut self, key: &str, permille: u32) {

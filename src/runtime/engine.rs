@@ -34,6 +34,10 @@ impl Machine for Engine {
         self.broker_hung_up();
     }
 
+    fn broker_leave(&mut self, _: Time) {
+        self.broker_leave();
+    }
+
     fn broker_closed(&mut self, now: Time) {
         self.broker_closed(now);
     }

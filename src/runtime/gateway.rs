@@ -130,10 +130,18 @@ impl<M: Machine> Gateway<M> {
         }
     }
 
-    /// Takes a new connection, or what the broker has sent.
+    /// Takes a new connection, a better one than the present, or what the broker has sent.
     fn poll_broker(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
         if self.broker.poll_open(cx).is_ready() {
             self.input.clear();
+            self.machine.broker_output().clear();
+            self.machine.broker_open(now);
+        } else if let Poll::Ready(better) = self.broker.poll_better(cx) {
+            self.machine.broker_leave(now);
+            let last_words = self.machine.broker_output().split();
+            self.broker.move_to(cx, better, last_words);
+            self.input.clear();
+            self.machine.broker_closed(now);
             self.machine.broker_output().clear();
             self.machine.broker_open(now);
         } else {
@@ -209,7 +217,7 @@ impl<M: Machine> Gateway<M> {
 
     /// Writes what the turn left for the broker.
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
-        if self.machine.broker_output().is_empty() {
+        if self.machine.broker_output().is_empty() && !self.broker.has_unflushed() {
             return Poll::Pending;
         }
         match ready!(self.broker.poll_write(cx, self.machine.broker_output())) {
@@ -332,7 +340,7 @@ fn poll_goodbye<M: Machine>(
     broker: &mut BrokerConnection,
     input: &mut BytesMut,
 ) -> Poll<io::Result<()>> {
-    if !machine.broker_output().is_empty() {
+    if !machine.broker_output().is_empty() || broker.has_unflushed() {
         ready!(broker.poll_write(cx, machine.broker_output()))?;
     }
     // Fails only if the broker has hung up already.

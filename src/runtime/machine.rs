@@ -30,6 +30,11 @@ pub trait Machine {
     /// It was the broker that ended the connection; [`Self::broker_closed`] follows.
     fn broker_hung_up(&mut self);
 
+    /// Another connection will take the place of the present one: leaves a goodbye that is not one of
+    /// the gateway's in [`Self::broker_output`]. [`Self::broker_closed`] and [`Self::broker_open`]
+    /// follow.
+    fn broker_leave(&mut self, now: Time);
+
     /// The connection to the broker is gone.
     fn broker_closed(&mut self, now: Time);
 

@@ -18,7 +18,7 @@ use crate::store::commit::{Commit, Outcome, SyncMode};
 use crate::store::file::FileStorage;
 use crate::store::journal::{Journal, Storage};
 use crate::store::record::Record;
-use crate::upstream::{Accepted, Server, Settings};
+use crate::upstream::{Accepted, Brokers, Server, Settings};
 
 /// Speaks lines with the broker. What a device sends goes to the broker as a line and back to the
 /// device; a line from the broker goes to the device that sent last, except for these:
@@ -124,6 +124,11 @@ impl Machine for Lines {
         self.note("hung up");
     }
 
+    fn broker_leave(&mut self, _: Time) {
+        self.note("leave");
+        self.output.extend_from_slice(b"leaving\n");
+    }
+
     fn broker_closed(&mut self, _: Time) {
         self.note("closed");
         self.accepted = false;
@@ -226,13 +231,18 @@ impl Rig {
         let servers = brokers.iter().map(|address| Server {
             host: address.ip().to_string().into(),
             port: address.port(),
-            embedded: false,
+            ..Server::default()
         });
-        let settings = Settings {
+        let brokers = Brokers {
             servers: servers.collect(),
+            tls: None,
             connect_timeout: Duration::from_secs(5),
+        };
+        let settings = Settings {
+            brokers: Arc::new(brokers),
             reconnect_min: Duration::from_millis(20),
             reconnect_max: Duration::from_millis(50),
+            failback_interval: Duration::ZERO,
         };
         let log = Log::default();
         let lines = Captured::default();
@@ -400,7 +410,7 @@ fn a_lost_broker_is_found_again_and_said_so() {
     for expected in [
         format!(
             " WARN cannot use mqtt://{address}: it closed the connection instead of answering \
-             CONNECT; next try in "
+             CONNECT; if that is a port for TLS, write mqtts:// in `url`; next try in "
         ),
         format!(" WARN lost the connection to mqtt://{address}: the broker "),
         format!(" WARN cannot use mqtt://{address}: it said bad; next try in "),
