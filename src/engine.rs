@@ -150,6 +150,15 @@ impl Engine {
         }
     }
 
+    /// The stream is about to be given up for another one: leaves a DISCONNECT in
+    /// [`Self::broker_output`], so that the broker does not publish the will. To be called before
+    /// [`Self::broker_closed`]. What is under way is sent again on the next stream.
+    pub fn broker_leave(&mut self, line: LineId) {
+        if let Some(session) = self.uplinks.get_mut(line) {
+            session.disconnect();
+        }
+    }
+
     /// The stream is gone, or could not be opened.
     pub fn broker_closed(&mut self, now: Time, line: LineId) {
         let mut events = Events { now, gateway: &mut self.gateway, effects: &mut self.effects };
@@ -291,7 +300,8 @@ impl Engine {
                     continue;
                 }
                 Effect::Open { line } => {
-                    if let (Some(slot), Some(setup)) = (line.slot(), self.gateway.line_setup(line)) {
+                    if let (Some(slot), Some(setup)) = (line.slot(), self.gateway.line_setup(line))
+                    {
                         self.uplinks.open(slot, &setup);
                     }
                     continue;
@@ -396,11 +406,17 @@ impl Engine {
             Effect::Subscribe { line, token, filter, qos, id, retained } => {
                 let session = self.uplinks.get_mut(line);
                 let filter = text(filter);
-                (token, session.map_or(gone, |s| s.subscribe(now, token, filter, qos, id, retained)))
+                (
+                    token,
+                    session.map_or(gone, |s| s.subscribe(now, token, filter, qos, id, retained)),
+                )
             }
             Effect::Unsubscribe { line, token, filter } => {
                 let session = self.uplinks.get_mut(line);
-                (token, session.map_or(gone, |session| session.unsubscribe(now, token, text(filter))))
+                (
+                    token,
+                    session.map_or(gone, |session| session.unsubscribe(now, token, text(filter))),
+                )
             }
             _ => return None,
         };

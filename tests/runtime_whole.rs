@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mqtt_sn_gateway::config::{Broker, Config, UdpLink};
 use mqtt_sn_gateway::runtime;
+use mqtt_sn_gateway::upstream::Server;
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -18,6 +19,10 @@ fn free_tcp() -> SocketAddr {
 
 fn free_udp() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn remote(port: u16) -> Broker {
+    Broker::Remote(Server { host: "localhost".into(), port, ..Server::default() })
 }
 
 fn link(listen: SocketAddr) -> UdpLink {
@@ -170,7 +175,7 @@ fn two_links_share_one_connection_and_the_login_is_tried_again() {
     let (first, second) = (free_udp(), free_udp());
     let mut config = config(first, "links");
     config.udp.push(link(second));
-    config.upstream.brokers = vec![Broker::Tcp { host: "localhost".into(), port: address.port() }];
+    config.upstream.brokers = vec![remote(address.port())];
     config.upstream.version = mqtt_sn_gateway::mqtt::Version::V311;
     config.status.publish = false;
     start(config);
@@ -203,7 +208,7 @@ fn two_links_share_one_connection_and_the_login_is_tried_again() {
 fn errors_at_the_start_end_the_run_with_a_line() {
     let holder = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut taken = config(holder.local_addr().unwrap(), "taken");
-    taken.upstream.brokers = vec![Broker::Tcp { host: "localhost".into(), port: 1 }];
+    taken.upstream.brokers = vec![remote(1)];
     let error = runtime::run(&taken).unwrap_err();
     assert!(error.to_string().starts_with("cannot listen on udp 127.0.0.1:"), "{error}");
 

@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
 use crate::store::commit::CommitSettings;
+use crate::upstream::{Server, TlsSettings};
 use crate::{core, mqtt};
 
 /// The whole configuration.
@@ -54,6 +55,8 @@ pub struct Config {
 pub struct Upstream {
     /// Brokers in the order in which they are tried; at least one.
     pub brokers: Vec<Broker>,
+    /// Each device has its own connection to the broker, unless a [[client]] says otherwise.
+    pub transparent: bool,
     /// Protocol version spoken to the broker.
     pub version: Version,
     /// User name.
@@ -66,7 +69,8 @@ pub struct Upstream {
     pub keep_alive: Duration,
     /// In front of every topic and filter on the way up; may be empty.
     pub topic_prefix: Box<str>,
-    /// How long name resolution, connecting and the broker's CONNACK may take, each.
+    /// How long name resolution, connecting, the handshakes of TLS and WebSocket and the broker's
+    /// CONNACK may take, each.
     pub connect_timeout: Duration,
     /// First pause after a lost or refused connection.
     pub reconnect_min: Duration,
@@ -74,6 +78,10 @@ pub struct Upstream {
     pub reconnect_max: Duration,
     /// Connections that clients share, 1 to 64.
     pub connections: u16,
+    /// How often the brokers before the one in use are tried again; zero means never.
+    pub failback_interval: Duration,
+    /// TLS. Its files have been read once, to see whether they can be used.
+    pub tls: TlsSettings,
     /// What is kept while the broker is away.
     pub spool: mqtt::Spool,
 }
@@ -83,21 +91,15 @@ pub struct Upstream {
 pub enum Broker {
     /// The broker inside the program.
     Embedded,
-    /// MQTT over TCP.
-    Tcp {
-        /// Name or address, without brackets; may carry an interface (`fe80::1%eth0`).
-        host: Box<str>,
-        /// Port.
-        port: u16,
-    },
+    /// One outside.
+    Remote(Server),
 }
 
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => f.write_str("embedded"),
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "mqtt://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "mqtt://{host}:{port}"),
+            Self::Remote(server) => server.fmt(f),
         }
     }
 }
@@ -263,6 +265,9 @@ impl Config {
             advertise_interval: self.discovery.advertise_interval,
             answer_search: self.discovery.answer_search,
             connections: self.upstream.connections,
+            transparent: self.upstream.transparent,
+            // TCP, TLS and WebSocket, and then the CONNACK.
+            broker_patience: self.upstream.connect_timeout * 2,
             durable: true,
         }
     }
@@ -304,6 +309,14 @@ impl Upstream {
         self.brokers.contains(&Broker::Embedded)
     }
 
+    /// Whether one of the brokers is spoken to by TLS.
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        let by_tls =
+            |broker: &Broker| matches!(broker, Broker::Remote(server) if server.scheme.has_tls());
+        self.brokers.iter().any(by_tls)
+    }
+
     /// The version to speak: the built-in broker knows only 3.1.1, so there is nothing to find out
     /// if it is the only one.
     fn version_in_effect(&self) -> Version {
@@ -343,6 +356,9 @@ impl Default for Config {
                 reconnect_min: Duration::from_secs(1),
                 reconnect_max: Duration::from_secs(60),
                 connections: 1,
+                transparent: false,
+                failback_interval: Duration::from_secs(300),
+                tls: TlsSettings::default(),
                 spool: mqtt::Spool::default(),
             },
             embedded_broker: EmbeddedBroker {

@@ -1,7 +1,7 @@
 //! Every key there is, and those that are known but not there yet.
 
 /// The tables with their keys. The root is the table without a name.
-pub(super) const KEYS: [(&str, &[&str]); 12] = [
+pub(super) const KEYS: [(&str, &[&str]); 13] = [
     (
         "",
         &[
@@ -35,9 +35,12 @@ pub(super) const KEYS: [(&str, &[&str]); 12] = [
             "reconnect_min",
             "reconnect_max",
             "connections",
+            "failback_interval",
+            "tls",
             "spool",
         ],
     ),
+    ("upstream.tls", &["ca_file", "cert_file", "key_file", "server_name", "insecure"]),
     ("upstream.spool", &["max_bytes", "max_age", "qos0"]),
     ("embedded_broker", &["listen"]),
     (
@@ -73,12 +76,11 @@ pub(super) const KEYS: [(&str, &[&str]); 12] = [
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 17] = [
+const LATER: [(&str, &str); 16] = [
     ("", "serial"),
     ("", "ble"),
     ("", "access"),
     ("", "admin"),
-    ("upstream", "tls"),
     ("udp", "dtls"),
     ("udp", "max_packet"),
     ("client", "allow"),

@@ -10,6 +10,7 @@ use super::endpoint::Endpoint;
 use super::error::{ConfigError, Invalid, Origin, Problem};
 use super::reader::{Complaint, Reader, bad_value};
 use super::state::{self, check_state_dir, read_spool, read_store};
+use super::tls::read_tls;
 use super::tree::{Node, Table, Value, parse_document};
 use super::values::{
     TAKEOVERS, check_level, check_loopback, check_name, check_prefix, check_topic, check_topic_id,
@@ -125,7 +126,9 @@ fn read_config(
 
     let mut upstream = Reader::new("upstream", upstream, &mut found);
     let spool = upstream.table("spool");
-    read_upstream(upstream, directory, &mut config);
+    let tls = upstream.table("tls");
+    let url = read_upstream(upstream, directory, &mut config);
+    read_tls(Reader::new("upstream.tls", tls, &mut found), directory, &url, &mut config.upstream);
     let spool = Reader::new("upstream.spool", spool, &mut found);
     read_spool(spool, &mut config.upstream.spool);
     let mut embedded = Reader::new("embedded_broker", embedded, &mut found);
@@ -170,7 +173,11 @@ fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
 }
 
-fn read_upstream(mut reader: Reader<'_>, directory: &Path, config: &mut Config) {
+/// Gives the place of `url`, if it is there and fine.
+/// What `mode` can be, and whether each device then has a connection of its own.
+pub(super) const MODES: [(&str, bool); 2] = [("aggregating", false), ("transparent", true)];
+
+fn read_upstream(mut reader: Reader<'_>, directory: &Path, config: &mut Config) -> Option<Origin> {
     let upstream = &mut config.upstream;
     let url = reader.texts("url", &mut upstream.brokers, parse_broker);
     if let Some(origin) = &url
@@ -179,14 +186,7 @@ fn read_upstream(mut reader: Reader<'_>, directory: &Path, config: &mut Config) 
         let help = "give at least one: url = \"embedded\" or url = \"mqtt://host:1883\"";
         reader.complain(origin, Complaint::new("`url` names no broker", help));
     }
-    reader.text("mode", &mut (), |text| match text {
-        "aggregating" => Ok(()),
-        "transparent" => Err(Complaint::new(
-            "`mode = \"transparent\"` is not available in this version",
-            "\"aggregating\" is: one connection to the broker for all devices",
-        )),
-        other => Err(bad_value("mode", other, "the only mode in this version is \"aggregating\"")),
-    });
+    reader.choice("mode", &mut upstream.transparent, &MODES);
     let version = reader.choice(
         "version",
         &mut upstream.version,
@@ -214,7 +214,10 @@ fn read_upstream(mut reader: Reader<'_>, directory: &Path, config: &mut Config) 
         let help = "the pause between attempts grows from the one to the other";
         reader.complain(&origin, Complaint::new("`reconnect_max` is below `reconnect_min`", help));
     }
+    let interval = &mut upstream.failback_interval;
+    reader.duration_or_never("failback_interval", SHORTEST * 10..=DAY, interval);
     reader.finish();
+    url
 }
 
 fn read_login(reader: &mut Reader<'_>, directory: &Path, upstream: &mut super::Upstream) {

@@ -14,6 +14,7 @@ mod load;
 mod reader;
 mod sample;
 mod state;
+mod tls;
 mod tree;
 mod units;
 mod values;

@@ -141,8 +141,8 @@ impl<'p> Reader<'p> {
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&mut self, key: &'static str, target: &mut bool) {
-        let Some(entry) = self.take(key) else { return };
+    pub(super) fn boolean(&mut self, key: &'static str, target: &mut bool) -> Option<Origin> {
+        let entry = self.take(key)?;
         let outcome = match entry.node.value {
             Value::Boolean(value) => Ok(value),
             other => Err(Complaint::new(
@@ -150,7 +150,7 @@ impl<'p> Reader<'p> {
                 format!("write {key} = true or {key} = false, without quotes"),
             )),
         };
-        self.store(entry.node.origin, target, outcome);
+        self.store(entry.node.origin, target, outcome)
     }
 
     /// A whole number.

@@ -1,10 +1,12 @@
 //! The commented sample, and the configuration in effect, both as TOML.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use super::checked::{Config, LogFormat};
 use super::endpoint::Endpoint;
+use super::load::MODES;
 use super::state::{QOS0_POLICIES, SYNC_MODES};
 use super::units::{format_duration, format_size};
 use super::values::TAKEOVERS;
@@ -74,7 +76,7 @@ impl Config {
             [one] => out.text("url", &one.to_string()),
             several => out.list("url", several.iter().map(ToString::to_string)),
         }
-        out.text("mode", "aggregating");
+        out.word("mode", &MODES, upstream.transparent);
         out.text(
             "version",
             match upstream.version {
@@ -97,6 +99,15 @@ impl Config {
         out.duration("reconnect_min", upstream.reconnect_min);
         out.duration("reconnect_max", upstream.reconnect_max);
         out.plain("connections", upstream.connections);
+        out.duration("failback_interval", upstream.failback_interval);
+        out.table("[upstream.tls]");
+        out.path("ca_file", upstream.tls.ca_file.as_deref());
+        out.path("cert_file", upstream.tls.cert_file.as_deref());
+        out.path("key_file", upstream.tls.key_file.as_deref());
+        if let Some(name) = &upstream.tls.server_name {
+            out.text("server_name", name);
+        }
+        out.plain("insecure", upstream.tls.insecure);
         out.table("[upstream.spool]");
         out.size("max_bytes", upstream.spool.max_bytes);
         out.duration("max_age", upstream.spool.max_age);
@@ -143,6 +154,12 @@ impl Toml {
 
     fn text(&mut self, key: &str, value: &str) {
         self.plain(key, quote(value));
+    }
+
+    fn path(&mut self, key: &str, path: Option<&Path>) {
+        if let Some(path) = path {
+            self.text(key, &path.display().to_string());
+        }
     }
 
     fn permille(&mut self, key: &str, permille: u32) {

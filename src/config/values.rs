@@ -6,6 +6,7 @@ use super::checked::{Broker, OWN_TOPICS};
 use super::keys::nearest;
 use super::reader::{Complaint, bad_value};
 use crate::core::Takeover;
+use crate::upstream::{Scheme, Server, is_web_address};
 
 /// The words of `takeover`.
 pub(super) const TAKEOVERS: [(&str, Takeover); 3] = [
@@ -14,8 +15,8 @@ pub(super) const TAKEOVERS: [(&str, Takeover); 3] = [
     ("never", Takeover::Never),
 ];
 
-/// Default port of MQTT over TCP.
-const MQTT_PORT: u16 = 1883;
+/// Longest path for WebSocket, octets.
+const LONGEST_PATH: usize = 1024;
 
 /// The gateway's name: a level of a topic and an MQTT client id.
 pub(super) fn check_name(text: &str) -> Result<Box<str>, Complaint> {
@@ -117,27 +118,57 @@ pub(super) fn parse_broker(text: &str) -> Result<Broker, Complaint> {
         };
         return complain(help);
     };
-    match scheme {
-        "mqtt" => {}
-        "tcp" => return complain(format!("write \"mqtt://{rest}\"")),
-        "mqtts" | "ssl" | "tls" | "ws" | "wss" => {
-            return complain(format!("{scheme}:// is not available in this version; {form}"));
-        }
-        _ => return complain(format!("there is no scheme {scheme}://; {form}")),
-    }
+    let Some(scheme) = Scheme::ALL.into_iter().find(|known| known.name() == scheme) else {
+        // What other programs call it.
+        let ours = match scheme {
+            "tcp" => "mqtt",
+            "ssl" | "tls" => "mqtts",
+            "http" => "ws",
+            "https" => "wss",
+            _ => {
+                let help = "mqtt://, mqtts:// (TLS), ws:// and wss:// (WebSocket) are there";
+                return complain(format!("there is no scheme {scheme}://; {help}"));
+            }
+        };
+        return complain(match rest.contains('@') {
+            true => format!("the scheme is called {ours}://"),
+            false => format!("write \"{ours}://{rest}\""),
+        });
+    };
+    let (rest, path) = match rest.find(['/', '?', '#']) {
+        Some(at) if scheme.has_path() => rest.split_at(at),
+        None if scheme.has_path() => (rest, Server::DEFAULT_PATH),
+        _ => (rest, ""),
+    };
     if rest.contains('@') {
         return complain(
             "the login is not part of the address: use the keys username and password".into(),
         );
     }
     let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains('/') {
+        return complain("only ws:// and wss:// have a path behind the host".to_owned());
+    }
     let (host, port) = match split_host(rest) {
-        Some((host, "")) => (host, Ok(MQTT_PORT)),
+        Some((host, "")) => (host, Ok(scheme.default_port())),
         Some((host, port)) => (host, port.parse()),
         None => return complain(form.to_owned()),
     };
     match port {
-        Ok(port @ 1..) if is_host(host) => Ok(Broker::Tcp { host: host.into(), port }),
+        Ok(port @ 1..) if is_host(host) => {
+            let (host, path) = (host.into(), path.into());
+            let server = Server { scheme, host, port, path, embedded: false };
+            if !scheme.has_path() || is_path(&server.path) && is_web_address(&server) {
+                return Ok(Broker::Remote(server));
+            }
+            let longest = LONGEST_PATH;
+            complain(format!(
+                "the path for WebSocket begins with / and has visible ASCII characters, at most \
+                 {longest}, without #; like \"{}://host{}\"",
+                scheme.name(),
+                Server::DEFAULT_PATH
+            ))
+        }
         Ok(1..) => {
             complain(format!("\"{}\" is no host name or address; {form}", host.escape_debug()))
         }
@@ -158,6 +189,12 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
         Some((host, port)) => Some((host, port)),
         None => Some((text, "")),
     }
+}
+
+fn is_path(path: &str) -> bool {
+    path.starts_with('/')
+        && path.len() <= LONGEST_PATH
+        && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
 fn is_host(host: &str) -> bool {

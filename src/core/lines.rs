@@ -141,7 +141,10 @@ impl Lines {
     /// Filters of all of them.
     pub(crate) fn filters(&self) -> usize {
         let own = self.own.values().map(|line| line.filters.len()).sum::<usize>();
-        self.shared_ids().filter_map(|id| self.get(id)).map(|line| line.filters.len()).sum::<usize>()
+        self.shared_ids()
+            .filter_map(|id| self.get(id))
+            .map(|line| line.filters.len())
+            .sum::<usize>()
             + own
     }
 

@@ -153,7 +153,8 @@ impl Gateway {
             Request::Unsubscribe { line: by, filter } if *by == line => Some(filter),
             _ => None,
         });
-        for text in known.broker.stale.iter().chain(unsubscribed.filter(|_| known.broker.open > 0)) {
+        for text in known.broker.stale.iter().chain(unsubscribed.filter(|_| known.broker.open > 0))
+        {
             // Somebody may want it again.
             if known.filters.find(text).is_none() {
                 put_stale(text, out);

@@ -3,8 +3,8 @@
 
 use super::commits::{Change, Commits, Gate, Written};
 use super::held::Promises;
-use super::{Engine, NOBODY};
 use super::uplinks::Events;
+use super::{Engine, NOBODY};
 use crate::core::upstream::{LineId, MqttQos};
 use crate::core::{self, Effect, Otherwise, Restored};
 use crate::mqtt;

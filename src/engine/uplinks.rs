@@ -413,9 +413,10 @@ impl Uplinks {
     /// under way.
     pub(super) fn has_deferred(&self) -> bool {
         self.shared.iter().any(Session::has_deferred)
-            || self.deferring.iter().any(|slot| {
-                self.own.get(slot).is_some_and(|own| own.session.has_deferred())
-            })
+            || self
+                .deferring
+                .iter()
+                .any(|slot| self.own.get(slot).is_some_and(|own| own.session.has_deferred()))
     }
 
     /// The records drained so far are about to be written.

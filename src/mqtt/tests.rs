@@ -30,6 +30,9 @@ enum Event {
 impl From<UpstreamEvent<'_>> for Event {
     fn from(event: UpstreamEvent<'_>) -> Self {
         match event {
+            UpstreamEvent::Refused { .. } | UpstreamEvent::Closed => {
+                panic!("that is not for a session to say")
+            }
             UpstreamEvent::Connected { session_present, subscription_ids, maximum_qos } => {
                 Self::Connected {
                     present: session_present,

@@ -6,7 +6,7 @@ use super::machine::{ConnectionEnd, Machine};
 use super::summary;
 use crate::core::upstream::LineId;
 use crate::core::{Address, Effects, LinkId};
-use crate::engine::Engine;
+use crate::engine::{Engine, Wish};
 use crate::mqtt::{ConnectionError, Version};
 use crate::store::commit::{Commit, Outcome};
 use crate::time::Time;
@@ -40,6 +40,10 @@ impl Machine for Engine {
         self.broker_hung_up(line);
     }
 
+    fn broker_leave(&mut self, _: Time, line: LineId) {
+        self.broker_leave(line);
+    }
+
     fn broker_closed(&mut self, now: Time, line: LineId) {
         self.broker_closed(now, line);
     }
@@ -50,6 +54,24 @@ impl Machine for Engine {
 
     fn take_ended(&mut self) -> Option<(LineId, ConnectionError)> {
         self.take_ended()
+    }
+
+    fn broker_unreachable(&mut self, now: Time, line: LineId) {
+        self.broker_unreachable(now, line);
+    }
+
+    fn take_wish(&mut self) -> Option<Wish> {
+        self.take_wish()
+    }
+
+    fn take_speaking(&mut self) -> Option<LineId> {
+        self.take_speaking()
+    }
+
+    fn line_name(&self, line: LineId) -> Option<String> {
+        let setup = self.gateway().line_setup(line)?;
+        // As in other lines about clients: quoted, so that it cannot forge a line.
+        Some(format!("{:?}", setup.client_id))
     }
 
     fn next_timeout(&self) -> Option<Time> {

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
+use super::own::OwnConnections;
 use super::timer::{Clock, Timer};
 use crate::core::upstream::LineId;
 use crate::ops::signals::{Signal, Signals};
@@ -34,6 +35,8 @@ pub(super) struct Gateway<M> {
     buffers: ReceiveBuffers,
     /// Those that clients share.
     brokers: Vec<Shared>,
+    /// Those of single clients.
+    own: OwnConnections,
     /// What the machine wants to survive is written here, if it is to survive at all.
     store: Option<Writer>,
     signals: Signals,
@@ -65,6 +68,7 @@ impl<M: Machine> Gateway<M> {
     pub(super) fn new(
         links: Vec<UdpLink>,
         brokers: Vec<BrokerConnection>,
+        own: OwnConnections,
         store: Option<Writer>,
         signals: Signals,
         clock: Clock,
@@ -84,6 +88,7 @@ impl<M: Machine> Gateway<M> {
             links,
             buffers: ReceiveBuffers::default(),
             brokers: brokers.collect(),
+            own,
             store,
             signals,
             served: None,
@@ -133,12 +138,14 @@ impl<M: Machine> Gateway<M> {
         for which in 0..self.brokers.len() {
             busy |= self.poll_broker(cx, now, which).is_ready();
         }
+        busy |= self.own.poll(cx, &mut self.machine, now);
         busy |= self.poll_timer(cx, now).is_ready();
         busy |= self.poll_store(cx).is_ready();
         busy |= self.transmit(cx);
         for which in 0..self.brokers.len() {
             busy |= self.poll_write(cx, now, which).is_ready();
         }
+        busy |= self.own.write(&mut self.machine, now);
         match (busy, more) {
             (false, _) => Poll::Pending,
             (true, false) => Poll::Ready(Turn::Done),
@@ -146,7 +153,7 @@ impl<M: Machine> Gateway<M> {
         }
     }
 
-    /// Takes a new connection, or what the broker has sent.
+    /// Takes a new connection, a better one than the present, or what the broker has sent.
     fn poll_broker(&mut self, cx: &mut Context<'_>, now: Time, which: usize) -> Poll<()> {
         let Some(Shared { line, connection, input }) = self.brokers.get_mut(which) else {
             return Poll::Pending;
@@ -154,6 +161,16 @@ impl<M: Machine> Gateway<M> {
         let line = *line;
         if connection.poll_open(cx).is_ready() {
             input.clear();
+            if let Some(output) = self.machine.broker_output(line) {
+                output.clear();
+            }
+            self.machine.broker_open(now, line);
+        } else if let Poll::Ready(better) = connection.poll_better(cx) {
+            self.machine.broker_leave(now, line);
+            let last_words = self.machine.broker_output(line).map(|output| output.split());
+            connection.move_to(cx, better, last_words.unwrap_or_default());
+            input.clear();
+            self.machine.broker_closed(now, line);
             if let Some(output) = self.machine.broker_output(line) {
                 output.clear();
             }
@@ -186,7 +203,11 @@ impl<M: Machine> Gateway<M> {
         self.served = Some(now);
         self.machine.timeout(now);
         while let Some((line, error)) = self.machine.take_ended() {
-            self.session_ended(cx, now, line.number() as usize, &error);
+            if line.is_own() {
+                self.own.session_ended(&mut self.machine, now, line, &error);
+            } else {
+                self.session_ended(cx, now, line.number() as usize, &error);
+            }
         }
         Poll::Ready(())
     }
@@ -235,10 +256,10 @@ impl<M: Machine> Gateway<M> {
         let Some(Shared { line, connection, .. }) = self.brokers.get_mut(which) else {
             return Poll::Pending;
         };
-        let Some(output) = self.machine.broker_output(*line).filter(|output| !output.is_empty())
-        else {
+        let Some(output) = self.machine.broker_output(*line) else { return Poll::Pending };
+        if output.is_empty() && !connection.has_unflushed() {
             return Poll::Pending;
-        };
+        }
         match ready!(connection.poll_write(cx, output)) {
             Ok(()) => {}
             Err(error) => self.broker_ended(now, which, &Ended::Io(error)),
@@ -246,13 +267,7 @@ impl<M: Machine> Gateway<M> {
         Poll::Ready(())
     }
 
-    fn session_ended(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Time,
-        which: usize,
-        error: &M::Error,
-    ) {
+    fn session_ended(&mut self, cx: &mut Context<'_>, now: Time, which: usize, error: &M::Error) {
         let Some(Shared { line, connection, .. }) = self.brokers.get_mut(which) else { return };
         // It may have left a last word for the broker, such as why.
         if let Some(output) = self.machine.broker_output(*line) {
@@ -289,8 +304,7 @@ impl<M: Machine> Gateway<M> {
         }
         self.links.clear();
         self.machine.shutdown(self.clock.now());
-        let open = self.brokers.iter().any(|broker| broker.connection.is_open());
-        let goodbye = if open { self.say_goodbye().await } else { Goodbye::Said };
+        let goodbye = self.say_goodbye().await;
         self.brokers.clear();
         let written = tokio::time::timeout(LAST_COMMITS, poll_fn(|cx| self.poll_last_commits(cx)));
         if written.await.is_err() {
@@ -305,8 +319,12 @@ impl<M: Machine> Gateway<M> {
     }
 
     async fn say_goodbye(&mut self) -> Goodbye {
-        let Self { machine, brokers, signals, .. } = self;
-        let goodbye = poll_fn(|cx| poll_goodbyes(cx, machine, brokers));
+        let Self { machine, brokers, own, signals, clock, .. } = self;
+        let goodbye = poll_fn(|cx| {
+            let own = own.poll_goodbyes(cx, machine, clock.now());
+            let shared = poll_goodbyes(cx, machine, brokers);
+            if own.is_pending() { Poll::Pending } else { shared }
+        });
         let mut goodbye = pin!(tokio::time::timeout(GOODBYE, goodbye));
         poll_fn(move |cx| {
             if let Poll::Ready(signal) = signals.poll(cx)
@@ -395,7 +413,8 @@ fn poll_goodbye<M: Machine>(
     machine: &mut M,
     Shared { line, connection, input }: &mut Shared,
 ) -> Poll<io::Result<()>> {
-    if let Some(output) = machine.broker_output(*line).filter(|output| !output.is_empty()) {
+    let output = machine.broker_output(*line);
+    if let Some(output) = output.filter(|o| !o.is_empty() || connection.has_unflushed()) {
         ready!(connection.poll_write(cx, output))?;
     }
     // Fails only if the broker has hung up already.

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 
 use crate::core::upstream::LineId;
 use crate::core::{Address, Effects, LinkId};
+use crate::engine::Wish;
 use crate::store::commit::{Commit, Outcome};
 use crate::time::Time;
 use crate::upstream::Accepted;
@@ -37,6 +38,11 @@ pub trait Machine {
     /// It was the broker that ended the connection; [`Self::broker_closed`] follows.
     fn broker_hung_up(&mut self, line: LineId);
 
+    /// Another connection will take the place of the present one: leaves a goodbye that is not one of
+    /// the gateway's in [`Self::broker_output`]. [`Self::broker_closed`] and [`Self::broker_open`]
+    /// follow.
+    fn broker_leave(&mut self, now: Time, line: LineId);
+
     /// The connection to the broker is gone.
     fn broker_closed(&mut self, now: Time, line: LineId);
 
@@ -46,6 +52,18 @@ pub trait Machine {
     /// A connection that has to be closed for what [`Self::timeout`] found; [`Self::broker_closed`]
     /// follows.
     fn take_ended(&mut self) -> Option<(LineId, Self::Error)>;
+
+    /// A connection of a single client could not be made.
+    fn broker_unreachable(&mut self, now: Time, line: LineId);
+
+    /// What is to be done next about connections of single clients.
+    fn take_wish(&mut self) -> Option<Wish>;
+
+    /// A connection of a single client that has bytes for the broker.
+    fn take_speaking(&mut self) -> Option<LineId>;
+
+    /// Whose connection it is, as a log line names it.
+    fn line_name(&self, line: LineId) -> Option<String>;
 
     /// When [`Self::timeout`] wants to be called.
     fn next_timeout(&self) -> Option<Time>;

@@ -8,6 +8,7 @@ mod engine;
 mod gateway;
 mod machine;
 mod notices;
+mod own;
 mod state;
 mod summary;
 mod timer;
@@ -16,8 +17,9 @@ mod wording;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
+use std::sync::Arc;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{Broker, Config};
 use crate::core::LinkId;
@@ -29,8 +31,9 @@ use crate::time::Time;
 use crate::transport::udp::{OpenError, UdpLink};
 #[cfg(feature = "embedded-broker")]
 use crate::upstream::embedded;
-use crate::upstream::{self, BrokerConnection, Server};
+use crate::upstream::{self, BrokerConnection, Brokers, Server, Tls, TlsError};
 use gateway::Gateway;
+use own::OwnConnections;
 use state::State;
 use timer::Clock;
 
@@ -43,6 +46,8 @@ pub enum RunError {
     State(StateError),
     /// A listener cannot be opened.
     Udp(OpenError),
+    /// TLS towards the broker cannot be set up.
+    Tls(TlsError),
     /// The built-in broker does not start.
     #[cfg(feature = "embedded-broker")]
     EmbeddedBroker(embedded::EmbeddedError),
@@ -57,6 +62,7 @@ impl fmt::Display for RunError {
         match self {
             Self::State(error) => error.fmt(f),
             Self::Udp(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
             #[cfg(feature = "embedded-broker")]
             Self::EmbeddedBroker(error) => error.fmt(f),
             Self::NoEmbeddedBroker => f.write_str(
@@ -74,6 +80,7 @@ impl std::error::Error for RunError {
         match self {
             Self::State(error) => Some(error),
             Self::Udp(error) => Some(error),
+            Self::Tls(error) => Some(error),
             #[cfg(feature = "embedded-broker")]
             Self::EmbeddedBroker(error) => Some(error),
             Self::NoEmbeddedBroker => None,
@@ -120,18 +127,18 @@ pub fn run_machine<M: Machine>(
     let result = runtime.block_on(async {
         let signals = Signals::new().map_err(RunError::System)?;
         let links = open_links(config)?;
-        let servers = servers(config)?;
         let settings = upstream::Settings {
-            servers,
-            connect_timeout: config.upstream.connect_timeout,
+            brokers: Arc::new(brokers(config)?),
             reconnect_min: config.upstream.reconnect_min,
             reconnect_max: config.upstream.reconnect_max,
+            failback_interval: config.upstream.failback_interval,
         };
         let broker = || BrokerConnection::new(settings.clone(), random_seed());
         let brokers = (0..config.upstream.connections).map(|_| broker()).collect();
+        let own = OwnConnections::new(settings);
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
-        Gateway::new(links, brokers, store, signals, clock, make).run().await;
+        Gateway::new(links, brokers, own, store, signals, clock, make).run().await;
         Ok(())
     });
     // A name that is being looked up must not hold up the end.
@@ -150,25 +157,29 @@ fn open_links(config: &Config) -> Result<Vec<UdpLink>, RunError> {
     Ok(links)
 }
 
-/// The brokers to connect to; starts the built-in one if it is among them.
-fn servers(config: &Config) -> Result<Vec<Server>, RunError> {
+/// The brokers to connect to, and TLS if it is spoken to one of them; starts the built-in one if it is
+/// among them.
+fn brokers(config: &Config) -> Result<Brokers, RunError> {
+    let tls = config.upstream.uses_tls().then(|| Tls::build(&config.upstream.tls));
+    let tls = tls.transpose().map_err(RunError::Tls)?;
+    for warning in tls.iter().flat_map(Tls::warnings) {
+        warn!("{warning}");
+    }
     if config.upstream.uses_embedded() {
         start_embedded(config)?;
     }
     let listen = config.embedded_broker.listen;
-    Ok(config
-        .upstream
-        .brokers
-        .iter()
-        .map(|broker| match broker {
-            Broker::Embedded => {
-                Server { host: listen.ip().to_string().into(), port: listen.port(), embedded: true }
-            }
-            Broker::Tcp { host, port } => {
-                Server { host: host.clone(), port: *port, embedded: false }
-            }
-        })
-        .collect())
+    let servers = config.upstream.brokers.iter().map(|broker| match broker {
+        Broker::Embedded => Server {
+            host: listen.ip().to_string().into(),
+            port: listen.port(),
+            embedded: true,
+            ..Server::default()
+        },
+        Broker::Remote(server) => server.clone(),
+    });
+    let connect_timeout = config.upstream.connect_timeout;
+    Ok(Brokers { servers: servers.collect(), tls, connect_timeout })
 }
 
 #[cfg(feature = "embedded-broker")]

@@ -484,7 +484,9 @@ impl World {
             let due = std::mem::take(&mut self.due);
             if !due.is_empty() {
                 let mut input = BytesMut::from(&due.concat()[..]);
-                self.engine.broker_input(self.now, LineId::MAIN, &mut input).expect("what it says is valid");
+                self.engine
+                    .broker_input(self.now, LineId::MAIN, &mut input)
+                    .expect("what it says is valid");
             } else if self.writes && self.outcome.is_none() && self.give() {
                 let commit = self.under_way.take().expect("it was given");
                 let outcome = self.journal.commit(&commit);

@@ -361,6 +361,9 @@ enum Event {
 
 fn own(event: UpstreamEvent<'_>) -> Event {
     match event {
+        UpstreamEvent::Refused { .. } | UpstreamEvent::Closed => {
+            unreachable!("a session does not say that")
+        }
         UpstreamEvent::Connected { session_present, .. } => {
             Event::Connected { present: session_present }
         }

@@ -221,7 +221,8 @@ impl Gateway {
     /// UNSUBACK of the broker.
     pub(crate) fn on_unsubscribed(&mut self, cx: &mut Cx<'_>, token: Token) {
         let request = self.requests.remove(Handle::from_bits(token.0));
-        let (Some(Request::Unsubscribe { line, .. }) | Some(Request::Probe { line })) = &request else {
+        let (Some(Request::Unsubscribe { line, .. }) | Some(Request::Probe { line })) = &request
+        else {
             return;
         };
         let Some(known) = self.lines.get_mut(*line) else { return };
@@ -266,9 +267,7 @@ impl Gateway {
             // Without identifiers a copy that got lost would make the next message look like it.
             copies.clear();
         }
-        if !line.is_own()
-            && (!session_present || broker.ids || broker.copies == CopyMode::Marked)
-        {
+        if !line.is_own() && (!session_present || broker.ids || broker.copies == CopyMode::Marked) {
             // Perhaps another broker of the list, or another version.
             broker.copies = CopyMode::Unknown;
         }
@@ -307,7 +306,9 @@ impl Gateway {
     /// Clients of a connection that wait for the broker to take a subscription.
     fn waiting_at(&self, line: LineId) -> alloc::vec::Vec<Handle> {
         let waits = |handle: &Handle| {
-            self.clients.get(*handle).is_some_and(|client| client.waiting > 0 && client.line == line)
+            self.clients
+                .get(*handle)
+                .is_some_and(|client| client.waiting > 0 && client.line == line)
         };
         match line.slot() {
             Some(slot) => self.clients.handle_at(slot).filter(waits).into_iter().collect(),

@@ -22,7 +22,9 @@ impl Gateway {
     /// time is half as long again as the real one: a single lost datagram must not make clients
     /// drop the gateway.
     pub(crate) fn advertise(&mut self, cx: &mut Cx<'_>) {
-        if !self.lines.at(LineId::MAIN).broker.connected || self.settings.advertise_interval.is_zero() {
+        if !self.lines.at(LineId::MAIN).broker.connected
+            || self.settings.advertise_interval.is_zero()
+        {
             return;
         }
         let announced = self.settings.advertise_interval.saturating_mul(3) / 2;

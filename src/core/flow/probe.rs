@@ -150,8 +150,7 @@ impl Gateway {
             if until > cx.now {
                 continue;
             }
-            broker.copies =
-                if copies > 1 { CopyMode::PerSubscription } else { CopyMode::Single };
+            broker.copies = if copies > 1 { CopyMode::PerSubscription } else { CopyMode::Single };
             broker.open += 2;
             for filter in FILTERS {
                 let token = Token(self.requests.insert(Request::Probe { line }).to_bits());

@@ -144,7 +144,9 @@ impl Gateway {
 
     /// The broker has accepted the connection: whoever waits for that is let in.
     pub(crate) fn on_line_accepted(&mut self, cx: &mut Cx<'_>, line: LineId) {
-        let Some(handle) = line.slot().and_then(|slot| self.clients.handle_at(slot)) else { return };
+        let Some(handle) = line.slot().and_then(|slot| self.clients.handle_at(slot)) else {
+            return;
+        };
         let dialogue = self.clients.get(handle).and_then(|c| c.busy.dialogue.as_ref());
         if let Some(resumed) = dialogue.filter(|d| d.broker).map(|d| d.resumed) {
             self.accept(cx, handle, resumed);
@@ -153,11 +155,15 @@ impl Gateway {
 
     /// The connection was refused, or cannot be made. `never`: it is no use to try again.
     pub(crate) fn on_line_refused(&mut self, cx: &mut Cx<'_>, line: LineId, never: bool) {
-        let Some(handle) = line.slot().and_then(|slot| self.clients.handle_at(slot)) else { return };
+        let Some(handle) = line.slot().and_then(|slot| self.clients.handle_at(slot)) else {
+            return;
+        };
         let dialogue = self.clients.get(handle).and_then(|c| c.busy.dialogue.as_ref());
         if dialogue.is_some_and(|dialogue| dialogue.broker) {
             let (code, why) = match never {
-                true => (ReturnCode::NOT_SUPPORTED, "the broker refuses the connection (see the log)"),
+                true => {
+                    (ReturnCode::NOT_SUPPORTED, "the broker refuses the connection (see the log)")
+                }
                 false => (ReturnCode::CONGESTION, "the broker cannot be reached, or is busy"),
             };
             return self.refuse_admission(cx, handle, code, why);
@@ -209,7 +215,9 @@ impl Gateway {
             return;
         }
         known.state = LineState::Shut;
-        let Some(handle) = line.slot().and_then(|slot| self.clients.handle_at(slot)) else { return };
+        let Some(handle) = line.slot().and_then(|slot| self.clients.handle_at(slot)) else {
+            return;
+        };
         let Some(client) = self.clients.get(handle) else { return };
         if client.state == State::Gone && (client.print.clean || client.is_blank()) {
             self.clear_session(cx, handle);

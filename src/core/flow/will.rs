@@ -38,7 +38,8 @@ impl Gateway {
         will: Option<WillTopic<'_>>,
     ) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(dialogue) = client.busy.dialogue.as_ref().filter(|dialogue| !dialogue.broker) else {
+        let Some(dialogue) = client.busy.dialogue.as_ref().filter(|dialogue| !dialogue.broker)
+        else {
             return self.drop_packet(Drop::OutOfOrder);
         };
         let Some(will) = will else {

@@ -11,15 +11,16 @@ use bytes::Buf;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::core::upstream::LineId;
 use crate::config;
+use crate::core::upstream::LineId;
 use crate::core::{Address, Effect, Effects, LinkId};
+use crate::engine::Wish;
 use crate::ops::logging;
 use crate::store::commit::{Commit, Outcome, SyncMode};
 use crate::store::file::FileStorage;
 use crate::store::journal::{Journal, Storage};
 use crate::store::record::Record;
-use crate::upstream::{Accepted, Server, Settings};
+use crate::upstream::{Accepted, Brokers, Server, Settings};
 
 /// Speaks lines with the broker. What a device sends goes to the broker as a line and back to the
 /// device; a line from the broker goes to the device that sent last, except for these:
@@ -125,6 +126,11 @@ impl Machine for Lines {
         self.note("hung up");
     }
 
+    fn broker_leave(&mut self, _: Time, _: LineId) {
+        self.note("leave");
+        self.output.extend_from_slice(b"leaving\n");
+    }
+
     fn broker_closed(&mut self, _: Time, _: LineId) {
         self.note("closed");
         self.accepted = false;
@@ -134,6 +140,20 @@ impl Machine for Lines {
         let due = self.deadlines.iter().filter(|deadline| **deadline <= now).count();
         self.note(format!("timeout for {due}"));
         self.deadlines.retain(|deadline| *deadline > now);
+    }
+
+    fn broker_unreachable(&mut self, _: Time, _: LineId) {}
+
+    fn take_wish(&mut self) -> Option<Wish> {
+        None
+    }
+
+    fn take_speaking(&mut self) -> Option<LineId> {
+        None
+    }
+
+    fn line_name(&self, _: LineId) -> Option<String> {
+        None
     }
 
     fn take_ended(&mut self) -> Option<(LineId, Fault)> {
@@ -230,13 +250,18 @@ impl Rig {
         let servers = brokers.iter().map(|address| Server {
             host: address.ip().to_string().into(),
             port: address.port(),
-            embedded: false,
+            ..Server::default()
         });
-        let settings = Settings {
+        let brokers = Brokers {
             servers: servers.collect(),
+            tls: None,
             connect_timeout: Duration::from_secs(5),
+        };
+        let settings = Settings {
+            brokers: Arc::new(brokers),
             reconnect_min: Duration::from_millis(20),
             reconnect_max: Duration::from_millis(50),
+            failback_interval: Duration::ZERO,
         };
         let log = Log::default();
         let lines = Captured::default();
@@ -290,11 +315,12 @@ fn run(
             .collect();
         let addresses = links.iter().map(UdpLink::local_addr).collect();
         let (sender, signals) = Signals::channel();
+        let own = OwnConnections::new(settings.clone());
         let broker = BrokerConnection::new(settings, 7);
         let asked = Rc::new(Cell::new(0));
         let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };
         let clock = Clock::start(Time(0));
-        let gateway = Gateway::new(links, vec![broker], store, signals, clock, |now: Time| {
+        let gateway = Gateway::new(links, vec![broker], own, store, signals, clock, |now: Time| {
             let after = |deadline: &Time| now.after(deadline.since(Time(0)));
             Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
         });
@@ -404,7 +430,7 @@ fn a_lost_broker_is_found_again_and_said_so() {
     for expected in [
         format!(
             " WARN cannot use mqtt://{address}: it closed the connection instead of answering \
-             CONNECT; next try in "
+             CONNECT; if that is a port for TLS, write mqtts:// in `url`; next try in "
         ),
         format!(" WARN lost the connection to mqtt://{address}: the broker "),
         format!(" WARN cannot use mqtt://{address}: it said bad; next try in "),

@@ -292,8 +292,16 @@ fn difference(expected: &Image, found: &Image) -> String {
     let all = [
         of("filters", filters(expected), filters(found)),
         of("messages", messages(expected), messages(found)),
-        of("requests", format!("{:?}", expected.main.requests), format!("{:?}", found.main.requests)),
-        of("received", format!("{:?}", expected.main.received), format!("{:?}", found.main.received)),
+        of(
+            "requests",
+            format!("{:?}", expected.main.requests),
+            format!("{:?}", found.main.requests),
+        ),
+        of(
+            "received",
+            format!("{:?}", expected.main.received),
+            format!("{:?}", found.main.received),
+        ),
         of("session", format!("{:?}", expected.main.session), format!("{:?}", found.main.session)),
         of("seed", format!("{:?}", expected.seed), format!("{:?}", found.seed)),
         of("links", format!("{:?}", expected.links), format!("{:?}", found.links)),
@@ -574,8 +582,12 @@ impl Oracle {
     /// What is left.
     pub fn disk_is_empty(&self) -> Verdict {
         let Some(Stored { safe, .. }) = &self.stored else { return Ok(()) };
-        let left =
-            [safe.clients.len(), safe.main.filters.len(), safe.main.requests.len(), safe.main.received.len()];
+        let left = [
+            safe.clients.len(),
+            safe.main.filters.len(),
+            safe.main.requests.len(),
+            safe.main.received.len(),
+        ];
         if left == [0; 4] {
             return Ok(());
         }
