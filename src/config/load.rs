@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::checked::{Config, DEFAULT_RECEIVE_BUFFER, Log, LogFormat, Secret, Sessions, UdpLink};
-use super::clients::read_clients;
+use super::clients::{Surroundings, read_access, read_clients};
 use super::endpoint::Endpoint;
-use super::error::{ConfigError, Invalid, Origin, Problem};
+use super::error::{self, ConfigError, Invalid, Origin, Problem};
 use super::reader::{Complaint, Reader, bad_value};
 use super::state::{self, check_state_dir, read_spool, read_store};
 use super::tree::{Node, Table, Value, parse_document};
@@ -91,19 +91,20 @@ impl Config {
         let given = state::given_directory(&variables);
         let mut problems = Vec::new();
         env::apply(&mut root, variables, &mut problems);
-        let directory = path.parent().unwrap_or(Path::new(""));
-        let config = read_config(root, directory, given, &mut problems);
+        let source_of = error::Source { path, text: source };
+        let config = read_config(root, source_of, given, &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(invalid(problems)) }
     }
 }
 
-/// `directory` is where relative paths begin, `state` the directory that the service manager gives.
+/// Relative paths begin where the file is; `state` is the directory that the service manager gives.
 fn read_config(
     root: Table,
-    directory: &Path,
+    source: error::Source<'_>,
     state: Option<PathBuf>,
     problems: &mut Vec<Problem>,
 ) -> Config {
+    let directory = source.path.parent().unwrap_or(Path::new(""));
     let mut config = Config::default();
     let mut found = Vec::new();
     let mut root = Reader::new("", root, &mut found);
@@ -118,6 +119,7 @@ fn read_config(
     let topics = root.table("topics");
     let udp = root.tables("udp");
     let clients = root.tables("client");
+    let access = root.table("access");
     let store = root.table("store");
     let status = root.table("status");
     let log = root.table("log");
@@ -145,8 +147,11 @@ fn read_config(
     if let Some(udp) = udp {
         read_links(udp, &mut config.udp, &mut found);
     }
+    let links = config.link_names();
     let longest = config.sessions.max_client_id_length;
-    read_clients(clients.unwrap_or_default(), longest, &mut config.clients, &mut found);
+    let around = Surroundings { longest, links: &links, source };
+    read_clients(clients.unwrap_or_default(), &around, &mut config.clients, &mut found);
+    read_access(Reader::new("access", access, &mut found), &mut config.deny_by_default);
     read_store(Reader::new("store", store, &mut found), &mut config.store);
     let mut status = Reader::new("status", status, &mut found);
     status.boolean("publish", &mut config.status.publish);
@@ -157,10 +162,10 @@ fn read_config(
 }
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Shortest interval that makes sense anywhere: below, timers would do nothing but expire.
-const SHORTEST: Duration = Duration::from_millis(10);
+pub(super) const SHORTEST: Duration = Duration::from_millis(10);
 
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const GIB: u64 = 1 << 30;
@@ -313,7 +318,11 @@ fn read_sessions(mut reader: Reader<'_>, sessions: &mut Sessions) {
     reader.finish();
 }
 
-fn read_topics(table: Table, topics: &mut Vec<(u16, Box<str>)>, problems: &mut Vec<Problem>) {
+pub(super) fn read_topics(
+    table: Table,
+    topics: &mut Vec<(u16, Box<str>)>,
+    problems: &mut Vec<Problem>,
+) {
     let mut entries = table.0;
     // In the order of the file, so that it is the second of two that is reported.
     entries.sort_by_key(|entry| match &entry.key_origin {

@@ -7,6 +7,7 @@ use core::ops::Deref;
 use core::time::Duration;
 
 use super::peer::Peer;
+use super::policy::NO_RULE;
 use super::profile::Profile;
 use super::rare::{Absent, Rare};
 use super::slots::Handle;
@@ -323,6 +324,10 @@ pub(crate) struct Client {
     pub(crate) state: State,
     /// Position of its profile in [`Profile::ALL`].
     pub(crate) profile: u8,
+    /// Number of its rule, or [`NO_RULE`].
+    pub(crate) rule: u16,
+    /// The table of predefined topics that it goes by: that of its rule at its last CONNECT.
+    pub(crate) predefined: u16,
     pub(crate) nap: Nap,
     pub(crate) print: ConnectPrint,
     /// Nothing but CONNECT was heard since the CONNACK.
@@ -396,6 +401,8 @@ impl Client {
             bound: false,
             state: State::Gone,
             profile: 0,
+            rule: NO_RULE,
+            predefined: 0,
             nap: Nap::default(),
             print,
             fresh: false,

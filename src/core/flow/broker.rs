@@ -53,7 +53,7 @@ impl Gateway {
             let qos = self.broker.maximum_qos;
             let request = self.requests.insert(Request::Subscribe { filter: handle });
             let retained = filter.is_awaited();
-            let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter.text);
+            let text = cx.fx.store(filter.text.as_bytes());
             let (token, id) = (Token(request.to_bits()), filter.id);
             cx.fx.push(Effect::Subscribe { token, filter: text, qos, id, retained });
             self.broker.asking += 1;
@@ -204,7 +204,7 @@ impl Gateway {
     }
 
     fn unsubscribe(&mut self, cx: &mut Cx<'_>, filter: alloc::boxed::Box<str>) {
-        let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter);
+        let text = cx.fx.store(filter.as_bytes());
         let request = self.requests.insert(Request::Unsubscribe { filter });
         cx.fx.push(Effect::Unsubscribe { token: Token(request.to_bits()), filter: text });
     }
