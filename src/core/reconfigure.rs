@@ -12,8 +12,8 @@ use super::slots::Handle;
 use crate::time::Time;
 
 impl Gateway {
-    /// Goes by other settings from now on. Name, gateway id, links, [`Settings::topic_prefix`] and whether
-    /// state is recorded stay what they were.
+    /// Goes by other settings from now on. Name, gateway id, links but for their retry intervals,
+    /// [`Settings::topic_prefix`] and whether state is recorded stay what they were.
     ///
     /// Sessions go on. A client that is not allowed any longer loses its session, and what a session has
     /// that its rule does not allow any longer (subscriptions, the will, waiting messages) is taken away.
@@ -28,7 +28,13 @@ impl Gateway {
         settings.gateway_id = self.settings.gateway_id;
         settings.durable = self.settings.durable;
         settings.name = core::mem::take(&mut self.settings.name);
-        settings.links = core::mem::take(&mut self.settings.links);
+        let mut links = core::mem::take(&mut self.settings.links);
+        for (link, new) in links.iter_mut().zip(&settings.links) {
+            if link.name == new.name {
+                link.retry_interval = new.retry_interval;
+            }
+        }
+        settings.links = links;
         let former = core::mem::replace(&mut self.settings, settings);
         if former.advertise_interval != self.settings.advertise_interval {
             let interval = self.settings.advertise_interval;

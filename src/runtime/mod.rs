@@ -8,6 +8,7 @@ mod engine;
 mod gateway;
 mod machine;
 mod notices;
+mod reload;
 mod state;
 mod summary;
 mod timer;
@@ -31,10 +32,12 @@ use crate::transport::udp::{OpenError, UdpLink};
 use crate::upstream::embedded;
 use crate::upstream::{self, BrokerConnection, Server};
 use gateway::Gateway;
+use reload::Reload;
 use state::State;
 use timer::Clock;
 
 pub use machine::{ConnectionEnd, Machine};
+pub use reload::Origin;
 
 /// Why the gateway could not run. Shown to the person who started it.
 #[derive(Debug)]
@@ -82,15 +85,17 @@ impl std::error::Error for RunError {
     }
 }
 
-/// Runs the gateway until a signal ends it.
+/// Runs the gateway until a signal ends it. On SIGHUP the configuration is read again from `origin`, if
+/// there is one.
 ///
 /// # Errors
 /// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
-pub fn run(config: &Config) -> Result<(), RunError> {
+pub fn run(config: &Config, origin: Option<Origin>) -> Result<(), RunError> {
     // Before any socket: a second gateway must not take anything from the first.
     let State { journal, image, not_before } = state::open(config).map_err(RunError::State)?;
     let store = Writer::start(journal).map_err(RunError::System)?;
-    run_machine(config, Some(store), not_before, |seed, now| {
+    let reload = origin.map(|origin| Reload::new(origin, config.clone()));
+    run_loop(config, reload, Some(store), not_before, |seed, now| {
         let existed = image.is_some();
         let (core, mqtt) = (config.core_settings(), config.mqtt_settings());
         let engine = Engine::durable(core, mqtt, config.store, seed, now, image);
@@ -107,6 +112,16 @@ pub fn run(config: &Config) -> Result<(), RunError> {
 /// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
 pub fn run_machine<M: Machine>(
     config: &Config,
+    store: Option<Writer>,
+    not_before: Time,
+    make: impl FnOnce(u64, Time) -> M,
+) -> Result<(), RunError> {
+    run_loop(config, None, store, not_before, make)
+}
+
+fn run_loop<M: Machine>(
+    config: &Config,
+    reload: Option<Reload>,
     store: Option<Writer>,
     not_before: Time,
     make: impl FnOnce(u64, Time) -> M,
@@ -130,7 +145,7 @@ pub fn run_machine<M: Machine>(
         let broker = BrokerConnection::new(settings, random_seed());
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
-        Gateway::new(links, broker, store, signals, clock, make).run().await;
+        Gateway::new(links, broker, store, signals, reload, clock, make).run().await;
         Ok(())
     });
     // A name that is being looked up must not hold up the end.

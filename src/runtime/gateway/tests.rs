@@ -112,6 +112,10 @@ impl Machine for Lines {
         Ok(())
     }
 
+    fn reconfigure(&mut self, _: Time, settings: crate::core::Settings) {
+        self.note(format!("reconfigured with {} clients", settings.max_clients));
+    }
+
     fn broker_output(&mut self) -> &mut BytesMut {
         &mut self.output
     }
@@ -290,7 +294,7 @@ fn run(
         let asked = Rc::new(Cell::new(0));
         let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };
         let clock = Clock::start(Time(0));
-        let gateway = Gateway::new(links, broker, store, signals, clock, |now: Time| {
+        let gateway = Gateway::new(links, broker, store, signals, None, clock, |now: Time| {
             let after = |deadline: &Time| now.after(deadline.since(Time(0)));
             Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
         });
