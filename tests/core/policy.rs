@@ -79,6 +79,7 @@ fn the_first_rule_whose_id_and_link_both_match_applies() {
     world.exchange(&node, to, &[puback(FIRST_ID, 2, UNSUPPORTED)]);
     // A sleeper that wakes on the other link is not let in either, and its session stays.
     world.exchange(&node, doze(60), &[BYE]);
+    world.pass(seconds(1));
     world.exchange(&device(1), wake("n1"), &[BYE]);
     world.exchange(&node, wake("n1"), &[PONG]);
 }
@@ -220,7 +221,7 @@ fn limits_of_a_rule_come_before_those_of_everybody() {
 #[test]
 fn predefined_topics_of_a_rule_come_before_those_of_everybody() {
     let own = ClientRule {
-        predefined: vec![(5, "own/five".into()), (6, "own/six".into())],
+        predefined: vec![(5, "own/five".into()), (9, "own/nine".into())],
         ..rule("n*")
     };
     let (mut world, node) = client(own);
@@ -230,15 +231,17 @@ fn predefined_topics_of_a_rule_come_before_those_of_everybody() {
     world.exchange(&node, publish(PublishTopic::Predefined(5), Qos::MinusOne, 0, b"x"), &[]);
     world.exchange(&other, publish(PublishTopic::Predefined(5), Qos::Zero, 0, b"x"), &[]);
     assert_eq!(world.published_topics(), ["own/five", "own/five", "predefined/five"]);
-    let six = publish(PublishTopic::Predefined(6), Qos::One, 1, b"x");
-    world.exchange(&other, six, &[puback(6, 1, INVALID_ID)]);
+    let nine = publish(PublishTopic::Predefined(9), Qos::One, 1, b"x");
+    world.exchange(&other, nine, &[puback(9, 1, INVALID_ID)]);
     world.obliging = true;
     world.subscribe_to(&node, 2, SubscribeTopic::Name(b"#"), Qos::Zero);
-    world.deliver(&Down::new("own/six", b"x"));
+    world.deliver(&Down::new("own/nine", b"x"));
+    world.expect(&node, &[publish(PublishTopic::Predefined(9), Qos::Zero, 0, b"x")]);
+    world.deliver(&Down::new("predefined/six", b"x"));
     world.expect(&node, &[publish(PublishTopic::Predefined(6), Qos::Zero, 0, b"x")]);
     // Its id 5 is another topic.
     world.deliver(&Down::new("predefined/five", b"x"));
-    world.expect(&node, &[announce(FIRST_ID, 1, "predefined/five")]);
+    world.expect(&node, &[announce(10, 1, "predefined/five")]);
 }
 
 #[test]
@@ -269,22 +272,24 @@ fn a_prefix_with_the_client_id_keeps_clients_apart_and_filters_that_coincide_are
     world.connect(&second, "n2");
     world.connect(&plain, "m1");
     world.obliging = true;
-    world.subscribe(&first, 1, "cmd", Qos::One);
+    let (first_id, second_id, id) = (FIRST_ID, FIRST_ID + 8, FIRST_ID + 16);
+    world.exchange(&first, subscribe(1, "cmd", Qos::One), &[suback(Qos::One, first_id, 1, OK)]);
     assert_eq!(world.subscribed().1, "dev/n1/cmd");
-    world.subscribe(&second, 1, "cmd", Qos::One);
+    world.exchange(&second, subscribe(1, "cmd", Qos::One), &[suback(Qos::One, second_id, 1, OK)]);
     assert_eq!(world.subscribed().1, "dev/n2/cmd");
     // The same topic as that of n1: one filter, which the broker is asked for again only for what is
     // retained.
-    let (id, _) = world.subscribe(&plain, 1, "dev/n1/cmd", Qos::One);
+    let whole = subscribe(1, "dev/n1/cmd", Qos::One);
+    world.exchange(&plain, whole, &[suback(Qos::One, id, 1, OK)]);
     assert_eq!(world.subscribed().1, "dev/n1/cmd");
     world.deliver(&Down::new("dev/n1/cmd", b"on").qos1(7));
-    world.expect(&first, &[publish(PublishTopic::Normal(FIRST_ID), Qos::One, 1, b"on")]);
+    world.expect(&first, &[publish(PublishTopic::Normal(first_id), Qos::One, 1, b"on")]);
     world.expect(&plain, &[publish(PublishTopic::Normal(id), Qos::One, 1, b"on")]);
     world.silence(&second);
     // One name waits for the device, the other is kept: the broker hears of it once.
     assert_eq!(world.acknowledged(), [0; 0]);
     world.send(&plain, puback(id, 1, OK));
-    world.send(&first, puback(FIRST_ID, 1, OK));
+    world.send(&first, puback(first_id, 1, OK));
     assert_eq!(world.acknowledged(), [7]);
     world.send(&first, unsubscribe(2, "cmd"));
     assert_eq!(world.up(), [], "somebody else needs it");
@@ -303,7 +308,7 @@ fn retained_messages_and_wills_know_the_prefix_of_their_client() {
     world.exchange(&node, will_topic("lwt", Qos::Zero, false), &[Message::WillMsgReq]);
     world.exchange(&node, will_msg("x"), &[connack(OK)]);
     world.obliging = true;
-    world.subscribe(&node, 1, "+", Qos::Zero);
+    world.exchange(&node, subscribe(1, "+", Qos::Zero), &[suback(Qos::Zero, 0, 1, OK)]);
     let (_, filter, _, id, _) = world.subscribed();
     assert_eq!(filter, "n1/+");
     world.deliver(&Down::new("n1/ab", b"x").retained().ids(&[id]));
