@@ -212,6 +212,12 @@ impl Engine {
         self.uplinks.take_ended()
     }
 
+    /// Goes by other settings of the core from now on, see [`Gateway::reconfigure`].
+    pub fn reconfigure(&mut self, now: Time, settings: core::Settings) {
+        self.gateway.reconfigure(now, settings, &mut self.effects);
+        self.hand_over(now);
+    }
+
     /// When [`Self::timeout`] wants to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {

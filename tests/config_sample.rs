@@ -43,7 +43,7 @@ fn everything_in_use(left_out: &str) -> String {
 }
 
 /// Settings that are shown with an example because they have no default.
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 9] = [
     "username",
     "password",
     "password_file",
@@ -52,8 +52,7 @@ const EXAMPLES: [&str; 10] = [
     "advertise_to",
     "groups",
     "[[client]]",
-    "id",
-    "profile",
+    "[client.topics]",
 ];
 
 #[test]
@@ -69,11 +68,19 @@ fn runs_as_it_is() {
 #[test]
 fn shows_the_defaults_that_hold() {
     let active = load(SAMPLE).to_toml();
+    // What stands below a table that is an example is one too, up to the next table.
+    let mut example = false;
     let with_defaults: String = SAMPLE
         .lines()
-        .map(|line| match setting(line) {
-            Some(setting) if !EXAMPLES.contains(&key(setting)) => setting,
-            _ => line,
+        .map(|line| {
+            let setting = setting(line);
+            if let Some(table) = setting.or(Some(line)).filter(|text| text.starts_with('[')) {
+                example = EXAMPLES.contains(&table);
+            }
+            match setting {
+                Some(setting) if !example && !EXAMPLES.contains(&key(setting)) => setting,
+                _ => line,
+            }
         })
         .flat_map(|line| [line, "\n"])
         .collect();
@@ -184,7 +191,21 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("udp retry_interval", "\"5s\""),
     ("udp receive_buffer", "\"5KiB\""),
     ("client id", "\"other\""),
+    ("client link", "\"udp 0*\""),
+    ("client allow", "false"),
+    ("client publish", "[]"),
+    ("client subscribe", "[]"),
+    ("client max_qos", "0"),
+    ("client topic_prefix", "\"other/\""),
     ("client profile", "\"emcute\""),
+    ("client max_topics", "5"),
+    ("client max_subscriptions", "5"),
+    ("client max_buffered_messages", "5"),
+    ("client max_buffered_bytes", "\"5KiB\""),
+    ("client retry_interval", "\"5s\""),
+    ("client retry_count", "6"),
+    ("client.topics 1", "\"other\""),
+    ("access default", "\"deny\""),
     ("store sync", "\"off\""),
     ("store batch_records", "5"),
     ("store batch_time", "\"5ms\""),
@@ -279,13 +300,15 @@ listen = "127.0.0.1:0"
 "#,
     );
     let core = config.core_settings();
-    let rule = |id: &str, profile: &str| ClientRule {
+    let rule = |line: u32, id: &str, profile: &str| ClientRule {
         id: id.into(),
+        origin: format!("gateway.toml:{line}: [[client]] id = \"{id}\"").into(),
         profile: Profile::named(profile).expect("a profile"),
+        ..ClientRule::default()
     };
     assert_eq!(
         core.rules,
-        [rule("meter-7", "standard"), rule("meter-*", "emcute"), rule("*", "standard")]
+        [rule(5, "meter-7", "standard"), rule(7, "meter-*", "emcute"), rule(10, "*", "standard")]
     );
     assert_eq!((core.takeover, core.sleep_tolerance_permille), (Takeover::AsleepOrLost, 1_250));
     for profile in Profile::ALL {
@@ -336,7 +359,20 @@ retry_interval = "2s"
 listen = "127.0.0.1:2000"
 [[client]]
 id = "meter-\"ü\"?*"
+link = "udp 127*"
 profile = "emcute"
+allow = false
+publish = []
+subscribe = ["a/%c/#", "+"]
+max_qos = 0
+topic_prefix = "%c/"
+max_buffered_bytes = "1KiB"
+retry_interval = "1s500ms"
+retry_count = 0
+[client.topics]
+7 = "own"
+[access]
+default = "deny"
 [[client]]
 id = "*"
 [log]

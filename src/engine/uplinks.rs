@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::BytesMut;
 
-use crate::core::upstream::{LineId, LineSetup, UpstreamEvent, WillSetup};
+use crate::core::upstream::{LineId, LineSetup, Login, UpstreamEvent, WillSetup};
 use crate::core::{Effects, Gateway, Wheel};
 use crate::mqtt::{self, ConnectionError, Session};
 use crate::store::image::{Image, LineImage};
@@ -271,10 +271,11 @@ impl Uplinks {
         let client_id = setup.client_id.clone();
         let will = setup.will.as_ref().map(will);
         let volatile = setup.clean;
-        Session::new(
-            mqtt::Settings { client_id, will, volatile, ..self.settings.clone() },
-            self.seed,
-        )
+        let mut settings = mqtt::Settings { client_id, will, volatile, ..self.settings.clone() };
+        if let Some(Login { username, password }) = setup.login.clone() {
+            (settings.username, settings.password) = (username, password);
+        }
+        Session::new(settings, self.seed)
     }
 
     /// A client is to have a connection, or another one that says something else.
@@ -284,6 +285,11 @@ impl Uplinks {
         if let Some(own) = self.own.get_mut(&slot) {
             own.stage = Stage::Live;
             own.session.renew(setup.clean, setup.will.as_ref().map(will));
+            let login = setup.login.clone().unwrap_or_else(|| Login {
+                username: self.settings.username.clone(),
+                password: self.settings.password.clone(),
+            });
+            own.session.set_login(login.username, login.password);
             if !own.session.is_closed() {
                 own.end = Some(End::Renewed);
                 own.session.disconnect();

@@ -94,6 +94,10 @@ impl Machine for Engine {
         self.clear();
     }
 
+    fn reconfigure(&mut self, now: Time, settings: crate::core::Settings) {
+        self.reconfigure(now, settings);
+    }
+
     fn shutdown(&mut self, now: Time) {
         self.shutdown(now);
     }

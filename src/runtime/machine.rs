@@ -82,6 +82,9 @@ pub trait Machine {
     /// They were transmitted.
     fn clear(&mut self);
 
+    /// Goes by other settings from now on.
+    fn reconfigure(&mut self, now: Time, settings: crate::core::Settings);
+
     /// The program ends: says goodbye to the broker, if it is there.
     fn shutdown(&mut self, now: Time);
 

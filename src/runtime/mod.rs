@@ -9,6 +9,7 @@ mod gateway;
 mod machine;
 mod notices;
 mod own;
+mod reload;
 mod state;
 mod summary;
 mod timer;
@@ -34,10 +35,12 @@ use crate::upstream::embedded;
 use crate::upstream::{self, BrokerConnection, Brokers, Server, Tls, TlsError};
 use gateway::Gateway;
 use own::OwnConnections;
+use reload::Reload;
 use state::State;
 use timer::Clock;
 
 pub use machine::{ConnectionEnd, Machine};
+pub use reload::Origin;
 
 /// Why the gateway could not run. Shown to the person who started it.
 #[derive(Debug)]
@@ -89,15 +92,17 @@ impl std::error::Error for RunError {
     }
 }
 
-/// Runs the gateway until a signal ends it.
+/// Runs the gateway until a signal ends it. On SIGHUP the configuration is read again from `origin`, if
+/// there is one.
 ///
 /// # Errors
 /// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
-pub fn run(config: &Config) -> Result<(), RunError> {
+pub fn run(config: &Config, origin: Option<Origin>) -> Result<(), RunError> {
     // Before any socket: a second gateway must not take anything from the first.
     let State { journal, image, not_before } = state::open(config).map_err(RunError::State)?;
     let store = Writer::start(journal).map_err(RunError::System)?;
-    run_machine(config, Some(store), not_before, |seed, now| {
+    let reload = origin.map(|origin| Reload::new(origin, config.clone()));
+    run_loop(config, reload, Some(store), not_before, |seed, now| {
         let existed = image.is_some();
         let (core, mqtt) = (config.core_settings(), config.mqtt_settings());
         let engine = Engine::durable(core, mqtt, config.store, seed, now, image);
@@ -114,6 +119,16 @@ pub fn run(config: &Config) -> Result<(), RunError> {
 /// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
 pub fn run_machine<M: Machine>(
     config: &Config,
+    store: Option<Writer>,
+    not_before: Time,
+    make: impl FnOnce(u64, Time) -> M,
+) -> Result<(), RunError> {
+    run_loop(config, None, store, not_before, make)
+}
+
+fn run_loop<M: Machine>(
+    config: &Config,
+    reload: Option<Reload>,
     store: Option<Writer>,
     not_before: Time,
     make: impl FnOnce(u64, Time) -> M,
@@ -138,7 +153,8 @@ pub fn run_machine<M: Machine>(
         let own = OwnConnections::new(settings);
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
-        Gateway::new(links, brokers, own, store, signals, clock, make).run().await;
+        let loop_ = Gateway::new(links, brokers, own, store, signals, reload, clock, make);
+        loop_.run().await;
         Ok(())
     });
     // A name that is being looked up must not hold up the end.

@@ -9,6 +9,7 @@ mod harness;
 mod messages;
 mod mqtt;
 mod notices;
+mod policy;
 
 mod configuration;
 mod promises;

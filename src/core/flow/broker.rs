@@ -62,7 +62,7 @@ impl Gateway {
             };
             let request = self.requests.insert(Request::Subscribe { line, filter: handle });
             let retained = filter.is_awaited();
-            let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter.text);
+            let text = cx.fx.store(filter.text.as_bytes());
             // The broker need not say what a message is for that comes by a connection of one's own.
             let (token, id) = (Token(request.to_bits()), if line.is_own() { 0 } else { filter.id });
             cx.fx.push(Effect::Subscribe { line, token, filter: text, qos, id, retained });
@@ -248,7 +248,7 @@ impl Gateway {
     }
 
     fn unsubscribe(&mut self, cx: &mut Cx<'_>, line: LineId, filter: alloc::boxed::Box<str>) {
-        let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter);
+        let text = cx.fx.store(filter.as_bytes());
         let request = self.requests.insert(Request::Unsubscribe { line, filter });
         let token = Token(request.to_bits());
         self.lines.at_mut(line).broker.open += 1;

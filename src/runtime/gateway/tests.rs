@@ -114,6 +114,10 @@ impl Machine for Lines {
         Ok(())
     }
 
+    fn reconfigure(&mut self, _: Time, settings: crate::core::Settings) {
+        self.note(format!("reconfigured with {} clients", settings.max_clients));
+    }
+
     fn broker_output(&mut self, _: LineId) -> Option<&mut BytesMut> {
         Some(&mut self.output)
     }
@@ -320,7 +324,7 @@ fn run(
         let asked = Rc::new(Cell::new(0));
         let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };
         let clock = Clock::start(Time(0));
-        let gateway = Gateway::new(links, vec![broker], own, store, signals, clock, |now: Time| {
+        let gateway = Gateway::new(links, vec![broker], own, store, signals, None, clock, |now: Time| {
             let after = |deadline: &Time| now.after(deadline.since(Time(0)));
             Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
         });
@@ -398,7 +402,7 @@ fn bytes_flow_in_all_directions_and_the_end_is_clean() {
         lines.contains(" INFO SIGTERM: stopping; handled what there was\n INFO stopped\n"),
         "{lines}"
     );
-    assert!(lines.contains("SIGHUP: the configuration is read at the start only"), "{lines}");
+    assert!(lines.contains("SIGHUP; so far: what there was"), "{lines}");
 }
 
 #[test]
