@@ -1,6 +1,6 @@
 //! `[[client]]` and `[access]`: what applies to the devices whose client id, and link, match a pattern.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{Origin, Problem, Source};
@@ -10,6 +10,7 @@ use super::tree::Table;
 use super::values::{check_client_prefix, check_filter};
 use crate::core::upstream::{Login, MqttQos};
 use crate::core::{ClientRule, Profile};
+use crate::upstream::{Tls, TlsSettings};
 
 /// Most tables: at every CONNECT they are tried one after the other.
 const MOST: usize = 1_000;
@@ -24,6 +25,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) directory: &'a Path,
     /// Each device has its own connection unless its rule says otherwise.
     pub(super) transparent: bool,
+    /// TLS, if it is spoken to some broker.
+    pub(super) tls: Option<&'a TlsSettings>,
     /// Where the rules come from.
     pub(super) source: Source<'a>,
 }
@@ -108,6 +111,7 @@ fn read_client(
         let password = login.password.as_ref().map(|secret| secret.reveal().into());
         rule.login = Some(Login { username: login.username, password });
     }
+    read_certificate(&mut reader, around, mode, &mut rule);
     read_limits(&mut reader, &mut rule);
     let topics = reader.table("topics");
     reader.finish();
@@ -118,6 +122,51 @@ fn read_client(
     let place = around.source.place(begin);
     rule.origin = format!("{place}: [[client]]{}{link}", key("id", &rule.id)).into();
     Some(rule)
+}
+
+/// `cert_file` and `key_file`, which are read once to see whether they can be used.
+fn read_certificate(
+    reader: &mut Reader<'_>,
+    around: &Surroundings<'_>,
+    transparent: bool,
+    rule: &mut ClientRule,
+) {
+    let path = |text: &str| -> Result<Option<PathBuf>, Complaint> {
+        Ok(Some(around.directory.join(text)).filter(|_| !text.is_empty()))
+    };
+    let (mut cert, mut key) = (None, None);
+    let cert_at = reader.text("cert_file", &mut cert, path);
+    let key_at = reader.text("key_file", &mut key, path);
+    let Some(origin) = cert_at.clone().or(key_at.clone()) else { return };
+    let (cert, key) = match (cert, key) {
+        (Some(cert), Some(key)) => (cert, key),
+        (None, None) => return,
+        (cert, _) => {
+            let (one, other) =
+                if cert.is_some() { ("cert_file", "key_file") } else { ("key_file", "cert_file") };
+            let message = format!("there is `{one}` but no `{other}`");
+            let help =
+                "a certificate is of use only with its key; if one file holds both, name it twice";
+            return reader.complain(&origin, Complaint::new(message, help));
+        }
+    };
+    if !transparent {
+        let help = "add mode = \"transparent\", or take the certificate out";
+        let message =
+            "a certificate is of no use here: these devices share the gateway's connection";
+        return reader.complain(&origin, Complaint::new(message, help));
+    }
+    let Some(upstream) = around.tls else {
+        let help = "write mqtts:// or wss:// in `url` of [upstream], or take the certificate out";
+        let message = "no broker in `url` is spoken to by TLS";
+        return reader.complain(&origin, Complaint::new(message, help));
+    };
+    let settings = upstream.with_certificate(&cert, &key);
+    if let Err(error) = Tls::build(&settings) {
+        let at = if error.key == "key_file" { key_at } else { cert_at };
+        return reader.complain(&at.unwrap_or(origin), Complaint::new(error.message, error.help));
+    }
+    rule.certificate = Some((cert.to_string_lossy().into(), key.to_string_lossy().into()));
 }
 
 /// Limits of its own, within the bounds of those under `[sessions]`.

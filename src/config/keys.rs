@@ -81,6 +81,8 @@ pub(super) const KEYS: [(&str, &[&str]); 15] = [
             "username",
             "password",
             "password_file",
+            "cert_file",
+            "key_file",
             "profile",
             "max_topics",
             "max_subscriptions",
@@ -102,13 +104,8 @@ pub(super) const KEYS: [(&str, &[&str]); 15] = [
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 5] = [
-    ("", "serial"),
-    ("", "ble"),
-    ("", "admin"),
-    ("udp", "dtls"),
-    ("udp", "max_packet"),
-];
+const LATER: [(&str, &str); 5] =
+    [("", "serial"), ("", "ble"), ("", "admin"), ("udp", "dtls"), ("udp", "max_packet")];
 
 /// The keys of a table.
 pub(super) fn allowed(table: &str) -> &'static [&'static str] {

@@ -153,7 +153,9 @@ fn read_config(
     let links = config.link_names();
     let longest = config.sessions.max_client_id_length;
     let transparent = config.upstream.transparent;
-    let around = Surroundings { longest, links: &links, directory, transparent, source };
+    let tls = config.upstream.uses_tls().then(|| config.upstream.tls.clone());
+    let tls = tls.as_ref();
+    let around = Surroundings { longest, links: &links, directory, transparent, tls, source };
     read_clients(clients.unwrap_or_default(), &around, &mut config.clients, &mut found);
     read_access(Reader::new("access", access, &mut found), &mut config.deny_by_default);
     read_store(Reader::new("store", store, &mut found), &mut config.store);

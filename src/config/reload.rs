@@ -39,7 +39,21 @@ impl Config {
     /// `[topics]`, `[[client]]`, `[access]`, `retry_interval` of the links that stay, and `[log] level`.
     pub fn take_over(&mut self, new: Config) -> Changes {
         let mut changes = self.changes_to(&new);
-        let Config { sessions, discovery, topics, clients, deny_by_default, udp, log, .. } = new;
+        let Config {
+            sessions,
+            discovery,
+            topics,
+            clients,
+            deny_by_default,
+            udp,
+            log,
+            upstream,
+            ..
+        } = new;
+        self.upstream.username = upstream.username;
+        self.upstream.password = upstream.password;
+        self.upstream.password_file = upstream.password_file;
+        self.upstream.tls = upstream.tls;
         self.sessions = sessions;
         self.discovery = discovery;
         self.topics = topics;
@@ -85,9 +99,12 @@ impl Config {
         if own(self) == own(new) {
             changes.taken.remove(LINK_INTERVAL);
         }
-        // It is not printed.
+        // Passwords are not printed.
         if self.upstream.password != new.upstream.password {
-            changes.kept.insert("upstream.password".to_owned(), "(hidden)".to_owned());
+            changes.taken.insert("upstream.password".to_owned());
+        }
+        if self.clients != new.clients {
+            changes.taken.insert("[[client]]".to_owned());
         }
         changes
     }
@@ -102,6 +119,9 @@ fn live(key: &str) -> Option<String> {
         "client" => Some("[[client]]".to_owned()),
         "topics" => Some("[topics]".to_owned()),
         "sessions" | "discovery" | "access" => Some(key.to_owned()),
+        "upstream" if matches!(rest, "username" | "password_file") || rest.starts_with("tls.") => {
+            Some(key.to_owned())
+        }
         "log" if rest == "level" => Some(key.to_owned()),
         "udp" if rest.ends_with(".retry_interval") => Some(LINK_INTERVAL.to_owned()),
         _ => None,

@@ -102,6 +102,10 @@ impl Config {
                 out.0.push_str("# password = (hidden)\n");
             }
         }
+        if let Some((cert_file, key_file)) = &rule.certificate {
+            out.text("cert_file", cert_file);
+            out.text("key_file", key_file);
+        }
         if let Some(prefix) = &rule.topic_prefix {
             out.text("topic_prefix", prefix);
         }

@@ -31,6 +31,8 @@ pub struct ClientRule {
     pub transparent: Option<bool>,
     /// User name and password of these connections; `None` is as the shared connections.
     pub login: Option<Login>,
+    /// Files with the certificate of these connections and its key; `None` is as the shared ones.
+    pub certificate: Option<(Box<str>, Box<str>)>,
     /// Topic filters that cover what they may publish to, without prefix; `None` is everything.
     pub publish: Option<Vec<Box<str>>>,
     /// The same for what they may subscribe to.
@@ -68,6 +70,7 @@ impl Default for ClientRule {
             allow: true,
             transparent: None,
             login: None,
+            certificate: None,
             publish: None,
             subscribe: None,
             max_qos: MqttQos::Two,

@@ -278,6 +278,24 @@ impl Uplinks {
         Session::new(settings, self.seed)
     }
 
+    /// See [`super::Engine::set_login`].
+    pub(super) fn set_login(&mut self, login: Login, gateway: &Gateway) {
+        let Login { username, password } = login;
+        for session in &mut self.shared {
+            session.set_login(username.clone(), password.clone());
+        }
+        for (slot, own) in &mut self.own {
+            let setup = gateway.line_setup(LineId::own(*slot));
+            let login = setup.and_then(|setup| setup.login);
+            let login = login.unwrap_or_else(|| Login {
+                username: username.clone(),
+                password: password.clone(),
+            });
+            own.session.set_login(login.username, login.password);
+        }
+        (self.settings.username, self.settings.password) = (username, password);
+    }
+
     /// A client is to have a connection, or another one that says something else.
     pub(super) fn open(&mut self, slot: u32, setup: &LineSetup) {
         let line = LineId::own(slot);

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
 use super::own::OwnConnections;
-use super::reload::Reload;
+use super::reload::{Reload, Renewed};
 use super::timer::{Clock, Timer};
 use crate::core::upstream::LineId;
 use crate::ops::signals::{Signal, Signals};
@@ -132,10 +132,14 @@ impl<M: Machine> Gateway<M> {
             busy = true;
         }
         if let Some(reload) = &mut self.reload
-            && let Poll::Ready(settings) = reload.poll(cx)
+            && let Poll::Ready(renewed) = reload.poll(cx, self.own.ways())
         {
-            if let Some(settings) = settings {
-                self.machine.reconfigure(now, settings);
+            if let Some(Renewed { core, login, ways }) = renewed {
+                self.machine.reconfigure(now, core, login);
+                for broker in &mut self.brokers {
+                    broker.connection.set_brokers(ways.shared().clone());
+                }
+                self.own.set_ways(ways);
             }
             busy = true;
         }

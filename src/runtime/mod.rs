@@ -13,12 +13,12 @@ mod reload;
 mod state;
 mod summary;
 mod timer;
+mod ways;
 mod wording;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::sync::Arc;
 
 use tracing::{info, warn};
 
@@ -32,12 +32,13 @@ use crate::time::Time;
 use crate::transport::udp::{OpenError, UdpLink};
 #[cfg(feature = "embedded-broker")]
 use crate::upstream::embedded;
-use crate::upstream::{self, BrokerConnection, Brokers, Server, Tls, TlsError};
+use crate::upstream::{self, BrokerConnection, Server, TlsError};
 use gateway::Gateway;
 use own::OwnConnections;
 use reload::Reload;
 use state::State;
 use timer::Clock;
+use ways::{TlsParts, Ways};
 
 pub use machine::{ConnectionEnd, Machine};
 pub use reload::Origin;
@@ -142,15 +143,16 @@ fn run_loop<M: Machine>(
     let result = runtime.block_on(async {
         let signals = Signals::new().map_err(RunError::System)?;
         let links = open_links(config)?;
+        let ways = ways(config)?;
         let settings = upstream::Settings {
-            brokers: Arc::new(brokers(config)?),
+            brokers: ways.shared().clone(),
             reconnect_min: config.upstream.reconnect_min,
             reconnect_max: config.upstream.reconnect_max,
             failback_interval: config.upstream.failback_interval,
         };
         let broker = || BrokerConnection::new(settings.clone(), random_seed());
         let brokers = (0..config.upstream.connections).map(|_| broker()).collect();
-        let own = OwnConnections::new(settings);
+        let own = OwnConnections::new(settings, ways);
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
         let loop_ = Gateway::new(links, brokers, own, store, signals, reload, clock, make);
@@ -173,12 +175,10 @@ fn open_links(config: &Config) -> Result<Vec<UdpLink>, RunError> {
     Ok(links)
 }
 
-/// The brokers to connect to, and TLS if it is spoken to one of them; starts the built-in one if it is
-/// among them.
-fn brokers(config: &Config) -> Result<Brokers, RunError> {
-    let tls = config.upstream.uses_tls().then(|| Tls::build(&config.upstream.tls));
-    let tls = tls.transpose().map_err(RunError::Tls)?;
-    for warning in tls.iter().flat_map(Tls::warnings) {
+/// The ways to the brokers; starts the built-in one if it is among them.
+fn ways(config: &Config) -> Result<Ways, RunError> {
+    let tls = TlsParts::build(config).map_err(RunError::Tls)?;
+    for warning in tls.warnings() {
         warn!("{warning}");
     }
     if config.upstream.uses_embedded() {
@@ -194,8 +194,7 @@ fn brokers(config: &Config) -> Result<Brokers, RunError> {
         },
         Broker::Remote(server) => server.clone(),
     });
-    let connect_timeout = config.upstream.connect_timeout;
-    Ok(Brokers { servers: servers.collect(), tls, connect_timeout })
+    Ok(Ways::new(servers.collect(), tls, config))
 }
 
 #[cfg(feature = "embedded-broker")]

@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 use tracing::{debug, warn};
 
 use super::machine::{ConnectionEnd, Machine};
+use super::ways::Ways;
 use crate::core::upstream::LineId;
 use crate::engine::Wish;
 use crate::mqtt::Backoff;
@@ -33,6 +34,7 @@ const READS: usize = 4;
 /// The connections, by number of the line.
 pub(super) struct OwnConnections {
     settings: Settings,
+    ways: Ways,
     ready: Arc<Ready>,
     all: HashMap<u32, Box<Connection>, foldhash::fast::RandomState>,
     /// Those that wait for their turn to be opened.
@@ -106,9 +108,10 @@ impl Wake for Bell {
 }
 
 impl OwnConnections {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, ways: Ways) -> Self {
         Self {
             settings,
+            ways,
             ready: Arc::default(),
             all: HashMap::default(),
             queue: VecDeque::new(),
@@ -141,7 +144,7 @@ impl OwnConnections {
         }
         self.turn = turn;
         busy |= self.grant_wishes(machine, now);
-        self.open_queued();
+        self.open_queued(machine);
         busy
     }
 
@@ -251,7 +254,17 @@ impl OwnConnections {
         }
     }
 
-    fn open_queued(&mut self) {
+    /// How the brokers are reached.
+    pub(super) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    /// From now on the brokers are reached so.
+    pub(super) fn set_ways(&mut self, ways: Ways) {
+        self.ways = ways;
+    }
+
+    fn open_queued<M: Machine>(&mut self, machine: &M) {
         while self.opening < MAX_OPENING
             && let Some(number) = self.queue.pop_front()
         {
@@ -259,7 +272,7 @@ impl OwnConnections {
             if !matches!(connection.state, State::Queued) {
                 continue;
             }
-            let brokers = self.settings.brokers.clone();
+            let brokers = self.ways.of(machine.line_rule(connection.line)).clone();
             connection.state =
                 State::Opening(Box::pin(
                     async move { open(&brokers, 0..brokers.servers.len()).await },

@@ -433,6 +433,7 @@ impl World {
                 }
                 Effect::Acknowledge { delivery, .. } => events.push(Up::Acknowledge(delivery.id)),
                 Effect::Keep { .. } | Effect::Recall { .. } | Effect::Done => {}
+                Effect::Open { .. } | Effect::Close { .. } | Effect::Forget { .. } => {}
             }
         }
         for notice in fx.notices() {

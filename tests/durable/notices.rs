@@ -12,6 +12,7 @@ pub fn tell(fx: &Effects, notice: &Notice) -> String {
                 Loss::Silent { .. } => "silent",
                 Loss::NoAnswer { .. } => "no answer",
                 Loss::Overslept { .. } => "overslept",
+                Loss::Barred => "barred",
                 Loss::Replaced => "replaced",
             };
             format!("lost: {}, {why}, will {will}", text(*client))

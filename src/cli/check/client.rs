@@ -90,6 +90,21 @@ fn describe(text: &mut String, config: &Config, id: &str, link: &str, rule: &Cli
             filters.join(", ")
         }
     };
+    let own = rule.transparent.unwrap_or(config.upstream.transparent);
+    let mode = if own {
+        "transparent: its own connection to the broker, under its client id"
+    } else {
+        "aggregating: it shares the gateway's connection"
+    };
+    line("mode", mode.to_owned());
+    if own {
+        let shared = config.upstream.username.as_ref();
+        let username = rule.login.as_ref().map_or(shared, |login| login.username.as_ref());
+        line("username", username.map_or("none".to_owned(), ToString::to_string));
+        if let Some((certificate, _)) = &rule.certificate {
+            line("cert_file", certificate.to_string());
+        }
+    }
     line("publish", filters(&rule.publish));
     line("subscribe", filters(&rule.subscribe));
     let profile = Profile::at(rule.profile);

@@ -17,8 +17,8 @@ use crate::core::client::{AckId, Exchange, ExchangeStage, Form, REPETITION, Stat
 use crate::core::filter::MAX_LEVELS;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
-use crate::core::lines::Line;
 use crate::core::judging::Objection;
+use crate::core::lines::Line;
 use crate::core::names;
 use crate::core::profile::Profile;
 use crate::core::recording::Else;

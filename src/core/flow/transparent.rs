@@ -135,6 +135,13 @@ impl Gateway {
         })
     }
 
+    /// Number of the rule of the client whose connection it is.
+    #[must_use]
+    pub fn line_rule(&self, line: LineId) -> u16 {
+        let client = line.slot().and_then(|slot| self.clients.at(slot));
+        client.map_or(u16::MAX, |client| client.rule)
+    }
+
     /// Own connections that are to be there after a restart: of clients that are connected, or have left
     /// something to be delivered.
     pub fn open_lines(&self) -> impl Iterator<Item = LineId> {

@@ -10,9 +10,10 @@ use std::thread::JoinHandle;
 use bytes::Buf;
 use tokio::sync::mpsc;
 
+use super::super::ways::Ways;
 use super::*;
 use crate::config;
-use crate::core::upstream::LineId;
+use crate::core::upstream::{LineId, Login};
 use crate::core::{Address, Effect, Effects, LinkId};
 use crate::engine::Wish;
 use crate::ops::logging;
@@ -114,7 +115,7 @@ impl Machine for Lines {
         Ok(())
     }
 
-    fn reconfigure(&mut self, _: Time, settings: crate::core::Settings) {
+    fn reconfigure(&mut self, _: Time, settings: crate::core::Settings, _: Login) {
         self.note(format!("reconfigured with {} clients", settings.max_clients));
     }
 
@@ -154,6 +155,10 @@ impl Machine for Lines {
 
     fn take_speaking(&mut self) -> Option<LineId> {
         None
+    }
+
+    fn line_rule(&self, _: LineId) -> u16 {
+        0
     }
 
     fn line_name(&self, _: LineId) -> Option<String> {
@@ -319,15 +324,16 @@ fn run(
             .collect();
         let addresses = links.iter().map(UdpLink::local_addr).collect();
         let (sender, signals) = Signals::channel();
-        let own = OwnConnections::new(settings.clone());
+        let own = OwnConnections::new(settings.clone(), Ways::to(settings.brokers.clone()));
         let broker = BrokerConnection::new(settings, 7);
         let asked = Rc::new(Cell::new(0));
         let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };
         let clock = Clock::start(Time(0));
-        let gateway = Gateway::new(links, vec![broker], own, store, signals, None, clock, |now: Time| {
-            let after = |deadline: &Time| now.after(deadline.since(Time(0)));
-            Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
-        });
+        let gateway =
+            Gateway::new(links, vec![broker], own, store, signals, None, clock, |now: Time| {
+                let after = |deadline: &Time| now.after(deadline.since(Time(0)));
+                Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
+            });
         ready.send((addresses, sender)).unwrap();
         gateway.run().await;
         log.lock().unwrap().push(format!("asked {}", asked.get()));
