@@ -10,6 +10,11 @@ use mqtt_sn_gateway::core::{ClientRule, Profile, Takeover};
 use mqtt_sn_gateway::mqtt::Spool;
 use mqtt_sn_gateway::store::commit::{CommitSettings, SyncMode};
 
+#[path = "support/mod.rs"]
+mod support;
+
+use support::certificates::prepare;
+
 const NO_VARIABLES: [(OsString, OsString); 0] = [];
 
 fn load(text: &str) -> Config {
@@ -33,9 +38,11 @@ fn key(setting: &str) -> &str {
     setting.split_once(" = ").expect("a commented setting has a value").0
 }
 
-/// The sample with every line taken into use except one, because the password can be given once.
+/// The sample with every line taken into use except one, because the password can be given once, and
+/// with a broker that is spoken to by TLS.
 fn everything_in_use(left_out: &str) -> String {
     SAMPLE
+        .replace("\"embedded\"\n", "\"mqtts://host\"\n")
         .lines()
         .map(|line| setting(line).filter(|setting| key(setting) != left_out).unwrap_or(line))
         .flat_map(|line| [line, "\n"])
@@ -43,10 +50,14 @@ fn everything_in_use(left_out: &str) -> String {
 }
 
 /// Settings that are shown with an example because they have no default.
-const EXAMPLES: [&str; 9] = [
+const EXAMPLES: [&str; 13] = [
     "username",
     "password",
     "password_file",
+    "ca_file",
+    "cert_file",
+    "key_file",
+    "server_name",
     "1",
     "2",
     "advertise_to",
@@ -94,8 +105,7 @@ fn shows_the_defaults_that_hold() {
 
 #[test]
 fn every_line_can_be_taken_into_use() {
-    let directory = tempfile::tempdir().expect("a directory for the password");
-    std::fs::write(directory.path().join("broker-password"), "hush\n").expect("the password");
+    let directory = prepare();
     let path = directory.path().join("gateway.toml");
     for left_out in ["password", "password_file"] {
         let config = match Config::from_toml(&path, &everything_in_use(left_out), NO_VARIABLES) {
@@ -117,7 +127,10 @@ fn every_line_can_be_taken_into_use() {
 
 #[test]
 fn names_every_key_in_the_order_of_the_tables() {
-    let in_effect = load(&everything_in_use("password_file")).to_toml();
+    let directory = prepare();
+    let text = everything_in_use("password_file");
+    let path = directory.path().join("gateway.toml");
+    let in_effect = Config::from_toml(&path, &text, NO_VARIABLES).expect("the sample").to_toml();
     let mut table = String::new();
     let mut checked = 0;
     for line in in_effect.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -151,7 +164,8 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("name", "\"other\""),
     ("gateway_id", "2"),
     ("state_dir", "\"other\""),
-    ("upstream url", "\"mqtt://other\""),
+    ("upstream url", "\"wss://other\""),
+    ("upstream mode", "\"transparent\""),
     ("upstream version", "\"3.1.1\""),
     ("upstream username", "\"other\""),
     ("upstream password", "\"other\""),
@@ -161,6 +175,13 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("upstream connect_timeout", "\"5s\""),
     ("upstream reconnect_min", "\"5s\""),
     ("upstream reconnect_max", "\"5s\""),
+    ("upstream connections", "5"),
+    ("upstream failback_interval", "\"5s\""),
+    ("upstream.tls ca_file", "\"tls/other.pem\""),
+    ("upstream.tls cert_file", "\"tls/gateway-and-more.pem\""),
+    ("upstream.tls key_file", "\"tls/gateway-copy.key\""),
+    ("upstream.tls server_name", "\"other\""),
+    ("upstream.tls insecure", "true"),
     ("upstream.spool max_bytes", "\"5MiB\""),
     ("upstream.spool max_age", "\"5s\""),
     ("upstream.spool qos0", "\"keep\""),
@@ -196,6 +217,12 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("client publish", "[]"),
     ("client subscribe", "[]"),
     ("client max_qos", "0"),
+    ("client mode", "\"aggregating\""),
+    ("client username", "\"other\""),
+    ("client password", "\"other\""),
+    ("client password_file", "\"broker-password\""),
+    ("client cert_file", "\"tls/gateway.pem\""),
+    ("client key_file", "\"tls/gateway.key\""),
     ("client topic_prefix", "\"other/\""),
     ("client profile", "\"emcute\""),
     ("client max_topics", "5"),
@@ -221,6 +248,12 @@ const OF_OTHERS: &[&str] = &[
     "upstream url",
     "upstream reconnect_min",
     "upstream reconnect_max",
+    "upstream failback_interval",
+    "upstream.tls ca_file",
+    "upstream.tls cert_file",
+    "upstream.tls key_file",
+    "upstream.tls server_name",
+    "upstream.tls insecure",
     "embedded_broker listen",
     "udp listen",
     "udp groups",
@@ -234,10 +267,7 @@ const OF_OTHERS: &[&str] = &[
 
 #[test]
 fn every_key_has_an_effect() {
-    let directory = tempfile::tempdir().expect("a directory for the passwords");
-    for name in ["broker-password", "other-password"] {
-        std::fs::write(directory.path().join(name), name).expect("a password");
-    }
+    let directory = prepare();
     let path = directory.path().join("gateway.toml");
     let load = |text: &str| match Config::from_toml(&path, text, NO_VARIABLES) {
         Ok(config) => config,
@@ -255,15 +285,10 @@ fn every_key_has_an_effect() {
             continue;
         };
         let full = format!("{table}{name}");
-        // There is one mode in this version, and nothing to change.
-        if full == "upstream mode" {
-            continue;
-        }
         let (key, value) = remaining.next().unwrap_or_default();
         assert_eq!(full, key, "the next key of the sample has no other value here");
         let left_out = if name == "password" { "password_file" } else { "password" };
-        // The built-in broker would settle the version.
-        let text = everything_in_use(left_out).replace("\"embedded\"\n", "\"mqtt://host\"\n");
+        let text = everything_in_use(left_out);
         // From the table on, because another may have a line that reads so.
         let begin = text.find(&format!("[{}]", table.trim_end())).unwrap_or_default();
         let (before, after) = text.split_at(begin);
@@ -327,12 +352,17 @@ gateway_id = 7
 state_dir = "/var/lib/a \"b\""
 topics = { 1 = "a\tb", 65534 = "$x" }
 [upstream]
-url = ["mqtt://one", "mqtt://[::1]:1884", "mqtt://[fe80::1%eth0]", "embedded"]
+url = ["mqtt://one", "mqtt://[::1]:1884", "mqtt://[fe80::1%eth0]", "ws://one", "wss://one:1/?a=b",
+       "mqtts://one", "embedded"]
 version = "3.1.1"
 username = "me"
 keep_alive = "1m30s"
 topic_prefix = "site/"
 reconnect_min = "500ms"
+failback_interval = "0s"
+[upstream.tls]
+server_name = "broker.example"
+insecure = true
 [upstream.spool]
 max_bytes = "1GiB"
 max_age = "1d12h"
@@ -384,7 +414,15 @@ format = "json"
     assert_eq!(load(&printed).to_toml(), printed);
     assert_eq!(
         config.upstream.brokers.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["mqtt://one:1883", "mqtt://[::1]:1884", "mqtt://[fe80::1%eth0]:1883", "embedded"]
+        [
+            "mqtt://one:1883",
+            "mqtt://[::1]:1884",
+            "mqtt://[fe80::1%eth0]:1883",
+            "ws://one:80/mqtt",
+            "wss://one:1/?a=b",
+            "mqtts://one:8883",
+            "embedded"
+        ]
     );
     assert_eq!(config.topics, [(1, "a\tb".into()), (65534, "$x".into())]);
     assert_eq!(config.sessions.keep_alive_tolerance_permille, 2_000);

@@ -256,6 +256,17 @@ impl Rig {
         deadlines: Vec<Time>,
         store: Option<Writer>,
     ) -> Self {
+        Self::start_going_back(brokers, links, deadlines, store, Duration::ZERO)
+    }
+
+    /// That tries earlier brokers again after each interval.
+    fn start_going_back(
+        brokers: &[SocketAddr],
+        links: usize,
+        deadlines: Vec<Time>,
+        store: Option<Writer>,
+        failback_interval: Duration,
+    ) -> Self {
         let servers = brokers.iter().map(|address| Server {
             host: address.ip().to_string().into(),
             port: address.port(),
@@ -270,7 +281,7 @@ impl Rig {
             brokers: Arc::new(brokers),
             reconnect_min: Duration::from_millis(20),
             reconnect_max: Duration::from_millis(50),
-            failback_interval: Duration::ZERO,
+            failback_interval,
         };
         let log = Log::default();
         let lines = Captured::default();
@@ -472,6 +483,41 @@ fn brokers_are_tried_in_order() {
          that port; start the broker or correct `url`; trying the next broker\n"
     );
     assert!(lines.starts_with(&expected), "{lines}");
+}
+
+#[test]
+fn the_connection_goes_back_to_an_earlier_broker() {
+    let (gone, first) = broker();
+    drop(gone);
+    let (listener, second) = broker();
+    let interval = Duration::from_millis(20);
+    let rig = Rig::start_going_back(&[first, second], 1, Vec::new(), None, interval);
+    let mut connection = accept(&listener);
+    let device = device(rig.links[0]);
+    device.send(b"before ok").unwrap();
+    assert_eq!(heard(&device), "before ok");
+    assert_eq!(line(&mut connection), "before ok");
+    // There, but the present one has not accepted the session yet: nothing moves until it has.
+    let back = TcpListener::bind(first).unwrap();
+    connection.get_ref().write_all(b"ok\n").unwrap();
+    let mut moved = accept(&back);
+    assert_eq!(line(&mut connection), "leaving");
+    let mut rest = Vec::new();
+    // What comes too late does not disturb the goodbye.
+    connection.get_ref().write_all(b"too late\n").unwrap();
+    connection.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "and then the connection ends");
+    moved.get_ref().write_all(b"ok\n").unwrap();
+    device.send(b"after").unwrap();
+    assert_eq!(heard(&device), "after");
+    assert_eq!(line(&mut moved), "after");
+    drop((connection, listener, moved, back));
+    let (log, lines) = rig.stop();
+    assert_eq!(log[..4], ["open", "leave", "closed", "open"]);
+    let expected = format!(
+        " INFO mqtt://{first} is there again: the connection moves there from mqtt://{second}\n"
+    );
+    assert!(lines.contains(&expected), "{lines}");
 }
 
 #[test]
