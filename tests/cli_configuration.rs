@@ -116,6 +116,7 @@ fn check_explains_what_applies_to_a_device() {
             "gateway.toml:9: [[client]] id = \"meter-*\", link = \"*:2\" applies to \"meter-7\"\n\
              may connect            yes\n\
              topic_prefix           site/meter-7/\n\
+             mode                   aggregating: it shares the gateway's connection\n\
              publish                m/meter-7/#\n\
              subscribe              nothing\n\
              max_qos                1\n\

@@ -211,11 +211,29 @@ mod tests {
     }
 
     #[test]
+    fn logins_are_taken_over_and_not_shown() {
+        let upstream = |user: &str, password: &str| {
+            format!(
+                "[upstream]\nurl = \"mqtt://a\"\nusername = \"{user}\"\npassword = \"{password}\"\n"
+            )
+        };
+        let (taken, kept) = changes(&upstream("u", "x"), &upstream("v", "y"));
+        assert_eq!(taken, ["upstream.password", "upstream.username"]);
+        assert_eq!(kept, [""; 0]);
+        let rule = |password: &str| {
+            format!(
+                "[[client]]\nid = \"a\"\nmode = \"transparent\"\nusername = \"u\"\n\
+                 password = \"{password}\"\n"
+            )
+        };
+        assert_eq!(changes(&rule("x"), &rule("y")).0, ["[[client]]"]);
+    }
+
+    #[test]
     fn what_needs_a_restart_keeps_its_value() {
         let (taken, kept) = changes(
-            "name = \"one\"\n[upstream]\nurl = \"mqtt://a\"\nusername = \"u\"\npassword = \"x\"\n",
-            "name = \"two\"\n[upstream]\nurl = \"mqtt://b\"\nusername = \"u\"\npassword = \"y\"\n\
-             [log]\nformat = \"json\"\n[store]\nsync = \"off\"\n",
+            "name = \"one\"\n[upstream]\nurl = \"mqtt://a\"\n",
+            "name = \"two\"\n[upstream]\nurl = \"mqtt://b\"\nmode = \"transparent\"\n[log]\nformat = \"json\"\n[store]\nsync = \"off\"\n",
         );
         assert_eq!(taken, [""; 0]);
         assert_eq!(
@@ -224,7 +242,7 @@ mod tests {
                 "log.format = \"text\"",
                 "name = \"one\"",
                 "store.sync = \"batch\"",
-                "upstream.password = (hidden)",
+                "upstream.mode = \"aggregating\"",
                 "upstream.url = \"mqtt://a:1883\""
             ]
         );
