@@ -42,6 +42,7 @@ mod wheel;
 
 pub use effects::{Effect, Effects, Otherwise, Span};
 pub use gateway::Gateway;
+#[cfg(feature = "gateway")]
 pub(crate) use names::is_filter;
 pub use notice::{Loss, Notice, Place, Revoked, Subject};
 pub use peer::{Address, LinkId};
