@@ -308,7 +308,9 @@ impl Gateway {
             self.revoke(cx, handle, Revoked::Message, &name, why);
             self.leave_queue(cx, handle, queued);
         }
-        self.pump(cx, handle);
+        if outbound {
+            self.pump(cx, handle);
+        }
     }
 
     /// Subscriptions that a client made by predefined ids which mean something else to it by now go on

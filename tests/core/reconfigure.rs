@@ -24,7 +24,8 @@ fn subscriber() -> (World, Device) {
     world.exchange(&node, connect("n1", false, 600), &[connack(OK)]);
     world.subscribe(&node, 1, "a/#", Qos::Two);
     world.subscribe(&node, 2, "b", Qos::Two);
-    (world.up(), world.notices());
+    world.up();
+    world.notices();
     (world, node)
 }
 
@@ -50,7 +51,8 @@ fn a_client_that_is_not_allowed_any_longer_loses_its_session_and_its_will_is_not
     world.connect(&sleeper, "n2");
     world.exchange(&sleeper, doze(600), &[BYE]);
     world.connect(&other, "m1");
-    (world.up(), world.notices());
+    world.up();
+    world.notices();
     world.reconfigure(rule(|rule| rule.allow = false));
     world.expect(&node, &[BYE]);
     world.silence(&sleeper);
