@@ -17,8 +17,8 @@ use super::hashing::Hashing;
 use super::slots::Handle;
 use crate::time::Time;
 
-/// How long the copies of one message may be apart: as long as a lost device may block the broker's
-/// window, with the default retry interval and count.
+/// How long the copies of one message may be apart, while the broker is there: as long as a lost device
+/// may block its window, with the default retry interval and count.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Fingerprints remembered. Beyond this a device may get a second copy; nothing is lost.
 const MAX_REMEMBERED: usize = 4_096;
@@ -33,6 +33,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Partial {
     first: Time,
+    /// Until when copies are awaited.
+    until: Time,
     /// MQTT 5: identifiers of the copies so far.
     seen: Vec<u32>,
     /// MQTT 5: identifiers of the copies that may still come, in order.
@@ -59,13 +61,15 @@ pub(crate) struct Copies {
     remembered: usize,
     /// When to look again for what can be forgotten.
     tidy_at: Time,
+    /// Since when the broker is away.
+    paused: Option<Time>,
     hasher: Hashing,
 }
 
 impl Copies {
     pub(crate) fn new(hasher: Hashing) -> Self {
         let partial = HashMap::with_hasher(hasher);
-        Self { partial, remembered: 0, tidy_at: Time(0), hasher }
+        Self { partial, remembered: 0, tidy_at: Time(0), paused: None, hasher }
     }
 
     /// Finds out whether a message with these subscription identifiers (in order; none with MQTT
@@ -128,6 +132,7 @@ impl Copies {
                 let messages = self.partial.entry(copy.fingerprint).or_default();
                 messages.push(Partial {
                     first: now,
+                    until: now.after(WINDOW),
                     seen: Vec::new(),
                     missing: expected.to_vec(),
                     left: copies,
@@ -178,6 +183,23 @@ impl Copies {
         self.partial.is_empty()
     }
 
+    /// The broker is gone: what it has not sent yet cannot come before it is back.
+    pub(crate) fn pause(&mut self, now: Time) {
+        if self.paused.is_none() {
+            self.tidy_at = now;
+            self.tidy(now);
+            self.paused = Some(now);
+        }
+    }
+
+    /// It is back, with the session: the time without it does not count.
+    pub(crate) fn go_on(&mut self, now: Time) {
+        let Some(paused) = self.paused.take() else { return };
+        for message in self.partial.values_mut().flatten() {
+            message.until = message.until.after(now.since(paused));
+        }
+    }
+
     /// A new session at the broker: what was outstanding does not come any more.
     pub(crate) fn clear(&mut self) {
         self.partial.clear();
@@ -187,7 +209,7 @@ impl Copies {
 
 /// Whether copies may still come; accounts for the clients otherwise.
 fn is_awaited(message: &Partial, now: Time, remembered: &mut usize) -> bool {
-    let awaited = now.since(message.first) < WINDOW;
+    let awaited = now < message.until;
     if !awaited {
         *remembered -= message.clients.len();
     }

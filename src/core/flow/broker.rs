@@ -211,6 +211,7 @@ impl Gateway {
 
     pub(crate) fn on_broker_connected(&mut self, cx: &mut Cx<'_>, session_present: bool) {
         self.filters.connected();
+        self.copies.go_on(cx.now);
         if !session_present || !self.broker.ids {
             // Without identifiers a copy that got lost would make the next message look like it.
             self.copies.clear();
@@ -269,6 +270,7 @@ impl Gateway {
     pub(crate) fn on_broker_disconnected(&mut self, cx: &mut Cx<'_>) {
         self.broker.asking = 0;
         self.broker.again_at = None;
+        self.copies.pause(cx.now);
         self.forget_probe();
         let open: alloc::vec::Vec<Handle> = self
             .requests
