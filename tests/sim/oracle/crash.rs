@@ -45,6 +45,14 @@ impl Oracle {
                 expected.up_to_broker = true;
             }
         }
+        // Unless it has forgotten that already, with the session that they came in. None of it was
+        // acknowledged: what is, is on the disk.
+        let losses = self.upstream.losses;
+        for descent in self.descents.values_mut() {
+            descent.expected.retain(|_, expected| {
+                expected.acked || !expected.up_to_broker || expected.losses == losses
+            });
+        }
     }
 
     /// The broker forgot what it would have had to send again.

@@ -31,8 +31,6 @@ pub struct Descent {
     late_copies: u32,
     /// At QoS 1 the broker may repeat what it sent.
     repeated_feeds: u32,
-    /// Highest QoS at which the broker sent it.
-    pub qos: u8,
     /// Sensors whose subscriptions covered it when it came, with the highest QoS due to them.
     live: BTreeMap<usize, u8>,
     /// The same, when it came as a retained message.
@@ -47,6 +45,8 @@ pub struct Descent {
     pub owed_asleep: BTreeMap<usize, Time>,
     /// Times it was sent, repetitions not counted: live and retained.
     pub sent: BTreeMap<usize, (u32, u32)>,
+    /// Of the live ones, those at QoS 0 and 1.
+    sent_below_two: BTreeMap<usize, u32>,
     /// CONNECTs of the sensor when it was sent first.
     connects: BTreeMap<usize, u32>,
     /// Lives of the gateway that had ended when it came for the sensor first.
@@ -65,6 +65,12 @@ const COPIES_APART: Duration = Duration::from_secs(9);
 const PROMPT: Duration = Duration::from_secs(9);
 
 impl Descent {
+    /// The QoS at which it waits for a sensor, at most.
+    pub fn due_to(&self, sensor: usize) -> u8 {
+        let due = [&self.live, &self.retained].map(|seen| seen.get(&sensor));
+        due.into_iter().flatten().copied().max().unwrap_or_default()
+    }
+
     /// How often a subscriber may get it.
     fn allowed_copies(&self, blurred: bool) -> u32 {
         if blurred { self.feeds } else { self.publications + self.late_copies }
@@ -88,6 +94,8 @@ pub struct Expected {
     pub at: Time,
     /// The gateway that had it is gone, and only the broker can send it again.
     pub up_to_broker: bool,
+    /// Sessions that the broker had forgotten when it came last.
+    pub losses: u32,
 }
 
 impl Oracle {
@@ -206,7 +214,6 @@ impl Oracle {
         let settled = (publish.dup || self.blurred_copies && !marked) && descent.feeds > 0;
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
-        descent.qos = descent.qos.max(publish.qos);
         let mut evicted = Vec::new();
         for contract in &mut self.contracts {
             let sensor = contract.number;
@@ -231,6 +238,7 @@ impl Oracle {
             if let (true, Some(expected)) = (meant, descent.expected.get_mut(&sensor)) {
                 expected.at = expected.at.min(now);
                 expected.up_to_broker = false;
+                expected.losses = self.upstream.losses;
             }
             let at = if meant { now } else { NEVER };
             let here = contract.living(now) || contract.dozing(now);
@@ -248,8 +256,8 @@ impl Oracle {
                     && contract.is_at_leisure()
                     && alone;
                 let (connects, since) = (contract.connects, now);
-                let up_to_broker = false;
-                let expected = Expected { acked, connects, first, since, at, up_to_broker };
+                let (up_to_broker, losses) = (false, self.upstream.losses);
+                let expected = Expected { acked, connects, first, since, at, up_to_broker, losses };
                 descent.expected.entry(sensor).or_insert(expected);
             } else if here {
                 descent.expected_unacknowledged.insert(sensor);
@@ -461,8 +469,13 @@ impl Oracle {
             return Ok(());
         }
         *live += 1;
+        let below = descent.sent_below_two.entry(sensor).or_default();
+        *below += u32::from(qos < 2);
+        // What a former life sent at QoS 0 or 1 may not be written down. A copy at QoS 2, or what a new
+        // subscription brings, may follow it all the same.
+        let forgotten = if crashes > 0 { *below } else { 0 };
         let allowed = match qos {
-            2 => copies,
+            2 => copies + forgotten,
             // Of each copy the acknowledgement may have come too late to be written down.
             1 => copies * (1 + crashes) + descent.repeated_feeds + contract.connects - connects,
             _ => copies + descent.repeated_feeds,

@@ -204,6 +204,7 @@ impl Oracle {
         if self.to_foreigner(to, &packet.message) {
             return Ok(());
         }
+        self.ping_is_answered(now, to, &packet.message);
         let Some(sensor) = self.bound.get(&to).copied() else {
             return self.to_stranger(to, &packet.message);
         };

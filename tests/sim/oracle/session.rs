@@ -428,10 +428,13 @@ impl Oracle {
         }
         // While the broker is away it counts from the broker's own answer on.
         let asked = self.upstream.connected && !request.broker_away;
-        let answered = self.upstream.answered(self.prefix, filter) > request.at;
+        let (answered_at, taken) = self.upstream.answered(self.prefix, filter);
+        let answered = answered_at > request.at;
         let since = if asked || answered { now } else { NEVER };
+        // Nor does it count if the broker came back and refused while this answer waited for the disk.
+        let refused = request.broker_away && answered && !taken;
         let contract = &mut self.contracts[sensor];
-        let must = contract.link == Link::Up || contract.sleeps();
+        let must = (contract.link == Link::Up || contract.sleeps()) && !refused;
         let sub = contract.subs.entry(filter.clone()).or_default();
         if request.disturbed {
             sub.qos = sub.qos.max(qos);

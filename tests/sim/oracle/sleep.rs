@@ -30,11 +30,17 @@ enum Kind {
     Sleep { sure: bool },
     /// PINGREQ of whom the gateway must know.
     Ping { sure: bool },
-    /// PINGREQ with the id of somebody who is not here.
-    Foreign,
+    /// PINGREQ with the id of somebody who is not here; but who may have come here, if whoever was here
+    /// is lost already.
+    Foreign { comes: Option<usize> },
 }
 
 impl Contract {
+    /// The gateway must have lost it.
+    fn is_overdue(&self, now: Time) -> bool {
+        (self.link == Link::Up || self.sleeps()) && self.surely_gone(now)
+    }
+
     /// A window ends by itself when the sensor does not answer.
     pub fn window_is_open(&self, now: Time) -> Verdict {
         let tries = self.rules.retry * (u32::from(self.rules.retries) + 1);
@@ -84,25 +90,62 @@ impl Oracle {
         let moves = self.rules.takeover != Takeover::Never;
         let sensor = match (here, named) {
             (Some(here), Some(named)) if here == named => here,
-            (None, Some(named)) if moves && self.contracts[named].sleeps() => {
-                self.bound.insert(from, named);
-                let contract = &mut self.contracts[named];
-                contract.previous_address = contract.address.replace(from);
+            (here, Some(named))
+                if moves
+                    && self.contracts[named].sleeps()
+                    && here.is_none_or(|here| self.contracts[here].is_overdue(now)) =>
+            {
+                self.comes_to(from, named);
                 named
             }
             // Somebody is named who is not here; whoever is here changes nothing by that.
-            (here, _) => {
+            (here, named) => {
                 let sensor = here.or(self.bound.get(&from).copied());
+                let mut comes = None;
                 if let Some(here) = here {
                     self.heard(now, here);
+                    let lost = moves && self.contracts[here].doubtful;
+                    comes = named.filter(|named| lost && self.contracts[*named].sleeps());
                 }
                 if let Some(sensor) = sensor {
-                    let (place, kind) = (from, Kind::Foreign);
+                    let (place, kind) = (from, Kind::Foreign { comes });
                     self.step = Some(Step { sensor, place, kind, answers: 0 });
                 }
                 return;
             }
         };
+        self.wakes(now, sensor, from);
+    }
+
+    /// A sleeper is at a place now, and whoever was there is not.
+    fn comes_to(&mut self, place: Place, sensor: usize) {
+        let former = self.bound.insert(place, sensor);
+        if let Some(former) = former.filter(|f| self.contracts[*f].address == Some(place)) {
+            self.contracts[former].address = None;
+        }
+        let contract = &mut self.contracts[sensor];
+        contract.previous_address = contract.address.replace(place);
+    }
+
+    /// The gateway answers a PINGREQ from a place whose owner it may have lost: not with a DISCONNECT,
+    /// so it has, and the PINGREQ was that of a sleeper who comes there.
+    pub(super) fn ping_is_answered(&mut self, now: Time, to: Place, message: &Message<'_>) {
+        let Some(Step {
+            sensor: former, place, kind: Kind::Foreign { comes: Some(sensor) }, ..
+        }) = self.step
+        else {
+            return;
+        };
+        if place != to || matches!(message, Message::Disconnect { .. }) {
+            return;
+        }
+        // It was not the former owner who was heard.
+        self.contracts[former].last_heard = self.contracts[former].heard_before;
+        self.comes_to(place, sensor);
+        self.wakes(now, sensor, place);
+    }
+
+    fn wakes(&mut self, now: Time, sensor: usize, from: Place) {
         self.heard(now, sensor);
         let contract = &mut self.contracts[sensor];
         let sure = !contract.doubtful;
@@ -187,7 +230,7 @@ impl Oracle {
         }
         let contract = &self.contracts[sensor];
         match kind {
-            Some(Kind::Foreign) => return Ok(()),
+            Some(Kind::Foreign { .. }) => return Ok(()),
             Some(Kind::Sleep { .. }) if contract.link == Link::Asleep => return Ok(()),
             _ => {}
         }
@@ -299,8 +342,8 @@ impl Oracle {
         let ahead = place.map_or(contract.backlog.len(), |place| place + 1);
         contract.backlog.iter().take(ahead).any(|(other, _)| {
             let name = &self.ledger.get(*other).topic.name;
-            let granted = contract.may_qos(name).unwrap_or_default();
-            let qos = self.descents.get(other).map_or(0, |descent| descent.qos.min(granted));
+            // As it came: it waits also when the sensor has unsubscribed since.
+            let qos = self.descents.get(other).map_or(0, |descent| descent.due_to(sensor));
             let registers = topics::Topic::new(name).form == Form::Name && !contract.knows(name);
             qos == 2 || (registers && !contract.clean)
         })
