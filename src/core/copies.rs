@@ -20,6 +20,8 @@ use crate::time::Time;
 /// How long the copies of one message may be apart, while the broker is there: as long as a lost device
 /// may block its window, with the default retry interval and count.
 const WINDOW: Duration = Duration::from_secs(60);
+/// How long it may take to notice that the broker is gone, milliseconds.
+const SILENCE: u64 = 120_000;
 /// Fingerprints remembered. Beyond this a device may get a second copy; nothing is lost.
 const MAX_REMEMBERED: usize = 4_096;
 /// Messages remembered per fingerprint.
@@ -61,6 +63,8 @@ pub(crate) struct Copies {
     remembered: usize,
     /// When to look again for what can be forgotten.
     tidy_at: Time,
+    /// When a message came last.
+    latest: Time,
     /// Since when the broker is away.
     paused: Option<Time>,
     hasher: Hashing,
@@ -69,13 +73,14 @@ pub(crate) struct Copies {
 impl Copies {
     pub(crate) fn new(hasher: Hashing) -> Self {
         let partial = HashMap::with_hasher(hasher);
-        Self { partial, remembered: 0, tidy_at: Time(0), paused: None, hasher }
+        Self { partial, remembered: 0, tidy_at: Time(0), latest: Time(0), paused: None, hasher }
     }
 
     /// Finds out whether a message with these subscription identifiers (in order; none with MQTT
     /// 3.1.1) is a further copy of one that came before.
     pub(crate) fn take(&mut self, now: Time, topic: &str, payload: &[u8], ids: &[u32]) -> Copy {
         self.tidy(now);
+        self.latest = now;
         let fingerprint = self.hasher.hash_one((topic, payload));
         let Some(messages) = self.partial.get_mut(&fingerprint) else {
             return Copy { fingerprint, index: None };
@@ -183,16 +188,18 @@ impl Copies {
         self.partial.is_empty()
     }
 
-    /// The broker is gone: what it has not sent yet cannot come before it is back.
+    /// The broker is gone: what it has not sent yet cannot come before it is back. That may have been so
+    /// since it sent a message last.
     pub(crate) fn pause(&mut self, now: Time) {
         if self.paused.is_none() {
-            self.tidy_at = now;
-            self.tidy(now);
-            self.paused = Some(now);
+            let since = self.latest.max(Time(now.0.saturating_sub(SILENCE)));
+            self.tidy_at = since;
+            self.tidy(since);
+            self.paused = Some(since);
         }
     }
 
-    /// It is back, with the session: the time without it does not count.
+    /// It is back: the time without it does not count.
     pub(crate) fn go_on(&mut self, now: Time) {
         let Some(paused) = self.paused.take() else { return };
         for message in self.partial.values_mut().flatten() {
@@ -200,7 +207,7 @@ impl Copies {
         }
     }
 
-    /// A new session at the broker: what was outstanding does not come any more.
+    /// What was outstanding is not to be recognised any more.
     pub(crate) fn clear(&mut self) {
         self.partial.clear();
         self.remembered = 0;

@@ -212,10 +212,11 @@ impl Gateway {
     pub(crate) fn on_broker_connected(&mut self, cx: &mut Cx<'_>, session_present: bool) {
         self.filters.connected();
         self.copies.go_on(cx.now);
-        if !session_present || !self.broker.ids {
+        if !self.broker.ids {
             // Without identifiers a copy that got lost would make the next message look like it.
             self.copies.clear();
         }
+        // With them they are still awaited if the session seems to be lost: it may be the old one in truth.
         if !session_present || self.broker.ids || self.broker.copies == CopyMode::Marked {
             // Perhaps another broker of the list, or another version.
             self.broker.copies = CopyMode::Unknown;

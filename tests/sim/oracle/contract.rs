@@ -488,6 +488,15 @@ impl Contract {
         self.offered.is_some_and(|(_, _, sends)| sends > retries)
     }
 
+    /// The name that was told it in vain so often that at QoS 1 and 2, too, the message may be given up:
+    /// the gateway says four times the usual tries, for who is heard from otherwise.
+    pub fn gives_up_on(&self) -> Option<&str> {
+        // The last try may be waiting for a slow disk.
+        let tries = 4 * u32::from(self.rules.retries) + 1 - u32::from(self.slow_disk);
+        let (_, id, _) = self.offered.filter(|(_, _, sends)| *sends >= tries)?;
+        self.ids.get(&id).map(|(name, _)| name.as_str())
+    }
+
     /// Topic ids that it may have.
     pub fn topics(&self) -> usize {
         self.ids.len() + self.old_ids.len()

@@ -175,6 +175,17 @@ impl Oracle {
         }
     }
 
+    /// The first message under a name whose REGISTER nobody answers may be given up.
+    pub(super) fn forgive_registered(&mut self, sensor: usize) {
+        let contract = &mut self.contracts[sensor];
+        let Some(name) = contract.gives_up_on().map(str::to_owned) else { return };
+        let mut waiting = contract.backlog.iter().map(|(message, _)| *message);
+        let first = waiting.find(|message| self.ledger.get(*message).topic.name == name);
+        if let Some(descent) = first.and_then(|message| self.descents.get_mut(&message)) {
+            descent.expected.remove(&sensor);
+        }
+    }
+
     /// A PUBLISH from the broker reaches the gateway.
     pub(super) fn fed(&mut self, now: Time, publish: &wire::Publish) {
         let message = match publish.topic.strip_prefix(self.prefix) {

@@ -219,6 +219,7 @@ impl Oracle {
             if self.contracts[sensor].tired_of_register() {
                 self.forgive_unacknowledged(sensor);
             }
+            self.forgive_registered(sensor);
         }
         verdict.map_err(|error| format!("to sensor {sensor}: {error}: {:?}", packet.message))
     }

@@ -68,17 +68,17 @@ impl Oracle {
         let asleep = contract.sleeps();
         contract.slept = asleep || (connecting && contract.slept);
         let again = !connect.clean_session || (contract.clean && contract.rules.keep_on_wake);
+        // A dialogue that takes too long ends, and with it perhaps the session.
+        let patience = contract.rules.retry * contract.rules.retries.into();
+        let prompt = now.since(contract.wake_began) < patience;
         contract.kept_on_wake = if asleep {
             contract.wake_began = now;
             again && !contract.doubtful
         } else {
-            // A dialogue that takes too long ends, and with it perhaps the session.
-            let patience = contract.rules.retry * contract.rules.retries.into();
-            let prompt = now.since(contract.wake_began) < patience;
             connecting && contract.kept_on_wake && prompt && (same || !connect.clean_session)
         };
-        // Another CONNECT with CleanSession in the dialogue does not come from a sleeper.
-        contract.slept &= asleep || same || !connect.clean_session;
+        // Another CONNECT with CleanSession in the dialogue does not come from a sleeper. After it, it may.
+        contract.slept &= asleep || same || !connect.clean_session || !prompt;
         let kept_on_wake = contract.kept_on_wake;
         contract.keep_alive = Duration::from_secs(connect.duration.into());
         contract.link = Link::Connecting { was_up: contract.link != Link::Down && !asleep };
