@@ -159,6 +159,27 @@ fn persistent_sessions_that_are_there_go_on_while_nothing_can_be_written() {
     world.exchange(&node, wake("n1"), &[PONG]);
 }
 
+/// The id that its message waits for it was told by another answer.
+#[test]
+fn a_sleeper_that_knows_the_id_by_now_gets_its_message_while_nothing_can_be_written() {
+    let mut world = World::obliging();
+    let node = device(1);
+    world.resume(&node, "n1");
+    world.subscribe(&node, 1, "#", Qos::One);
+    world.flush();
+    world.deliver("a/b", b"down", 1);
+    world.flush();
+    // REGISTER, which it does not answer; but it registers the name itself.
+    world.only(&node);
+    world.register(&node, 2, "a/b");
+    world.flush();
+    world.sleep(&node, 60);
+    world.flush();
+    world.fail_disk();
+    world.send(&node, wake("n1"));
+    assert_eq!(world.collect(&node), ["down"]);
+}
+
 #[test]
 fn the_broker_is_not_told_that_a_message_is_safe_which_is_not() {
     let mut world = World::obliging();
