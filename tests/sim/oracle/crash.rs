@@ -128,6 +128,15 @@ impl Oracle {
                     self.will_comes_back(sensor, will);
                 }
             }
+            // That it was lost, or had to make room, was not written down.
+            Link::Down if standing == Some(Standing::Active) => {
+                contract.link = Link::Up;
+                contract.doubt(contract.last_heard);
+            }
+            Link::Down if standing == Some(Standing::Asleep) => {
+                contract.link = Link::Asleep;
+                contract.doubt(contract.last_heard);
+            }
             _ => {}
         }
     }

@@ -180,7 +180,12 @@ impl Oracle {
         let contract = &mut self.contracts[sensor];
         let Some(name) = contract.gives_up_on().map(str::to_owned) else { return };
         let mut waiting = contract.backlog.iter().map(|(message, _)| *message);
-        let first = waiting.find(|message| self.ledger.get(*message).topic.name == name);
+        let first = waiting.find(|message| {
+            let descent = self.descents.get(message);
+            let expected = descent.and_then(|descent| descent.expected.get(&sensor));
+            expected.is_some_and(|expected| !expected.acked)
+                && self.ledger.get(*message).topic.name == name
+        });
         if let Some(descent) = first.and_then(|message| self.descents.get_mut(&message)) {
             descent.expected.remove(&sensor);
         }
@@ -247,7 +252,9 @@ impl Oracle {
             // Marked copies are for those whose filters they name.
             let meant = !marked || filters.iter().any(|name| contract.subs.contains_key(name));
             if let (true, Some(expected)) = (meant, descent.expected.get_mut(&sensor)) {
-                expected.at = expected.at.min(now);
+                // What a former life had, this one has only now.
+                let before = if expected.up_to_broker { NEVER } else { expected.at };
+                expected.at = before.min(now);
                 expected.up_to_broker = false;
                 expected.losses = self.upstream.losses;
             }
