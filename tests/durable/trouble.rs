@@ -86,6 +86,31 @@ fn pubrec_and_pubrel_are_kept_back_when_the_commit_fails() {
     world.silence_everywhere();
 }
 
+/// It was never sent, so nobody failed to answer it.
+#[test]
+fn a_pubrel_that_was_kept_back_does_not_count_as_a_try() {
+    let mut world = World::obliging();
+    let node = device(1);
+    world.connect(&node, "n1");
+    world.subscribe(&node, 1, "c", Qos::Two);
+    world.flush();
+    world.deliver("c", b"x", 2);
+    let (msg_id, _) = world.one_publish(&node, b"x");
+    world.writes = false;
+    world.send(&node, pubrec(msg_id));
+    assert!(world.give());
+    world.break_disk();
+    world.write();
+    world.acknowledge();
+    world.silence(&node);
+    world.writes = true;
+    world.mend_disk();
+    world.pass(seconds(600));
+    let pubrel = encode(&node, Message::PubRel { msg_id });
+    let tries = usize::from(settings().retry_count) + 1;
+    assert_eq!(world.received(&node), vec![pubrel; tries]);
+}
+
 #[test]
 fn qos_2_is_refused_while_nothing_can_be_written() {
     let (mut world, node, id) = publisher();
