@@ -124,6 +124,8 @@ pub struct Contract {
     pub asleep_since: Time,
     /// When the present window was opened, and when PINGREQ came last.
     pub window: (Time, Time),
+    /// PINGREQs that came before the one in front was answered.
+    pub more_pings: u32,
     /// The connection that is being made began as a sleeper's.
     pub slept: bool,
     /// It finds its session as it was.
@@ -211,6 +213,7 @@ impl Contract {
             sleep: Duration::ZERO,
             asleep_since: Time(0),
             window: (Time(0), Time(0)),
+            more_pings: 0,
             slept: false,
             kept_on_wake: false,
             wake_began: Time(0),

@@ -111,8 +111,13 @@ impl Oracle {
             }
             Link::Connecting { was_up } => {
                 // Whether its CONNECT was written down or not, it has not been answered.
-                let was_up = was_up || standing == Some(Standing::Active);
+                let active = standing == Some(Standing::Active);
+                let was_up = was_up || active;
                 contract.link = Link::Connecting { was_up };
+                if active && contract.connect.as_ref().is_some_and(|connect| connect.will) {
+                    // It was not: the session before goes on, and what it is sent may be left unanswered.
+                    contract.wiped = false;
+                }
                 // If it was written down, the CONNECT that comes again is not that of a sleeper.
                 contract.kept_on_wake = false;
                 contract.doubt(contract.last_heard);
