@@ -74,7 +74,8 @@ impl Oracle {
         }
         for sensor in 0..self.contracts.len() {
             let standing = self.standing(sensor);
-            self.go_on(sensor, standing.map(|(standing, _)| standing));
+            let connects = standing.is_none_or(|(_, will)| will == self.contracts[sensor].new_will);
+            self.go_on(sensor, standing.map(|(standing, _)| standing), connects);
             if let Some(will) = standing.and_then(|(_, will)| will)
                 && self.contracts[sensor].new_will == Some(will)
             {
@@ -97,8 +98,9 @@ impl Oracle {
         Ok(())
     }
 
-    /// How the gateway sees the connection of a sensor in its new life.
-    fn go_on(&mut self, sensor: usize, standing: Option<Standing>) {
+    /// How the gateway sees the connection of a sensor in its new life. `connects`: the will on the disk
+    /// may be that of the CONNECT that was under way.
+    fn go_on(&mut self, sensor: usize, standing: Option<Standing>, connects: bool) {
         let contract = &mut self.contracts[sensor];
         let parting = contract.parting.take();
         match contract.link {
@@ -114,7 +116,8 @@ impl Oracle {
                 let active = standing == Some(Standing::Active);
                 let was_up = was_up || active;
                 contract.link = Link::Connecting { was_up };
-                if active && contract.connect.as_ref().is_some_and(|connect| connect.will) {
+                let willed = contract.connect.as_ref().is_some_and(|connect| connect.will);
+                if active && willed && (!connects || contract.new_will.is_none()) {
                     // It was not: the session before goes on, and what it is sent may be left unanswered.
                     contract.wiped = false;
                 }

@@ -401,7 +401,8 @@ impl Oracle {
         if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
             let same = exchange.message == message && exchange.qos == qos;
             // Without the flag only what it has not acknowledged can be meant.
-            let dup = publish.dup || (contract.stack.refuses_flags && !exchange.acked);
+            let dup =
+                publish.dup || (contract.stack.refuses_flags && !exchange.acked && !exchange.done);
             // An acknowledgement may cross an "invalid topic id" for an earlier copy; before PUBREL
             // once more does no harm.
             if same && dup && (!exchange.acked || !exchange.released) {

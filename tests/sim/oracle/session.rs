@@ -83,7 +83,10 @@ impl Oracle {
         contract.keep_alive = Duration::from_secs(connect.duration.into());
         contract.link = Link::Connecting { was_up: contract.link != Link::Down && !asleep };
         contract.abandon_exchanges();
-        contract.new_will = None;
+        // One that comes late, while the CONNACK waits for the disk, takes back nothing.
+        if !repetition || self.stored.is_none() {
+            contract.new_will = None;
+        }
         for request in contract.requests.values_mut() {
             request.disturbed = true;
         }
@@ -149,6 +152,8 @@ impl Oracle {
                 && let Some(before) = contract.previous_address.take()
             {
                 contract.address = Some(before);
+                // It was not heard from there.
+                contract.last_heard = contract.heard_before;
             }
             if late {
                 contract.link = Link::Connecting { was_up: true };
@@ -333,10 +338,11 @@ impl Oracle {
                 sub.may = true;
                 sub.qos = sub.qos.max(qos);
                 sub.sure = sub.sure.min(qos);
-                // After a while a repetition may count as a new request.
+                // After a while, or after a goodnight, a repetition may count as a new request.
                 let old = contract.requests.get_mut(&msg_id).filter(|_| known);
                 let last = old.map(|old| std::mem::replace(&mut old.at, now));
-                if last.is_none_or(|last| now.since(last) >= ECHO) {
+                let new = |last: Time| now.since(last) >= ECHO || last <= contract.asleep_since;
+                if last.is_none_or(new) {
                     let right = Right { filter: filter.clone(), asked: false, settled: None };
                     contract.retained_rights.push(right);
                 }

@@ -357,6 +357,11 @@ impl Oracle {
         if !self.had_disk_trouble(contract.window.0) {
             return false;
         }
+        // PUBREL of the one before it could not be written down.
+        let before = self.under_way(sensor).and_then(|msg_id| contract.down.get(&msg_id));
+        if before.is_some_and(|exchange| exchange.acked && !exchange.done) {
+            return true;
+        }
         let place = contract.backlog.iter().position(|(other, _)| *other == message);
         let ahead = place.map_or(contract.backlog.len(), |place| place + 1);
         contract.backlog.iter().take(ahead).any(|(other, _)| {
