@@ -460,6 +460,10 @@ impl Gateway {
         if let Ok(found) = self.by_id.find_entry(hash, |slot| *slot == handle.slot) {
             found.remove();
         }
+        // Whoever had the session may not know that it is over, and use its ids in the next one: that of
+        // a newcomer, who must have others.
+        let offset = self.wrapped(client.topics.offset());
+        self.next_offset = self.next_offset.max(offset);
         self.wheel.disarm(handle.slot);
         let line = client.line;
         self.clients.remove(handle);

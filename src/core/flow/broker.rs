@@ -263,10 +263,12 @@ impl Gateway {
     ) {
         let Line { broker, filters, copies, .. } = self.lines.at_mut(line);
         filters.connected();
-        if !session_present || !broker.ids {
+        copies.go_on(cx.now);
+        if !broker.ids {
             // Without identifiers a copy that got lost would make the next message look like it.
             copies.clear();
         }
+        // With them they are still awaited if the session seems to be lost: it may be the old one in truth.
         if !line.is_own() && (!session_present || broker.ids || broker.copies == CopyMode::Marked) {
             // Perhaps another broker of the list, or another version.
             broker.copies = CopyMode::Unknown;
@@ -333,7 +335,8 @@ impl Gateway {
 
     /// SUBSCRIBEs and UNSUBSCRIBEs that were not answered have to be made again.
     pub(crate) fn on_broker_disconnected(&mut self, cx: &mut Cx<'_>, line: LineId) {
-        let broker = &mut self.lines.at_mut(line).broker;
+        let Line { broker, copies, .. } = self.lines.at_mut(line);
+        copies.pause(cx.now);
         broker.asking = 0;
         let open = core::mem::take(&mut broker.open);
         if matches!(broker.copies, CopyMode::Probing { .. }) {

@@ -257,6 +257,14 @@ impl Gateway {
 
     /// A known client connects anew: its old connection ends, cleanly as far as the will goes.
     fn leave_address(&mut self, cx: &mut Cx<'_>, handle: Handle, to: PeerRef<'_>) {
+        let place = self.clients.get(handle).and_then(|client| client.place());
+        if self.settings.durable
+            && let Some(from) = place.map(|place| place.as_ref()).filter(|from| *from != to)
+        {
+            // What still waits to be written would reach nobody there, or somebody else.
+            let head = from.head(cx.fx);
+            cx.fx.push(Effect::Recall { link: from.link, to: from.address(), head });
+        }
         self.note_move(cx, handle, to);
         self.set_state(handle, State::Gone);
     }

@@ -287,7 +287,9 @@ impl Gateway {
     pub(crate) fn is_stopped(&self, handle: Handle) -> bool {
         let Some(client) = self.clients.get(handle).filter(|_| self.failing) else { return false };
         client.busy.outbound.as_deref().is_some_and(|outbound| {
-            let registers = matches!(outbound.stage, OutboundStage::Register { .. });
+            // The client may have been told the id by another answer since.
+            let registers = matches!(outbound.stage, OutboundStage::Register { position }
+                if !client.topics.get(position as usize).is_some_and(|topic| topic.confirmed));
             outbound.queued.qos == MqttQos::Two || (registers && !client.print.clean)
         })
     }

@@ -100,6 +100,10 @@ impl Gateway {
             let Some(position) = expendable else { return false };
             let Some(client) = self.clients.get_mut(handle) else { return false };
             if let Some(queued) = client.busy.queue.remove(position) {
+                // Nor does its place in this window go to one that came too late for it.
+                if position < client.nap.promised as usize {
+                    client.nap.promised = client.nap.promised.saturating_sub(1);
+                }
                 self.stats.abandoned += 1;
                 self.leave_queue(cx, handle, queued);
             }
