@@ -30,5 +30,6 @@ mod sharing;
 mod sleep;
 mod subscribe;
 mod telling;
+mod transparent;
 mod upstream;
 mod will;

@@ -13,6 +13,7 @@ pub fn tell(fx: &Effects, notice: &Notice) -> String {
                 Loss::NoAnswer { .. } => "no answer",
                 Loss::Overslept { .. } => "overslept",
                 Loss::Replaced => "replaced",
+                Loss::Barred => "barred",
             };
             format!("lost: {}, {why}, will {will}", text(*client))
         }

@@ -388,8 +388,14 @@ impl Gateway {
             SubscribeTopic::Reserved => None,
         };
         let line = self.line_of(handle);
-        if let Some(filter) = filter.and_then(|f| self.lines.at(line).filters.find(f)) {
-            self.remove_subscription(cx, handle, filter);
+        if let Some(text) = filter {
+            match self.lines.at(line).filters.find(text) {
+                Some(filter) => self.remove_subscription(cx, handle, filter),
+                None => {
+                    let text = String::from(text);
+                    self.forget_at_broker(cx, line, &text);
+                }
+            }
         }
         if let Some(client) = self.clients.get_mut(handle) {
             let stage = ExchangeStage::Unsubscribed;
