@@ -98,5 +98,7 @@ pub trait ConnectionEnd: std::error::Error + 'static {
     fn reconnect_at_once(&self) -> bool;
 
     /// In words for the log where the connection is that of a single client.
-    fn of_client(&self) -> String;
+    fn of_client(&self) -> String {
+        self.to_string()
+    }
 }

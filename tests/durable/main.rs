@@ -9,13 +9,16 @@ mod harness;
 mod messages;
 mod mqtt;
 mod notices;
+mod own_lines;
 
 mod configuration;
+mod own;
 mod promises;
 mod quiet;
 mod restart_clients;
 mod restart_down;
 mod restart_up;
+mod shared;
 mod size;
 mod snapshots;
 mod spool;
