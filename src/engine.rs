@@ -173,6 +173,7 @@ impl Engine {
             None if line.is_own() && tried => self.refused(now, line, false),
             None => {}
         }
+        self.expire(now, line);
         self.uplinks.after_close(line);
         self.hand_over(now);
     }
@@ -180,7 +181,17 @@ impl Engine {
     /// A client's own connection could not be made.
     pub fn broker_unreachable(&mut self, now: Time, line: LineId) {
         self.refused(now, line, false);
+        self.expire(now, line);
         self.hand_over(now);
+    }
+
+    /// Of a client that has left nobody would ask any more what is too old.
+    fn expire(&mut self, now: Time, line: LineId) {
+        let mut events = Events { now, gateway: &mut self.gateway, effects: &mut self.effects };
+        let away = |session: &&mut Session| line.is_own() && !session.is_connected();
+        if let Some(session) = self.uplinks.get_mut(line).filter(away) {
+            session.expire(now, &mut events.of(line));
+        }
     }
 
     fn refused(&mut self, now: Time, line: LineId, never: bool) {
@@ -361,11 +372,10 @@ impl Engine {
             self.gateway.handle_upstream(now, line, event, &mut self.effects);
         }
         self.settle(now);
-        while let Some(line) = self.uplinks.take_closed() {
+        if let Some(line) = self.uplinks.take_closed() {
             self.gateway.handle_upstream(now, line, UpstreamEvent::Closed, &mut self.effects);
-            if self.handled < self.effects.items().len() {
-                return self.hand_over(now);
-            }
+            // Also if nothing is to be done: there are records.
+            self.hand_over(now);
         }
     }
 

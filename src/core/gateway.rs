@@ -468,6 +468,8 @@ impl Gateway {
         let line = client.line;
         self.clients.remove(handle);
         if self.lines.remove(handle.slot) {
+            // Also if it is shut: its MQTT session may be kept, and the next client in this slot is
+            // another one.
             cx.fx.push(Effect::Forget { line });
         }
         self.note(cx, &Record::ClientGone { slot: handle.slot });

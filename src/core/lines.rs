@@ -40,6 +40,8 @@ pub(crate) struct Line {
     pub(crate) state: LineState,
     /// What the broker was told by it, if it is a client's own.
     pub(crate) told: Option<Told>,
+    /// The broker has accepted the client with what it was told. If it is away now, that still holds.
+    pub(crate) accepted: bool,
     pub(crate) broker: Broker,
     pub(crate) filters: Filters,
     pub(crate) copies: Copies,
@@ -49,7 +51,7 @@ impl Line {
     fn new(hasher: Hashing, copies: CopyMode) -> Self {
         let broker = Broker { maximum_qos: MqttQos::Two, copies, ..Broker::default() };
         let (filters, copies) = (Filters::new(hasher), Copies::new(hasher));
-        Self { state: LineState::Shut, told: None, broker, filters, copies }
+        Self { state: LineState::Shut, told: None, accepted: false, broker, filters, copies }
     }
 }
 
@@ -133,9 +135,9 @@ impl Lines {
         self.own.entry(slot).or_insert_with(|| Box::new(Line::new(hasher, CopyMode::Single)));
     }
 
-    /// The client in a slot has none any longer. Whether it had one that is not shut.
+    /// The client in a slot has none any longer. Whether it had one.
     pub(crate) fn remove(&mut self, slot: u32) -> bool {
-        self.own.remove(&slot).is_some_and(|line| line.state != LineState::Shut)
+        self.own.remove(&slot).is_some()
     }
 
     /// Filters of all of them.

@@ -252,6 +252,7 @@ impl Gateway {
             let told = super::flow::told(client);
             let line = self.lines.at_mut(line);
             line.told = (!gone).then_some(told);
+            line.accepted = !gone;
             line.state = match (gone, owed) {
                 (false, _) => LineState::Open,
                 (true, true) => LineState::Closing,

@@ -69,8 +69,8 @@ enum Stage {
     /// There is a connection, or there is to be one.
     Live,
     /// The client has left. When everything is delivered the connection ends; without a word if
-    /// `abort`.
-    Draining { abort: bool },
+    /// `abort`. `will`: the broker is to publish the will, and cannot be told yet.
+    Draining { abort: bool, will: bool },
     /// The goodbye is on its way.
     Leaving,
     /// There is none; the session is kept for what the broker may say again.
@@ -116,6 +116,31 @@ impl Own {
             end: None,
             stage,
         }
+    }
+}
+
+impl Own {
+    /// The client has left: what is to be done next about the connection, if anything is.
+    fn drain(&mut self) -> Option<fn(LineId) -> Wish> {
+        let Stage::Draining { abort, will } = self.stage else { return None };
+        if will && !self.session.is_connected() {
+            // The broker publishes the will when it has been told, and the connection broken off.
+            return None;
+        }
+        if self.session.is_drained() && !self.session.has_deferred() {
+            if !abort {
+                self.session.disconnect();
+            }
+            self.stage = Stage::Leaving;
+            return Some(Wish::Close);
+        }
+        if abort && self.session.has_will() {
+            // It is due now. What is owed goes by another connection, without one.
+            self.session.drop_will();
+            self.stage = Stage::Draining { abort, will: false };
+            return Some(Wish::Cut);
+        }
+        None
     }
 }
 
@@ -259,10 +284,13 @@ impl Uplinks {
                 None => adopt(&mut image.main, line),
             }
         }
-        match self.shared.first_mut() {
-            Some(main) => spooled + main.restore(&mut image.main),
-            None => spooled,
+        if let Some(main) = self.shared.first_mut() {
+            spooled += main.restore(&mut image.main);
+            for own in self.own.values_mut() {
+                own.session.learn_from(main);
+            }
         }
+        spooled
     }
 
     /// A session for a client of its own, without a connection.
@@ -275,7 +303,9 @@ impl Uplinks {
         if let Some(Login { username, password }) = setup.login.clone() {
             (settings.username, settings.password) = (username, password);
         }
-        Session::new(settings, self.seed)
+        let mut session = Session::new(settings, self.seed);
+        session.learn_from(self.main());
+        session
     }
 
     /// See [`super::Engine::set_login`].
@@ -324,11 +354,12 @@ impl Uplinks {
         let Some(own) = self.own.get_mut(&slot) else {
             return self.closed.push(LineId::own(slot));
         };
-        own.stage = Stage::Draining { abort };
-        if abort && !own.session.is_drained() {
-            // The will is due now. What is owed goes by another connection, without one.
+        let waits = abort && own.session.has_will() && !own.session.is_connected();
+        own.stage = Stage::Draining { abort, will: waits };
+        if !abort {
+            // It has said goodbye. Should the connection break before all is delivered, the next one
+            // has no will to publish.
             own.session.drop_will();
-            self.wishes.push_back(Wish::Cut(LineId::own(slot)));
         }
         // Looked at when all is collected.
         self.get_mut(LineId::own(slot));
@@ -364,6 +395,10 @@ impl Uplinks {
     pub(super) fn set_end(&mut self, line: LineId, end: End) {
         if let Some(own) = line.slot().and_then(|slot| self.own.get_mut(&slot)) {
             own.end = Some(end);
+            if let (End::Barred, Stage::Draining { will, .. }) = (end, &mut own.stage) {
+                // The broker will not be told.
+                *will = false;
+            }
         }
     }
 
@@ -407,15 +442,8 @@ impl Uplinks {
             if own.session.has_deferred() && !std::mem::replace(&mut own.deferring, true) {
                 self.deferring.push(slot);
             }
-            if let Stage::Draining { abort } = own.stage
-                && own.session.is_drained()
-                && !own.session.has_deferred()
-            {
-                if !abort {
-                    own.session.disconnect();
-                }
-                own.stage = Stage::Leaving;
-                self.wishes.push_back(Wish::Close(LineId::own(slot)));
+            if let Some(wish) = own.drain() {
+                self.wishes.push_back(wish(LineId::own(slot)));
             }
             if !own.session.output().is_empty() && !std::mem::replace(&mut own.speaking, true) {
                 self.speaking.push(LineId::own(slot));

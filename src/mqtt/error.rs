@@ -94,6 +94,25 @@ impl ConnectionError {
         }
     }
 
+    /// In words where the connection is that of a single client, under the client's own id.
+    #[must_use]
+    pub fn of_client(&self) -> String {
+        match self {
+            Self::ClientIdRefused { reason } => format!(
+                "the broker does not accept this client id{}; allow it at the broker, or give the \
+                 device another one",
+                Said(reason)
+            ),
+            Self::Disconnected { code: code @ 0x8E, reason } => format!(
+                "the broker disconnected it (code {code:#04x}: {}){}; another client uses the same \
+                 client id: give each device its own",
+                super::reasons::name(*code),
+                Said(reason)
+            ),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether somebody has to change something before a connection can succeed.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
@@ -237,6 +256,19 @@ mod tests {
         assert_eq!(reason.chars().count(), MAX_REASON);
         let error = ConnectionError::BadCredentials { reason: "go away".into() };
         assert!(error.to_string().contains("saying \"go away\"; check username and password"));
+    }
+
+    #[test]
+    fn advice_about_a_client_is_not_about_the_gateways_name() {
+        let reason: Box<str> = "no".into();
+        for error in [
+            ConnectionError::ClientIdRefused { reason: reason.clone() },
+            ConnectionError::Disconnected { code: 0x8E, reason },
+        ] {
+            assert!(error.to_string().contains("gateway.toml"));
+            let said = error.of_client();
+            assert!(!said.contains("gateway.toml") && said.contains("saying \"no\""), "{said}");
+        }
     }
 
     #[test]

@@ -71,6 +71,13 @@ impl Fallback {
         news
     }
 
+    /// What is known of the broker elsewhere, if nothing is here.
+    pub(super) fn learn(&mut self, other: Self) {
+        if *self == Self::Newest {
+            *self = other;
+        }
+    }
+
     /// It is known that the broker speaks 5.
     pub(super) fn is_proven(self) -> bool {
         self == Self::Proven

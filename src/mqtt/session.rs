@@ -284,6 +284,21 @@ impl Session {
         self.settings.will = None;
     }
 
+    /// Whether CONNECT says a will.
+    #[must_use]
+    pub fn has_will(&self) -> bool {
+        self.settings.will.is_some()
+    }
+
+    /// Takes over what another session with the same broker knows of the versions that it speaks: one
+    /// that lives for a single CONNECT of a client would never find out.
+    pub fn learn_from(&mut self, other: &Self) {
+        if self.state == State::Closed && self.settings.version == other.settings.version {
+            self.fallback.learn(other.fallback);
+            self.protocol = self.fallback.protocol();
+        }
+    }
+
     /// Whether the broker has not answered CONNECT, or has refused it for good.
     #[must_use]
     pub fn is_waiting(&self) -> bool {

@@ -125,4 +125,8 @@ impl ConnectionEnd for ConnectionError {
     fn reconnect_at_once(&self) -> bool {
         self.reopen_at_once()
     }
+
+    fn of_client(&self) -> String {
+        self.of_client()
+    }
 }

@@ -102,4 +102,9 @@ pub trait Machine {
 pub trait ConnectionEnd: std::error::Error + 'static {
     /// The next connection need not wait: this one did what it was for.
     fn reconnect_at_once(&self) -> bool;
+
+    /// In words for the log where the connection is that of a single client.
+    fn of_client(&self) -> String {
+        self.to_string()
+    }
 }

@@ -399,9 +399,9 @@ impl OwnConnections {
         }
         let at_once = error.reconnect_at_once();
         if at_once {
-            debug!("client {}: {error}; connecting again", name(machine, line));
+            debug!("client {}: {}; connecting again", name(machine, line), error.of_client());
         } else if let Some(allowed) = self.troubles.allow(Instant::now(), 0) {
-            warn!("client {}: {error}{allowed}", name(machine, line));
+            warn!("client {}: {}{allowed}", name(machine, line), error.of_client());
         }
         self.ended(machine, now, line.number(), at_once);
     }

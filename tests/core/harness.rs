@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use mqtt_sn_gateway::codec::{Encapsulation, Message, Packet, decode};
-use mqtt_sn_gateway::core::upstream::{DeliveryId, LineId, MqttQos, Refusal, Token, UpstreamEvent};
+use mqtt_sn_gateway::core::upstream::{
+    DeliveryId, LineId, LineSetup, MqttQos, Refusal, Token, UpstreamEvent,
+};
 use mqtt_sn_gateway::core::{
     Address, Denial, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Place,
     Settings, Span, Stats, Subject,
@@ -61,10 +63,33 @@ impl fmt::Display for Device {
 /// What the gateway asked of the broker.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Up {
-    Publish { token: Token, qos: MqttQos, retain: bool, topic: String, payload: Vec<u8> },
-    Subscribe { token: Token, filter: String, qos: MqttQos, id: u32, retained: bool },
-    Unsubscribe { token: Token, filter: String },
+    Publish {
+        token: Token,
+        qos: MqttQos,
+        retain: bool,
+        topic: String,
+        payload: Vec<u8>,
+    },
+    Subscribe {
+        token: Token,
+        filter: String,
+        qos: MqttQos,
+        id: u32,
+        retained: bool,
+    },
+    Unsubscribe {
+        token: Token,
+        filter: String,
+    },
     Acknowledge(DeliveryId),
+    /// A client's own connection: to be made, or made anew.
+    Open(LineSetup),
+    /// To be closed when all is delivered.
+    Close {
+        abort: bool,
+    },
+    /// The client is forgotten.
+    Forget,
 }
 
 /// A message from the broker, with what most tests want as defaults.
@@ -106,7 +131,8 @@ pub struct World {
     fx: Effects,
     inboxes: BTreeMap<Device, Vec<Vec<u8>>>,
     broadcasts: Vec<(u16, Vec<u8>)>,
-    up: Vec<Up>,
+    /// By which connection, and what.
+    up: Vec<(LineId, Up)>,
     notices: Vec<String>,
     /// The broker answers everything at once, granting and accepting all.
     pub obliging: bool,
@@ -239,8 +265,35 @@ impl World {
     // Broker.
 
     pub fn upstream(&mut self, event: UpstreamEvent<'_>) {
-        self.gateway.handle_upstream(self.now, LineId::MAIN, event, &mut self.fx);
+        self.upstream_by(LineId::MAIN, event);
+    }
+
+    pub fn upstream_by(&mut self, line: LineId, event: UpstreamEvent<'_>) {
+        self.gateway.handle_upstream(self.now, line, event, &mut self.fx);
         self.settle();
+    }
+
+    /// The broker accepts a client's own connection, as MQTT 5 does.
+    pub fn accept(&mut self, line: LineId, session_present: bool) {
+        let (subscription_ids, maximum_qos) = (true, MqttQos::Two);
+        let event = UpstreamEvent::Connected { session_present, subscription_ids, maximum_qos };
+        self.upstream_by(line, event);
+    }
+
+    /// It does not, or cannot be reached.
+    pub fn reject(&mut self, line: LineId, never: bool) {
+        self.upstream_by(line, UpstreamEvent::Refused { never });
+    }
+
+    /// A client's own connection breaks.
+    pub fn line_down(&mut self, line: LineId) {
+        self.upstream_by(line, UpstreamEvent::Disconnected);
+    }
+
+    /// It is closed for good.
+    pub fn line_closed(&mut self, line: LineId) {
+        self.upstream_by(line, UpstreamEvent::Disconnected);
+        self.upstream_by(line, UpstreamEvent::Closed);
     }
 
     /// Connects, as MQTT 5 does.
@@ -266,19 +319,44 @@ impl World {
     }
 
     pub fn deliver(&mut self, down: &Down<'_>) {
-        self.upstream(UpstreamEvent::Message {
+        self.deliver_by(LineId::MAIN, down);
+    }
+
+    pub fn deliver_by(&mut self, line: LineId, down: &Down<'_>) {
+        let event = UpstreamEvent::Message {
             delivery: down.delivery.map(DeliveryId),
             topic: down.topic,
             payload: down.payload,
             qos: down.qos,
             retain: down.retain,
             subscription_ids: down.ids,
-        });
+        };
+        self.upstream_by(line, event);
     }
 
     /// What was asked of the broker since it was last looked at.
     pub fn up(&mut self) -> Vec<Up> {
+        self.up_by().into_iter().map(|(_, up)| up).collect()
+    }
+
+    /// The same, with the connection that each is for.
+    pub fn up_by(&mut self) -> Vec<(LineId, Up)> {
         std::mem::take(&mut self.up)
+    }
+
+    /// A client's own connection is to be made, and nothing else was asked for.
+    #[track_caller]
+    pub fn opens(&mut self) -> (LineId, LineSetup) {
+        match <[_; 1]>::try_from(self.up_by()) {
+            Ok([(line, Up::Open(setup))]) => (line, setup),
+            other => panic!("expected one connection to be made, got {other:?}"),
+        }
+    }
+
+    /// Exactly this was asked for, by this connection.
+    #[track_caller]
+    pub fn expect_up(&mut self, line: LineId, up: Up) {
+        assert_eq!(self.up_by(), [(line, up)]);
     }
 
     /// The one PUBLISH that was asked for: token, QoS, retain, topic, payload.
@@ -420,20 +498,27 @@ impl World {
                     assert_eq!(radius, 0);
                     self.broadcasts.push((link.0, fx.bytes(bytes).to_vec()));
                 }
-                Effect::Publish { token, qos, retain, topic, payload, .. } => {
-                    let payload = fx.bytes(payload).to_vec();
-                    events.push(Up::Publish { token, qos, retain, topic: text(topic), payload });
+                Effect::Publish { line, token, qos, retain, topic, payload, .. } => {
+                    let (topic, payload) = (text(topic), fx.bytes(payload).to_vec());
+                    events.push((line, Up::Publish { token, qos, retain, topic, payload }));
                 }
-                Effect::Subscribe { token, filter, qos, id, retained, .. } => {
+                Effect::Subscribe { line, token, filter, qos, id, retained } => {
                     let filter = text(filter);
-                    events.push(Up::Subscribe { token, filter, qos, id, retained });
+                    events.push((line, Up::Subscribe { token, filter, qos, id, retained }));
                 }
-                Effect::Unsubscribe { token, filter, .. } => {
-                    events.push(Up::Unsubscribe { token, filter: text(filter) });
+                Effect::Unsubscribe { line, token, filter } => {
+                    events.push((line, Up::Unsubscribe { token, filter: text(filter) }));
                 }
-                Effect::Acknowledge { delivery, .. } => events.push(Up::Acknowledge(delivery.id)),
+                Effect::Acknowledge { delivery, .. } => {
+                    events.push((delivery.line, Up::Acknowledge(delivery.id)));
+                }
+                Effect::Open { line } => {
+                    let setup = self.gateway.line_setup(line).expect("of a client that is there");
+                    events.push((line, Up::Open(setup)));
+                }
+                Effect::Close { line, abort } => events.push((line, Up::Close { abort })),
+                Effect::Forget { line } => events.push((line, Up::Forget)),
                 Effect::Keep { .. } | Effect::Recall { .. } | Effect::Done => {}
-                Effect::Open { .. } | Effect::Close { .. } | Effect::Forget { .. } => {}
             }
         }
         for notice in fx.notices() {
@@ -443,15 +528,17 @@ impl World {
         self.fx.clear();
         self.up.extend(events.iter().cloned());
         if self.obliging {
-            for event in events {
-                self.oblige(&event);
+            for (line, event) in events {
+                self.oblige(line, &event);
             }
         }
     }
 
-    fn oblige(&mut self, event: &Up) {
+    fn oblige(&mut self, line: LineId, event: &Up) {
         match *event {
-            Up::Publish { qos: MqttQos::Zero, .. } | Up::Acknowledge(_) => {}
+            Up::Publish { qos: MqttQos::Zero, .. } | Up::Acknowledge(_) | Up::Forget => {}
+            Up::Open(_) => self.accept(line, false),
+            Up::Close { .. } => self.line_closed(line),
             Up::Publish { token, qos, .. } => {
                 if qos == MqttQos::Two {
                     self.received_upstream(token);

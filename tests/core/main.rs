@@ -32,5 +32,6 @@ mod sharing;
 mod sleep;
 mod subscribe;
 mod telling;
+mod transparent;
 mod upstream;
 mod will;

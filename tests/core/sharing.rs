@@ -243,7 +243,7 @@ fn play_old_broker(world: &mut World, copies: usize) {
                         world.deliver(&Down::new(&topic, &payload));
                     }
                 }
-                Up::Acknowledge(_) => {}
+                Up::Acknowledge(_) | Up::Open(_) | Up::Close { .. } | Up::Forget => {}
             }
         }
         world.pass(std::time::Duration::from_millis(100));

@@ -20,6 +20,7 @@ use crate::disk::Disk;
 use crate::messages::*;
 use crate::mqtt::{self, Packet, Publish};
 use crate::notices::tell;
+use crate::own_lines::Own;
 
 /// How long a change may stay unwritten that nobody waits for.
 pub const LAZY: Duration = Duration::from_secs(1);
@@ -64,7 +65,7 @@ pub struct World {
     pub writes: bool,
     /// The broker answers everything at once, granting and accepting all.
     pub obliging: bool,
-    engine: Engine,
+    pub engine: Engine,
     journal: Journal<Disk>,
     lives: u64,
     /// Given away, and not written.
@@ -80,6 +81,8 @@ pub struct World {
     /// The broker's answers that are due.
     due: Vec<Vec<u8>>,
     next_id: u16,
+    /// The other connections.
+    pub own: Own,
 }
 
 pub fn settings() -> Settings {
@@ -142,6 +145,7 @@ impl World {
             sent: Vec::new(),
             due: Vec::new(),
             next_id: 0,
+            own: Own::default(),
         };
         world.flush();
         world
@@ -175,7 +179,7 @@ impl World {
         world
     }
 
-    fn is_five(&self) -> bool {
+    pub fn is_five(&self) -> bool {
         self.mqtt.version == Version::V5
     }
 
@@ -204,6 +208,7 @@ impl World {
         self.stream.clear();
         self.sent.clear();
         self.due.clear();
+        self.own.end();
         self.settle();
     }
 
@@ -344,7 +349,8 @@ impl World {
     /// The same for an MQTT 5 broker that takes no higher QoS.
     pub fn broker_up_with(&mut self, session_present: bool, maximum_qos: u8) {
         self.open_stream();
-        assert_eq!(self.sent(), [Packet::Connect { clean: false }]);
+        let sent = self.sent();
+        assert!(matches!(sent.as_slice(), [Packet::Connect { clean: false, .. }]), "{sent:?}");
         self.say(mqtt::connack(self.is_five(), session_present, maximum_qos));
     }
 
@@ -477,10 +483,13 @@ impl World {
     }
 
     /// Takes away what the engine has left to do, until there is nothing.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         loop {
             self.take_effects();
             self.take_stream();
+            if self.serve_own() {
+                continue;
+            }
             let due = std::mem::take(&mut self.due);
             if !due.is_empty() {
                 let mut input = BytesMut::from(&due.concat()[..]);
@@ -528,7 +537,7 @@ impl World {
 }
 
 /// What a broker says that takes and grants everything.
-fn answer(packet: &Packet, five: bool) -> Option<Vec<u8>> {
+pub fn answer(packet: &Packet, five: bool) -> Option<Vec<u8>> {
     Some(match *packet {
         Packet::Publish(Publish { qos: 1, id, .. }) => mqtt::puback(id),
         Packet::Publish(Publish { qos: 2, id, .. }) => mqtt::pubrec(id),

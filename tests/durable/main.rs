@@ -9,14 +9,17 @@ mod harness;
 mod messages;
 mod mqtt;
 mod notices;
+mod own_lines;
 mod policy;
 
 mod configuration;
+mod own;
 mod promises;
 mod quiet;
 mod restart_clients;
 mod restart_down;
 mod restart_up;
+mod shared;
 mod size;
 mod snapshots;
 mod spool;

@@ -3,7 +3,7 @@
 /// What the gateway says to the broker. Packet ids are the first field.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Packet {
-    Connect { clean: bool },
+    Connect { client: String, clean: bool, will: bool },
     Publish(Publish),
     Puback(u16),
     Pubrec(u16),
@@ -88,7 +88,11 @@ fn decode(first: u8, body: &[u8], five: bool) -> Packet {
         0x10 => {
             assert_eq!(reader.text(), "MQTT");
             assert_eq!(reader.octet(), if five { 5 } else { 4 });
-            Packet::Connect { clean: reader.octet() & 2 != 0 }
+            let flags = reader.octet();
+            reader.short();
+            reader.properties(five);
+            let client = reader.text();
+            Packet::Connect { client, clean: flags & 2 != 0, will: flags & 4 != 0 }
         }
         0x30..0x40 => {
             let qos = first >> 1 & 3;

@@ -14,6 +14,7 @@ pub fn tell(fx: &Effects, notice: &Notice) -> String {
                 Loss::Overslept { .. } => "overslept",
                 Loss::Barred => "barred",
                 Loss::Replaced => "replaced",
+                Loss::Barred => "barred",
             };
             format!("lost: {}, {why}, will {will}", text(*client))
         }

@@ -369,7 +369,8 @@ fn a_gateway_that_begins_with_nothing_wipes_the_brokers_session_once() {
     world.mqtt.clean_start = true;
     world.restart();
     world.open_stream();
-    world.expect_up(&[Packet::Connect { clean: true }]);
+    let sent = world.sent();
+    assert!(matches!(sent.as_slice(), [Packet::Connect { clean: true, .. }]), "{sent:?}");
     assert!(!world.say(mqtt::connack(false, false, 2)), "it has only wiped");
     world.expect_up(&[Packet::Disconnect]);
     world.broker_down();

@@ -18,6 +18,7 @@ mod startup;
 #[path = "../support/mod.rs"]
 mod support;
 mod tour;
+mod transparent;
 mod trouble;
 mod wills;
 mod witnesses;

@@ -57,7 +57,22 @@ impl Gateway {
             // send copies at the QoS of one filter or the other, and a client could get less than it was
             // granted. The gateway brings it down to each client's own.
             let qos = match filter.subscribers.first().filter(|_| line.is_own()) {
-                Some(only) => only.granted.min(broker.maximum_qos),
+                Some(only) => {
+                    // It may ask for more than it has.
+                    let waiting = self.clients.get(only.client).into_iter();
+                    let wanted =
+                        waiting.flat_map(|client| &client.busy.exchanges).filter_map(|exchange| {
+                            match exchange.stage {
+                                ExchangeStage::Waiting { filter, requested, .. }
+                                    if filter == handle =>
+                                {
+                                    Some(requested)
+                                }
+                                _ => None,
+                            }
+                        });
+                    wanted.fold(only.granted, MqttQos::max).min(broker.maximum_qos)
+                }
                 None => broker.maximum_qos,
             };
             let request = self.requests.insert(Request::Subscribe { line, filter: handle });
@@ -244,6 +259,19 @@ impl Gateway {
             if broker.stale.len() < MAX_STALE {
                 broker.stale.push(filter);
             }
+        }
+    }
+
+    /// A client gives up a filter that nobody here knows. What the broker has kept for it by its own
+    /// connection may be from before the gateway knew it.
+    pub(crate) fn forget_at_broker(&mut self, cx: &mut Cx<'_>, line: LineId, filter: &str) {
+        let Some(Line { broker, .. }) = self.lines.get_mut(line).filter(|_| line.is_own()) else {
+            return;
+        };
+        if broker.connected {
+            self.unsubscribe(cx, line, filter.into());
+        } else if broker.stale.len() < MAX_STALE && !broker.stale.iter().any(|f| **f == *filter) {
+            broker.stale.push(filter.into());
         }
     }
 

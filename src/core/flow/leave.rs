@@ -169,7 +169,14 @@ impl Gateway {
             }
             State::Gone if idle > Duration::ZERO && silent >= idle => {
                 self.clear_session(cx, handle);
-                self.remove_client(cx, handle);
+                if self.is_closing(handle) {
+                    // What it has left is still to be delivered, and goes when the spool says.
+                    if let Some(client) = self.clients.get_mut(handle) {
+                        client.last_heard = cx.now;
+                    }
+                } else {
+                    self.remove_client(cx, handle);
+                }
             }
             _ => {}
         }

@@ -429,9 +429,12 @@ impl Gateway {
             SubscribeTopic::Reserved => None,
         };
         let line = self.line_of(handle);
-        let wire = filter.map(|filter| self.wire(handle, filter));
-        if let Some(filter) = wire.and_then(|wire| self.lines.at(line).filters.find(&wire)) {
-            self.remove_subscription(cx, handle, filter);
+        if let Some(text) = filter {
+            let wire = String::from(self.wire(handle, text));
+            match self.lines.at(line).filters.find(&wire) {
+                Some(filter) => self.remove_subscription(cx, handle, filter),
+                None => self.forget_at_broker(cx, line, &wire),
+            }
         }
         if let Some(client) = self.clients.get_mut(handle) {
             let stage = ExchangeStage::Unsubscribed;

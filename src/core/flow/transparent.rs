@@ -71,10 +71,13 @@ impl Gateway {
         }
         let told = told(client);
         let known = self.lines.at(line);
-        if resumed && known.state == LineState::Open && known.told == Some(told) {
+        let same = known.state == LineState::Open && known.told == Some(told);
+        if same && known.accepted && resumed {
             // As it is; if the broker is away at the moment, the client need not know.
             return self.accept(cx, handle, resumed);
         }
+        // What the broker is asked already need not be said again.
+        let asked = same && !known.accepted;
         if client.state != State::Connecting && self.handshakes >= MAX_OPENING {
             self.limit_reached(cx, Some(handle), Limit::Handshakes);
             let why = "too many clients wait for the broker";
@@ -93,7 +96,10 @@ impl Gateway {
                 broker: true,
             }));
         }
-        self.open_line(cx, handle);
+        if !asked {
+            self.open_line(cx, handle);
+            self.lines.at_mut(line).accepted = false;
+        }
         self.rearm(handle);
     }
 
@@ -154,6 +160,9 @@ impl Gateway {
         let Some(handle) = line.slot().and_then(|slot| self.clients.handle_at(slot)) else {
             return;
         };
+        if let Some(known) = self.lines.get_mut(line) {
+            known.accepted = true;
+        }
         let dialogue = self.clients.get(handle).and_then(|c| c.busy.dialogue.as_ref());
         if let Some(resumed) = dialogue.filter(|d| d.broker).map(|d| d.resumed) {
             self.accept(cx, handle, resumed);
@@ -193,6 +202,10 @@ impl Gateway {
     ) {
         self.send(cx, handle, &Message::ConnAck { code });
         self.tell_refusal(cx, handle, "CONNECT", About::Nothing, code, why);
+        if let Some(client) = self.clients.get_mut(handle).filter(|client| client.print.will) {
+            // It came with this CONNECT, and there is no session that it belongs to.
+            client.will = None;
+        }
         self.leave(cx, handle);
     }
 
@@ -202,6 +215,7 @@ impl Gateway {
         let line = self.line_of(handle);
         let Some(known) = self.lines.get_mut(line).filter(|_| line.is_own()) else { return };
         known.told = None;
+        known.accepted = false;
         if known.state == LineState::Open {
             known.state = LineState::Closing;
             cx.fx.push(Effect::Close { line, abort });
