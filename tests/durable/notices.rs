@@ -12,7 +12,6 @@ pub fn tell(fx: &Effects, notice: &Notice) -> String {
                 Loss::Silent { .. } => "silent",
                 Loss::NoAnswer { .. } => "no answer",
                 Loss::Overslept { .. } => "overslept",
-                Loss::Barred => "barred",
                 Loss::Replaced => "replaced",
                 Loss::Barred => "barred",
             };
