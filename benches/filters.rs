@@ -114,6 +114,7 @@ impl Bench {
             payload: b"21.5",
             qos: MqttQos::Zero,
             retain: false,
+            expiry: None,
             subscription_ids: ids,
         };
         self.gateway.handle_upstream(self.now, LineId::MAIN, event, &mut self.fx);

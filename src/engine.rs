@@ -34,6 +34,9 @@ pub struct Engine {
     /// Effects before this one have been handed to the session.
     handled: usize,
     status: Option<Status>,
+    user_properties: bool,
+    /// Reused between publications.
+    properties: Vec<u8>,
     durable: Option<Box<Durable>>,
 }
 
@@ -61,6 +64,8 @@ impl Engine {
             offline: payload.clone(),
         });
         Self {
+            user_properties: mqtt.user_properties,
+            properties: Vec::new(),
             uplinks: Uplinks::new(mqtt, core.connections, seed.rotate_left(32), now),
             gateway: Gateway::new(core, seed, now),
             effects: Effects::new(),
@@ -394,8 +399,22 @@ impl Engine {
             }
             Effect::Publish { line, token, qos, retain, topic, payload, origin, keep } => {
                 let (topic, payload) = (text(topic), effects.bytes(payload));
+                self.properties.clear();
+                if self.user_properties
+                    && let Some((id, link)) = self.gateway.origin(origin)
+                {
+                    // By a connection of its own it is known.
+                    if !line.is_own() {
+                        mqtt::put_user_property(&mut self.properties, "client-id", id);
+                    }
+                    if let Some(link) = link {
+                        mqtt::put_user_property(&mut self.properties, "link", link);
+                    }
+                }
+                let properties = &self.properties[..];
                 let failing = self.durable.as_ref().is_some_and(|d| d.commits.is_failing());
-                let publication = Publication { token, topic, payload, qos, retain, origin, keep };
+                let publication =
+                    Publication { token, topic, payload, qos, retain, origin, keep, properties };
                 let full = self.uplinks.is_full();
                 let session = self.uplinks.get_mut(line);
                 let result = match session {

@@ -176,6 +176,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("upstream reconnect_min", "\"5s\""),
     ("upstream reconnect_max", "\"5s\""),
     ("upstream connections", "5"),
+    ("upstream user_properties", "true"),
     ("upstream failback_interval", "\"5s\""),
     ("upstream.tls ca_file", "\"tls/other.pem\""),
     ("upstream.tls cert_file", "\"tls/gateway-and-more.pem\""),

@@ -78,6 +78,8 @@ pub struct Upstream {
     pub reconnect_min: Duration,
     /// Longest pause, not below [`Self::reconnect_min`].
     pub reconnect_max: Duration,
+    /// Say with each publication whose it is (MQTT 5).
+    pub user_properties: bool,
     /// Connections that clients share, 1 to 64.
     pub connections: u16,
     /// How often the brokers before the one in use are tried again; zero means never.
@@ -300,6 +302,7 @@ impl Config {
             }),
             // The built-in broker hangs up on an acknowledgement out of order.
             acknowledge_in_order: self.upstream.uses_embedded(),
+            user_properties: self.upstream.user_properties,
             spool: Some(self.upstream.spool),
             ..mqtt::Settings::default()
         }
@@ -365,6 +368,7 @@ impl Default for Config {
                 connect_timeout: mqtt.connect_timeout,
                 reconnect_min: Duration::from_secs(1),
                 reconnect_max: Duration::from_secs(60),
+                user_properties: false,
                 connections: 1,
                 transparent: false,
                 failback_interval: Duration::from_secs(300),

@@ -36,6 +36,7 @@ pub(super) const KEYS: [(&str, &[&str]); 15] = [
             "reconnect_min",
             "reconnect_max",
             "connections",
+            "user_properties",
             "failback_interval",
             "tls",
             "spool",

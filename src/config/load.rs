@@ -220,6 +220,7 @@ fn read_upstream(mut reader: Reader<'_>, directory: &Path, config: &mut Config) 
     reader.duration("keep_alive", SECOND..=SECOND * 65_535, &mut upstream.keep_alive);
     upstream.keep_alive = whole_seconds(upstream.keep_alive);
     reader.text("topic_prefix", &mut upstream.topic_prefix, check_prefix);
+    reader.boolean("user_properties", &mut upstream.user_properties);
     reader.integer("connections", 1..=64, &mut upstream.connections);
     reader.duration("connect_timeout", SHORTEST * 10..=HOUR, &mut upstream.connect_timeout);
     let min = reader.duration("reconnect_min", SHORTEST..=DAY, &mut upstream.reconnect_min);

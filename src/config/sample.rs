@@ -153,6 +153,7 @@ impl Config {
         out.duration("reconnect_min", upstream.reconnect_min);
         out.duration("reconnect_max", upstream.reconnect_max);
         out.plain("connections", upstream.connections);
+        out.plain("user_properties", upstream.user_properties);
         out.duration("failback_interval", upstream.failback_interval);
         out.table("[upstream.tls]");
         out.path("ca_file", upstream.tls.ca_file.as_deref());

@@ -317,7 +317,21 @@ impl Gateway {
             UpstreamEvent::Published { token, outcome } => self.on_published(cx, token, outcome),
             UpstreamEvent::Subscribed { token, outcome } => self.on_subscribed(cx, token, outcome),
             UpstreamEvent::Unsubscribed { token } => self.on_unsubscribed(cx, token),
-            UpstreamEvent::Message { delivery, topic, payload, qos, retain, subscription_ids } => {
+            UpstreamEvent::Complaint { what, about, code, name, said } => {
+                cx.fx.notice(|fx| {
+                    let (about, said) = (fx.store(about.as_bytes()), fx.store(said.as_bytes()));
+                    Notice::Complaint { what, about, code, name, said }
+                });
+            }
+            UpstreamEvent::Message {
+                delivery,
+                topic,
+                payload,
+                qos,
+                retain,
+                expiry,
+                subscription_ids,
+            } => {
                 let message = super::flow::Incoming {
                     line,
                     delivery: delivery.map(|id| Delivery { line, id }),
@@ -325,6 +339,7 @@ impl Gateway {
                     payload,
                     qos,
                     retain,
+                    expires: expiry.map(|seconds| now.after(Duration::from_secs(seconds.into()))),
                     subscription_ids,
                 };
                 self.on_message(cx, &message);

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use super::slots::{Handle, Slots};
 use super::topics::TopicRef;
 use super::upstream::Delivery;
+use crate::time::Time;
 
 /// A message that at least one client waits for.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Message {
     /// Of these, the ones that the acknowledgement to the broker waits for.
     holders: u32,
     delivery: Option<Delivery>,
+    /// From then on it is of no use to anybody.
+    pub(crate) expires: Option<Time>,
 }
 
 /// What became free by [`Messages::release`].
@@ -65,7 +68,9 @@ impl Messages {
         self.payload = self.payload.saturating_add(payload.len());
         let (serial, recorded, wait) = (self.serial, false, false);
         let (users, holders) = (1, 1);
-        let message = Message { topic, payload, serial, recorded, wait, users, holders, delivery };
+        let expires = None;
+        let message =
+            Message { topic, payload, serial, recorded, wait, users, holders, delivery, expires };
         self.slots.insert(message)
     }
 
@@ -74,8 +79,17 @@ impl Messages {
         self.serial = self.serial.max(serial);
         self.payload = self.payload.saturating_add(payload.len());
         let (recorded, wait, users, holders, delivery) = (true, false, 1, 0, None);
-        let message = Message { topic, payload, serial, recorded, wait, users, holders, delivery };
+        let expires = None;
+        let message =
+            Message { topic, payload, serial, recorded, wait, users, holders, delivery, expires };
         self.slots.insert(message)
+    }
+
+    /// A message is of no use from then on, if ever.
+    pub(crate) fn set_expiry(&mut self, handle: Handle, expires: Option<Time>) {
+        if let Some(message) = self.slots.get_mut(handle) {
+            message.expires = expires;
+        }
     }
 
     /// Marks a message as recorded. Gives its serial number, and whether that is news.

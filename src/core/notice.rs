@@ -224,6 +224,19 @@ pub enum Notice {
         /// Which.
         limit: Limit,
     },
+    /// MQTT 5: why the broker refuses something, in its words.
+    Complaint {
+        /// The packet.
+        what: &'static str,
+        /// Topic or filter, with prefix; may be empty.
+        about: Span,
+        /// Reason code.
+        code: u8,
+        /// Its name.
+        name: &'static str,
+        /// What the broker said about it; often empty.
+        said: Span,
+    },
     /// A publication that had been taken over from a client did not reach the broker.
     Wasted {
         /// Topic, with prefix.

@@ -189,6 +189,9 @@ impl Gateway {
         if news && let Some(message) = self.messages.get(queued.message) {
             let (topic, payload) = (self.topics.name(message.topic), &*message.payload);
             self.note(cx, &Record::Message { serial, topic, payload });
+            if let Some(at) = message.expires {
+                self.note(cx, &Record::MessageExpires { serial, at: at.0 });
+            }
         }
         let (qos, retain) = (queued.qos, queued.retain);
         self.note(cx, &Record::Enqueued { slot, message: serial, qos, retain });

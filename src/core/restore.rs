@@ -360,6 +360,7 @@ impl Gateway {
                     let Some(message) = parts.messages.remove(serial) else { continue };
                     let topic = self.topics.take(&message.topic);
                     let kept = self.messages.restore(topic, message.payload, *serial);
+                    self.messages.set_expiry(kept, message.expires.map(Time));
                     parts.kept.insert(*serial, kept);
                     kept
                 }

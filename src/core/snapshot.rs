@@ -66,7 +66,11 @@ impl Gateway {
                     if let Some(message) = self.messages.at(place).filter(|m| m.recorded) {
                         let (topic, payload) = (self.topics.name(message.topic), &*message.payload);
                         let before = out.len();
-                        Record::Message { serial: message.serial, topic, payload }.put(out);
+                        let serial = message.serial;
+                        Record::Message { serial, topic, payload }.put(out);
+                        if let Some(at) = message.expires {
+                            Record::MessageExpires { serial, at: at.0 }.put(out);
+                        }
                         cursor.messages += (out.len() - before) as u64;
                     }
                 }

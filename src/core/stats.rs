@@ -25,6 +25,8 @@ pub struct Stats {
     pub wills: u64,
     /// Messages to devices that were given up.
     pub abandoned: u64,
+    /// Messages that waited for longer than their publisher gave them (MQTT 5 message expiry).
+    pub expired: u64,
     /// Times that a sleeping client collected its messages.
     pub wakes: u64,
     /// Of these, the ones that it did not see through.
@@ -59,6 +61,7 @@ impl Default for Stats {
             moved: 0,
             wills: 0,
             abandoned: 0,
+            expired: 0,
             wakes: 0,
             wakes_unfinished: 0,
             wasted: 0,

@@ -217,6 +217,19 @@ pub enum UpstreamEvent<'a> {
         /// Why.
         why: Waste,
     },
+    /// MQTT 5: why the broker is about to refuse something, in its words.
+    Complaint {
+        /// The packet that it refuses.
+        what: &'static str,
+        /// Topic name or filter.
+        about: &'a str,
+        /// Reason code.
+        code: u8,
+        /// Its name.
+        name: &'static str,
+        /// Reason string; often empty.
+        said: &'a str,
+    },
     /// SUBACK.
     Subscribed {
         /// The request.
@@ -242,6 +255,8 @@ pub enum UpstreamEvent<'a> {
         qos: MqttQos,
         /// Set on messages that were retained when the subscription was made.
         retain: bool,
+        /// MQTT 5: after so many seconds it is of no use any more.
+        expiry: Option<u32>,
         /// MQTT 5: identifiers of the subscriptions it matched; empty otherwise.
         subscription_ids: &'a [u32],
     },

@@ -234,7 +234,7 @@ impl Incoming {
         output: &mut BytesMut,
         notes: &mut Notes,
     ) {
-        let publish = Publish { qos, retain: false, topic: "", id, payload: &[] };
+        let publish = Publish { qos, retain: false, topic: "", expiry: None, id, payload: &[] };
         if let Verdict::Report(delivery) = self.publish(&publish, None, protocol, output, notes) {
             self.acknowledge(delivery, false, protocol, output, notes);
         }

@@ -16,6 +16,8 @@ pub(super) struct Limits {
     pub packet: usize,
     /// Subscription Identifiers Available.
     pub subscription_ids: bool,
+    /// Topic Alias Maximum.
+    pub topic_aliases: u16,
     /// Server Keep Alive, seconds.
     pub keep_alive: Option<u16>,
 }
@@ -29,6 +31,7 @@ impl Default for Limits {
             retain: true,
             packet: usize::MAX,
             subscription_ids: true,
+            topic_aliases: 0,
             keep_alive: None,
         }
     }

@@ -76,6 +76,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod aliases;
 mod backoff;
 mod error;
 mod fallback;
@@ -103,3 +104,4 @@ pub use outgoing::{Publication, Taken};
 pub use session::Session;
 pub use settings::{Settings, Spool, Version, Will};
 pub use stats::Stats;
+pub use wire::put_user_property;

@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use bytes::BytesMut;
 use slab::Slab;
 
+use super::aliases::{Alias, Aliases};
 use super::limits::Limits;
 use super::notes::{Notes, Step};
 use super::packet_ids::{Exchange, PacketIds};
@@ -51,6 +52,8 @@ pub(super) struct Request {
     /// Topic, then payload. Not the packet: the next connection may speak another version.
     pub(super) data: Vec<u8>,
     pub(super) topic: u16,
+    /// How many octets of `data` are properties for MQTT 5, behind the payload. They are not recorded.
+    pub(super) properties: u16,
     /// 0 until it is sent for the first time in the broker's session.
     pub(super) id: u16,
     pub(super) qos: MqttQos,
@@ -79,8 +82,7 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn record(&self) -> Record<'_> {
-        let (topic, payload) =
-            self.data.split_at_checked(usize::from(self.topic)).unwrap_or_default();
+        let (topic, payload, _) = self.parts();
         Record::Request {
             key: self.accepted,
             origin: self.origin,
@@ -91,6 +93,14 @@ impl Request {
             topic: std::str::from_utf8(topic).unwrap_or_default(),
             payload,
         }
+    }
+
+    /// Topic, payload, properties.
+    fn parts(&self) -> (&[u8], &[u8], &[u8]) {
+        let (topic, rest) = self.data.split_at_checked(usize::from(self.topic)).unwrap_or_default();
+        let payload = rest.len().saturating_sub(usize::from(self.properties));
+        let (payload, properties) = rest.split_at_checked(payload).unwrap_or_default();
+        (topic, payload, properties)
     }
 
     /// What it takes of the spool.
@@ -143,6 +153,8 @@ pub struct Publication<'a> {
     pub origin: u32,
     /// Into the spool from the start, where there is one.
     pub keep: bool,
+    /// Properties for MQTT 5, as they are written; they are lost at the end of the process.
+    pub properties: &'a [u8],
 }
 
 /// Where packets go and how they look.
@@ -152,6 +164,7 @@ pub(super) struct Wire<'a> {
     pub limits: &'a Limits,
     pub ids: &'a mut PacketIds,
     pub stats: &'a mut Stats,
+    pub aliases: &'a mut Aliases,
     pub now: Time,
 }
 
@@ -218,8 +231,9 @@ impl Outgoing {
         now: Time,
         notes: &mut Notes,
     ) -> Result<Taken, Refusal> {
-        let Publication { token, topic, payload, qos, retain, origin, keep } = publication;
-        let size = topic.len().saturating_add(payload.len());
+        let Publication { token, topic, payload, qos, retain, origin, keep, properties } =
+            publication;
+        let size = topic.len().saturating_add(payload.len()).saturating_add(properties.len());
         if size > self.bounds.bytes {
             return Err(Refusal::NotSupported);
         }
@@ -252,11 +266,13 @@ impl Outgoing {
         data.reserve(size);
         data.extend_from_slice(topic.as_bytes());
         data.extend_from_slice(payload);
+        data.extend_from_slice(properties);
         self.counter = self.counter.wrapping_add(1);
         let request = Request {
             token: if keep { NOBODY } else { token },
             data,
             topic: u16::try_from(topic.len()).unwrap_or(u16::MAX),
+            properties: u16::try_from(properties.len()).unwrap_or(0),
             id: 0,
             qos,
             retain,
@@ -522,6 +538,12 @@ impl Outgoing {
         self.queue_all();
     }
 
+    /// Topic of a request.
+    pub(super) fn topic_of(&self, slot: usize) -> Option<&str> {
+        let (topic, ..) = self.requests.get(slot)?.parts();
+        std::str::from_utf8(topic).ok()
+    }
+
     /// Whether there are no requests at all.
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
@@ -672,8 +694,8 @@ impl Outgoing {
             return true;
         }
         wire.stats.published += 1;
-        let (topic, payload) =
-            request.data.split_at_checked(usize::from(request.topic)).unwrap_or_default();
+        let (topic, payload, properties) = request.parts();
+        let alias = wire.alias(topic, payload.len() + properties.len());
         let publish = wire::Outgoing {
             dup: again,
             qos: request.qos,
@@ -681,6 +703,8 @@ impl Outgoing {
             id: request.id,
             topic,
             payload,
+            alias,
+            properties,
         };
         wire::put_publish(wire.output, wire.protocol, publish);
         true
@@ -754,6 +778,13 @@ impl Outgoing {
 }
 
 impl Wire<'_> {
+    /// How the next PUBLISH names its topic. `rest`: octets of payload and properties.
+    pub(super) fn alias(&mut self, topic: &[u8], rest: usize) -> Alias {
+        // Every octet counts where the broker takes no long packets.
+        let fits = topic.len().saturating_add(rest).saturating_add(32) <= self.limits.packet;
+        if fits && self.protocol == Protocol::V5 { self.aliases.choose(topic) } else { Alias::None }
+    }
+
     pub(super) fn pubrel(&mut self, id: u16, reason: u8) {
         wire::put_acknowledgement(self.output, self.protocol, first::PUBREL, id, reason);
     }

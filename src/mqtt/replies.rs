@@ -3,7 +3,7 @@
 use super::error::ConnectionError;
 use super::limits::Limits;
 use super::reasons;
-use super::wire::{Malformed, Protocol, Reader};
+use super::wire::{self, Malformed, Protocol, Reader};
 use super::wire_v5;
 use crate::core::upstream::{MqttQos, Refusal};
 
@@ -58,6 +58,13 @@ pub(super) fn suback(
         _ => return Err(Malformed("a SUBACK with an unknown code").into()),
     };
     Ok((id, outcome))
+}
+
+/// What an MQTT 5 SUBACK says of its refusal: code and reason string.
+pub(super) fn suback_refusal(body: &[u8]) -> (u8, &str) {
+    let mut reader = Reader(body);
+    let said = reader.packet_id().and_then(|_| reader.properties()).map(wire::reason_string);
+    (reader.0.first().copied().unwrap_or_default(), said.unwrap_or_default())
 }
 
 /// Reads an UNSUBACK to an UNSUBSCRIBE with one filter: packet id.

@@ -4,6 +4,7 @@ mod packets;
 
 use bytes::{Buf, BytesMut};
 
+use super::aliases::Aliases;
 use super::error::ConnectionError;
 use super::fallback::Fallback;
 use super::incoming::Incoming;
@@ -42,6 +43,7 @@ pub struct Session {
     /// The broker kept the session over from the connection before.
     resumed: bool,
     limits: Limits,
+    aliases: Aliases,
     output: BytesMut,
     keep_alive: KeepAlive,
     ids: PacketIds,
@@ -101,6 +103,7 @@ impl Session {
             started: !settings.clean_start,
             resumed: false,
             limits: Limits::default(),
+            aliases: Aliases::default(),
             output: BytesMut::new(),
             keep_alive: KeepAlive::new(settings.keep_alive, Time(0)),
             ids: PacketIds::new((backoff::mix(&mut seed) & 0xFFFF) as u16),
@@ -207,6 +210,7 @@ impl Session {
                         limits: &self.limits,
                         ids: &mut self.ids,
                         stats: &mut self.stats,
+                        aliases: &mut self.aliases,
                         now,
                     };
                     self.outgoing.write_deferred(step, &mut wire);
@@ -474,8 +478,9 @@ impl Session {
         qos: MqttQos,
         retain: bool,
     ) -> Result<(), Refusal> {
-        let (origin, keep) = (u32::MAX, false);
-        let publication = Publication { token, topic, payload, qos, retain, origin, keep };
+        let (origin, keep, properties) = (u32::MAX, false, &[][..]);
+        let publication =
+            Publication { token, topic, payload, qos, retain, origin, keep, properties };
         self.take(now, publication).map(|_| ())
     }
 
@@ -601,12 +606,13 @@ impl Session {
     }
 
     fn try_publish(&mut self, now: Time, publication: Publication<'_>) -> Result<Taken, Refusal> {
-        let Publication { topic, payload, qos, retain, .. } = publication;
+        let Publication { topic, payload, qos, retain, properties, .. } = publication;
         if !wire::is_topic_name(topic) {
             return Err(Refusal::NotSupported);
         }
         // Without a connection by what the broker said last; checked again when it is sent.
-        self.limits.check_publish(self.protocol, qos, retain, topic.len(), payload.len())?;
+        let rest = payload.len() + properties.len();
+        self.limits.check_publish(self.protocol, qos, retain, topic.len(), rest)?;
         let connected = self.is_connected();
         let mut taken = Taken::Under;
         let keeps_zero = self.settings.spool.is_some_and(|spool| spool.qos0);
@@ -615,8 +621,19 @@ impl Session {
                 return Err(Refusal::Congestion);
             }
             let topic = topic.as_bytes();
-            let publish = wire::Outgoing { dup: false, qos, retain, id: 0, topic, payload };
-            wire::put_publish(&mut self.output, self.protocol, publish);
+            let mut wire = self.wire(now);
+            let alias = wire.alias(topic, rest);
+            let publish = wire::Outgoing {
+                dup: false,
+                qos,
+                retain,
+                id: 0,
+                topic,
+                payload,
+                alias,
+                properties,
+            };
+            wire::put_publish(wire.output, wire.protocol, publish);
             self.stats.published += 1;
         } else {
             let mut wire = Wire {
@@ -625,6 +642,7 @@ impl Session {
                 limits: &self.limits,
                 ids: &mut self.ids,
                 stats: &mut self.stats,
+                aliases: &mut self.aliases,
                 now,
             };
             let wire = connected.then_some(&mut wire);
@@ -635,6 +653,18 @@ impl Session {
             self.keep_alive.sent(now);
         }
         Ok(taken)
+    }
+
+    fn wire(&mut self, now: Time) -> Wire<'_> {
+        Wire {
+            output: &mut self.output,
+            protocol: self.protocol,
+            limits: &self.limits,
+            ids: &mut self.ids,
+            stats: &mut self.stats,
+            aliases: &mut self.aliases,
+            now,
+        }
     }
 
     fn begin_subscribing(&mut self, filter: &str, exchange: Exchange) -> Result<u16, Refusal> {

@@ -68,6 +68,8 @@ pub struct Settings {
     /// a connection that serves one device. On a connection that serves many it would let one slow
     /// device hold up all others, so it is off by default; brokers take either order.
     pub acknowledge_in_order: bool,
+    /// Say with each publication whose it is: user properties `client-id` and `link` (MQTT 5).
+    pub user_properties: bool,
     /// Publications survive the process; `None` if they do not.
     pub spool: Option<Spool>,
 }
@@ -117,6 +119,7 @@ impl Default for Settings {
             max_queued: 10_000,
             max_queued_bytes: 16 * 1024 * 1024,
             acknowledge_in_order: false,
+            user_properties: false,
             spool: None,
         }
     }

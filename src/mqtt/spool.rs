@@ -261,6 +261,7 @@ impl Outgoing {
                 token: NOBODY,
                 data,
                 topic,
+                properties: 0,
                 id,
                 qos: it.qos,
                 retain: it.retain,

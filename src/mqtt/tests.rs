@@ -1,6 +1,7 @@
 //! The session against a broker of a few octets.
 
 mod connection;
+mod five;
 mod hostile;
 mod incoming;
 mod outgoing;
@@ -24,12 +25,16 @@ enum Event {
     Published(u64, Result<(), Refusal>),
     Subscribed(u64, Result<MqttQos, Refusal>),
     Unsubscribed(u64),
+    Complaint(String),
     Message { delivery: Option<DeliveryId>, topic: String, payload: Vec<u8>, ids: Vec<u32> },
 }
 
 impl From<UpstreamEvent<'_>> for Event {
     fn from(event: UpstreamEvent<'_>) -> Self {
         match event {
+            UpstreamEvent::Complaint { what, about, code, name, said } => {
+                Self::Complaint(format!("{what} {about} {code:#x} {name} {said}"))
+            }
             UpstreamEvent::Refused { .. } | UpstreamEvent::Closed => {
                 panic!("that is not for a session to say")
             }
@@ -118,7 +123,9 @@ impl Client {
         self.session.publish(self.now, Token(token), "t", &[token as u8], qos, false)
     }
 
+    /// All but what the broker says about its refusals.
     fn events(&mut self) -> Vec<Event> {
+        self.events.retain(|event| !matches!(event, Event::Complaint(_)));
         std::mem::take(&mut self.events)
     }
 

@@ -4,6 +4,7 @@
 
 use bytes::BytesMut;
 
+use super::aliases::Alias;
 use crate::core::upstream::MqttQos;
 
 /// The protocol that one connection speaks.
@@ -153,6 +154,8 @@ pub(super) struct Publish<'a> {
     pub qos: MqttQos,
     pub retain: bool,
     pub topic: &'a str,
+    /// Message Expiry Interval, seconds.
+    pub expiry: Option<u32>,
     /// 0 at QoS 0.
     pub id: u16,
     pub payload: &'a [u8],
@@ -188,28 +191,34 @@ pub(super) fn publish<'a>(
     let topic =
         std::str::from_utf8(topic).map_err(|_| Malformed("a topic name that is not UTF-8"))?;
     subscription_ids.clear();
+    let mut expiry = None;
     if protocol == Protocol::V5 {
         let mut properties = reader.properties()?;
         while !properties.0.is_empty() {
-            publish_property(&mut properties, subscription_ids)?;
+            publish_property(&mut properties, subscription_ids, &mut expiry)?;
         }
     }
     // An empty topic would need a topic alias, and we allow none.
     if !is_topic_name(topic) {
         return Err(Malformed("a topic name that is empty or has a wildcard or NUL in it"));
     }
-    Ok(Publish { qos, retain: first & 1 == 1, topic, id, payload: reader.0 })
+    Ok(Publish { qos, retain: first & 1 == 1, topic, expiry, id, payload: reader.0 })
 }
 
 /// One property of a PUBLISH (MQTT 5 §3.3.2.3).
 fn publish_property(
     properties: &mut Reader<'_>,
     subscription_ids: &mut Vec<u32>,
+    expiry: &mut Option<u32>,
 ) -> Result<(), Malformed> {
     match properties.u8()? {
-        // Payload format indicator; message expiry interval.
+        // Payload format indicator.
         0x01 => properties.u8().map(drop),
-        0x02 => properties.take(4).map(drop),
+        0x02 => {
+            let seconds = properties.take(4)?.try_into().map(u32::from_be_bytes);
+            *expiry = seconds.ok();
+            Ok(())
+        }
         // Content type, response topic, correlation data.
         0x03 | 0x08 | 0x09 => properties.binary().map(drop),
         0x0B => match properties.varint()? {
@@ -228,21 +237,52 @@ fn publish_property(
     }
 }
 
-/// Reads PUBACK, PUBREC, PUBREL or PUBCOMP: packet id and reason code, 0 in MQTT 3.1.1.
-pub(super) fn acknowledgement(protocol: Protocol, body: &[u8]) -> Result<(u16, u8), Malformed> {
+/// Reads PUBACK, PUBREC, PUBREL or PUBCOMP: packet id, reason code, 0 in MQTT 3.1.1, and the reason
+/// string, empty if there is none.
+pub(super) fn acknowledgement(
+    protocol: Protocol,
+    body: &[u8],
+) -> Result<(u16, u8, &str), Malformed> {
     let mut reader = Reader(body);
     let id = reader.packet_id()?;
-    let mut reason = 0;
+    let (mut reason, mut said) = (0, "");
     if protocol == Protocol::V5 && !reader.0.is_empty() {
         reason = reader.u8()?;
         if !reader.0.is_empty() {
-            reader.properties()?;
+            said = reason_string(reader.properties()?);
         }
     }
     if reader.0.is_empty() {
-        Ok((id, reason))
+        Ok((id, reason, said))
     } else {
         Err(Malformed("an acknowledgement with octets left over"))
+    }
+}
+
+/// The reason string among properties; empty if there is none, or they cannot be read.
+pub(super) fn reason_string(mut properties: Reader<'_>) -> &str {
+    loop {
+        let said = match properties.u8() {
+            Ok(0x1F) => properties.binary().ok().and_then(|said| std::str::from_utf8(said).ok()),
+            // User property.
+            Ok(0x26) if properties.binary().is_ok() && properties.binary().is_ok() => continue,
+            _ => None,
+        };
+        return said.unwrap_or_default();
+    }
+}
+
+/// Appends a user property (MQTT 5 §3.3.2.3.7). What is too long for one is cut.
+pub fn put_user_property(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.push(0x26);
+    for text in [name, value] {
+        let mut end = text.len().min(usize::from(u16::MAX));
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = text.get(..end).unwrap_or_default();
+        out.extend_from_slice(&(text.len() as u16).to_be_bytes());
+        out.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -287,40 +327,61 @@ pub(super) struct Outgoing<'a> {
     pub id: u16,
     pub topic: &'a [u8],
     pub payload: &'a [u8],
+    /// MQTT 5.
+    pub alias: Alias,
+    /// Properties, as they are written; MQTT 5.
+    pub properties: &'a [u8],
 }
 
 /// Appends a PUBLISH. The caller has checked the topic name and, with [`publish_length`], the
 /// size.
 pub(super) fn put_publish(output: &mut BytesMut, protocol: Protocol, publish: Outgoing<'_>) {
-    let Outgoing { dup, qos, retain, id, topic, payload } = publish;
-    let remaining = publish_remaining(protocol, qos, topic.len(), payload.len());
+    let Outgoing { dup, qos, retain, id, topic, payload, alias, properties } = publish;
+    let topic = if let Alias::Known(_) = alias { &[] } else { topic };
+    let mut remaining = publish_remaining(protocol, qos, topic.len(), payload.len());
+    let five = protocol == Protocol::V5;
+    let length = properties.len() + if alias == Alias::None { 0 } else { 3 };
+    if five {
+        // One octet for their length is in it already.
+        remaining += length + usize::from(length >= 128) + usize::from(length >= 16_384);
+    }
     output.reserve(5 + remaining);
     let first = first::PUBLISH | u8::from(dup) << 3 | (qos as u8) << 1 | u8::from(retain);
     put_header(output, first, remaining);
     output.extend_from_slice(&u16::try_from(topic.len()).unwrap_or(u16::MAX).to_be_bytes());
     output.extend_from_slice(topic);
     let [high, low] = id.to_be_bytes();
-    match (qos, protocol) {
-        (MqttQos::Zero, Protocol::V4) => {}
-        (MqttQos::Zero, Protocol::V5) => output.extend_from_slice(&[0]),
-        (_, Protocol::V4) => output.extend_from_slice(&[high, low]),
-        (_, Protocol::V5) => output.extend_from_slice(&[high, low, 0]),
+    if qos != MqttQos::Zero {
+        output.extend_from_slice(&[high, low]);
+    }
+    if five {
+        put_length(output, length);
+        if let Alias::New(number) | Alias::Known(number) = alias {
+            let [high, low] = number.to_be_bytes();
+            output.extend_from_slice(&[0x23, high, low]);
+        }
+        output.extend_from_slice(properties);
     }
     output.extend_from_slice(payload);
 }
 
 /// Appends a fixed header.
 fn put_header(output: &mut BytesMut, first: u8, remaining: usize) {
+    output.extend_from_slice(&[first]);
+    put_length(output, remaining);
+}
+
+/// Appends a length (MQTT 3.1.1 §2.2.3, MQTT 5 §1.5.5).
+fn put_length(output: &mut BytesMut, length: usize) {
     #[expect(clippy::cast_possible_truncation, reason = "seven bits of it are taken each time")]
-    let septet = |shift: u32| (remaining >> shift) as u8;
-    match remaining {
-        0..128 => output.extend_from_slice(&[first, septet(0)]),
-        128..16_384 => output.extend_from_slice(&[first, septet(0) | 0x80, septet(7)]),
+    let septet = |shift: u32| (length >> shift) as u8;
+    match length {
+        0..128 => output.extend_from_slice(&[septet(0)]),
+        128..16_384 => output.extend_from_slice(&[septet(0) | 0x80, septet(7)]),
         16_384..2_097_152 => {
-            output.extend_from_slice(&[first, septet(0) | 0x80, septet(7) | 0x80, septet(14)]);
+            output.extend_from_slice(&[septet(0) | 0x80, septet(7) | 0x80, septet(14)]);
         }
         _ => output.extend_from_slice(&[
-            first,
             septet(0) | 0x80,
             septet(7) | 0x80,
             septet(14) | 0x80,
@@ -378,6 +439,8 @@ mod tests {
         id: 0x1234,
         topic: b"a/b",
         payload: b"xyz",
+        alias: Alias::None,
+        properties: &[],
     };
 
     #[test]
@@ -473,15 +536,19 @@ mod tests {
 
     #[test]
     fn acknowledgements_have_three_forms_in_mqtt_5_and_one_before() {
-        let v5 = |body: &[u8]| acknowledgement(Protocol::V5, body);
-        assert_eq!(v5(&[0, 7]), Ok((7, 0)));
-        assert_eq!(v5(&[0, 7, 0x97]), Ok((7, 0x97)));
-        assert_eq!(v5(&[0, 7, 0x10, 0]), Ok((7, 0x10)));
-        assert_eq!(v5(&[0, 7, 0x10, 4, 0x1F, 0, 1, b'x']), Ok((7, 0x10)));
+        fn v5(body: &[u8]) -> Result<(u16, u8, &str), Malformed> {
+            acknowledgement(Protocol::V5, body)
+        }
+        assert_eq!(v5(&[0, 7]), Ok((7, 0, "")));
+        assert_eq!(v5(&[0, 7, 0x97]), Ok((7, 0x97, "")));
+        assert_eq!(v5(&[0, 7, 0x10, 0]), Ok((7, 0x10, "")));
+        assert_eq!(v5(&[0, 7, 0x10, 4, 0x1F, 0, 1, b'x']), Ok((7, 0x10, "x")));
+        let both = b"\0\x07\x10\x0B\x26\0\x01a\0\x01b\x1F\0\x01x";
+        assert_eq!(v5(both), Ok((7, 0x10, "x")));
         for bad in [&[0, 0][..], &[0], &[0, 7, 0, 1], &[0, 7, 0, 0, 0]] {
             assert!(v5(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(acknowledgement(Protocol::V4, &[0, 7]), Ok((7, 0)));
+        assert_eq!(acknowledgement(Protocol::V4, &[0, 7]), Ok((7, 0, "")));
         assert!(acknowledgement(Protocol::V4, &[0, 7, 0]).is_err());
     }
 }

@@ -104,6 +104,7 @@ pub(super) fn connack_limits(properties: &[u8]) -> Result<Limits, ConnectionErro
     };
     limits.retain = read.retain_available != Some(0);
     limits.subscription_ids = read.subscription_identifiers_available != Some(0);
+    limits.topic_aliases = read.topic_alias_max.unwrap_or(0);
     limits.keep_alive = read.server_keep_alive;
     Ok(limits)
 }
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn limits_of_the_broker_are_read_and_nonsense_is_refused() {
         assert_eq!(connack_limits(&[0]), Ok(Limits::default()));
-        let all = b"\x10\x21\0\x05\x24\x01\x25\0\x27\0\0\x01\0\x29\0\x13\0\x0A";
+        let all = b"\x13\x21\0\x05\x24\x01\x25\0\x27\0\0\x01\0\x29\0\x22\0\x07\x13\0\x0A";
         let limits = connack_limits(all).unwrap();
         assert_eq!(
             limits,
@@ -202,6 +203,7 @@ mod tests {
                 retain: false,
                 packet: 256,
                 subscription_ids: false,
+                topic_aliases: 7,
                 keep_alive: Some(10),
             }
         );

@@ -166,6 +166,17 @@ impl Notices {
                 name(topic),
                 wasted(why)
             ),
+            Notice::Complaint { what, about, code, name: reason, said } => {
+                let said = match effects.bytes(said) {
+                    [] => String::new(),
+                    said => format!(", saying \"{}\"", String::from_utf8_lossy(said)),
+                };
+                let about = match effects.bytes(about) {
+                    [] => String::new(),
+                    _ => format!(" of {}", name(about)),
+                };
+                warn!("the broker refuses {what}{about}: {reason} (code {code:#04x}){said}{more}");
+            }
             Notice::StoreFailed { kind: _, error } => error!(
                 "cannot write to the state directory: {}. Devices hear congestion where something \
                  would have to be kept; it is tried again until it works{more}",
@@ -228,6 +239,7 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Collected { .. } => (11, NO_LINK),
         Notice::UnknownPredefined { .. } => (12, NO_LINK),
         Notice::DropsAtPing { .. } => (13, NO_LINK),
+        Notice::Complaint { .. } => (14, NO_LINK),
         Notice::Wasted { .. } => (15, NO_LINK),
         Notice::StoreFailed { .. } | Notice::StoreRecovered { .. } => (128, NO_LINK),
         Notice::LimitReached { limit, .. } => (16 + *limit as u8, NO_LINK),

@@ -32,6 +32,7 @@ pub(super) fn summary(engine: &Engine) -> String {
     say(core.wakes_unfinished, "wakes that ended without an answer");
     say(core.moved, "sessions moved to another address");
     say(core.lost, "clients lost");
+    say(core.expired, "messages to clients expired");
     say(core.abandoned, "messages to clients given up");
     say(core.buffered, "messages waiting for clients");
     say(session.spooled_bytes, "octets of publications kept for the broker");

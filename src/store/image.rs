@@ -159,6 +159,8 @@ pub struct MessageImage {
     pub topic: Box<str>,
     /// Payload.
     pub payload: Box<[u8]>,
+    /// When it expires, milliseconds since 1970, if it does.
+    pub expires: Option<u64>,
 }
 
 /// A filter as the broker knows it.
@@ -254,8 +256,14 @@ impl Image {
                 self.lines.remove(&LineId::own(slot).number());
             }
             Record::Message { serial, topic, payload } => {
-                let message = MessageImage { topic: topic.into(), payload: payload.into() };
+                let (topic, payload) = (topic.into(), payload.into());
+                let message = MessageImage { topic, payload, expires: None };
                 self.messages.insert(serial, message);
+            }
+            Record::MessageExpires { serial, at } => {
+                if let Some(message) = self.messages.get_mut(&serial) {
+                    message.expires = Some(at);
+                }
             }
             Record::Line { line, mut records } => {
                 let image = self.lines.entry(line).or_default();

@@ -143,6 +143,8 @@ pub enum Record<'a> {
     Unsubscription { slot: u32, filter: &'a str },
     /// A message for devices.
     Message { serial: u64, topic: &'a str, payload: &'a [u8] },
+    /// It is of no use from then on, milliseconds since 1970.
+    MessageExpires { serial: u64, at: u64 },
     /// It waits for a client. Messages of a client are in the order of their serial numbers.
     Enqueued { slot: u32, message: u64, qos: MqttQos, retain: bool },
     /// It does not any longer.
@@ -213,6 +215,7 @@ mod kind {
     pub(super) const SUBSCRIPTION: u8 = 17;
     pub(super) const UNSUBSCRIPTION: u8 = 18;
     pub(super) const MESSAGE: u8 = 19;
+    pub(super) const MESSAGE_EXPIRES: u8 = 25;
     pub(super) const ENQUEUED: u8 = 20;
     pub(super) const DEQUEUED: u8 = 21;
     pub(super) const OUTBOUND: u8 = 22;
@@ -325,6 +328,9 @@ impl<'a> Record<'a> {
                 .text(filter),
             Self::Unsubscription { slot, filter } => {
                 to.octet(kind::UNSUBSCRIPTION).number(slot).text(filter)
+            }
+            Self::MessageExpires { serial, at } => {
+                to.octet(kind::MESSAGE_EXPIRES).number(serial).number(at)
             }
             Self::Message { serial, topic, payload } => {
                 to.octet(kind::MESSAGE).number(serial).text(topic).octets(payload)
@@ -524,6 +530,9 @@ impl<'a> Reader<'a> {
             }
             kind::UNSUBSCRIPTION => {
                 Record::Unsubscription { slot: self.number()?, filter: self.text()? }
+            }
+            kind::MESSAGE_EXPIRES => {
+                Record::MessageExpires { serial: self.number()?, at: self.number()? }
             }
             kind::MESSAGE => Record::Message {
                 serial: self.number()?,

@@ -100,12 +100,19 @@ pub struct Down<'a> {
     pub payload: &'a [u8],
     pub qos: MqttQos,
     pub retain: bool,
+    /// Seconds.
+    pub expiry: Option<u32>,
     pub ids: &'a [u32],
 }
 
 impl<'a> Down<'a> {
     pub fn new(topic: &'a str, payload: &'a [u8]) -> Self {
-        Self { delivery: None, topic, payload, qos: MqttQos::Zero, retain: false, ids: &[] }
+        let (qos, expiry, ids) = (MqttQos::Zero, None, &[][..]);
+        Self { delivery: None, topic, payload, qos, retain: false, expiry, ids }
+    }
+
+    pub fn expires(self, seconds: u32) -> Self {
+        Self { expiry: Some(seconds), ..self }
     }
 
     pub fn qos1(self, delivery: u64) -> Self {
@@ -329,6 +336,7 @@ impl World {
             payload: down.payload,
             qos: down.qos,
             retain: down.retain,
+            expiry: down.expiry,
             subscription_ids: down.ids,
         };
         self.upstream_by(line, event);
@@ -588,6 +596,9 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
         }
         Notice::LimitReached { client, limit } => {
             format!("limit: {} {}", text(*client), limit.label())
+        }
+        Notice::Complaint { what, about, code, said, .. } => {
+            format!("complaint: {what} {} {code:#x} {}", text(*about), text(*said))
         }
         Notice::Wasted { topic, why } => format!("wasted: {} {why:?}", text(*topic)),
         Notice::StoreFailed { kind, error } => format!("store failed: {kind} {}", text(*error)),

@@ -26,6 +26,8 @@ pub struct Publish {
     pub payload: Vec<u8>,
     /// MQTT 5 subscription identifiers.
     pub identifiers: Vec<u32>,
+    /// MQTT 5 message expiry, seconds.
+    pub expiry: Option<u32>,
 }
 
 /// Cuts fields off the front.
@@ -101,7 +103,8 @@ fn decode(first: u8, body: &[u8], five: bool) -> Packet {
             assert!(reader.properties(five).0.is_empty());
             let (dup, retain) = (first & 8 != 0, first & 1 != 0);
             let (payload, identifiers) = (reader.0.to_vec(), Vec::new());
-            Packet::Publish(Publish { dup, qos, retain, topic, id, payload, identifiers })
+            let expiry = None;
+            Packet::Publish(Publish { dup, qos, retain, topic, id, payload, identifiers, expiry })
         }
         0x40 => Packet::Puback(reader.short()),
         0x50 => Packet::Pubrec(reader.short()),
@@ -160,6 +163,10 @@ pub fn publish(five: bool, publish: &Publish) -> Vec<u8> {
     }
     if five {
         let mut properties = Vec::new();
+        if let Some(seconds) = publish.expiry {
+            properties.push(0x02);
+            properties.extend_from_slice(&seconds.to_be_bytes());
+        }
         for identifier in &publish.identifiers {
             properties.push(0x0B);
             varint(&mut properties, *identifier as usize);

@@ -17,6 +17,7 @@ pub fn tell(fx: &Effects, notice: &Notice) -> String {
             };
             format!("lost: {}, {why}, will {will}", text(*client))
         }
+        Notice::Complaint { about, code, .. } => format!("complaint: {}, {code:#x}", text(*about)),
         Notice::Wasted { topic, why } => {
             let why = if *why == Waste::Expired { "expired" } else { "refused" };
             format!("wasted: {}, {why}", text(*topic))

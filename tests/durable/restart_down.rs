@@ -445,3 +445,21 @@ fn retained_messages_that_wait_are_still_retained() {
     let wanted = retained(publish(PublishTopic::Normal(FIRST_ID), Qos::One, msg_id, b"x"));
     assert_eq!(bytes, encode(&node, wanted));
 }
+
+#[test]
+fn what_expires_does_so_over_a_restart_too() {
+    let mut world = World::obliging_five();
+    let node = device(1);
+    world.connect(&node, "n1");
+    world.subscribe(&node, 1, "a/b", Qos::One);
+    world.flush();
+    world.sleep(&node, 600);
+    let stale = world.message("a/b", b"stale", 1);
+    world.say_publish(&mqtt::Publish { expiry: Some(30), ..stale });
+    world.deliver("a/b", b"fresh", 1);
+    world.flush();
+    world.pass(seconds(31));
+    world.restart();
+    world.send(&node, wake("n1"));
+    assert_eq!(world.collect(&node), ["fresh"]);
+}

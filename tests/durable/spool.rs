@@ -292,7 +292,8 @@ fn a_publication_that_the_broker_refuses_after_it_was_acknowledged_is_said() {
             other => panic!("{other:?}"),
         };
     }
-    assert_eq!(world.notices(), ["wasted: t1, refused", "wasted: t1, refused"]);
+    let said = ["complaint: t1, 0x87", "wasted: t1, refused"];
+    assert_eq!(world.notices(), [said, said].concat());
     assert_eq!(world.engine().gateway().stats().wasted, 2);
     world.exchange(&node, pubrel(2), &[pubcomp(2)]);
     world.flush();

@@ -361,6 +361,7 @@ enum Event {
 
 fn own(event: UpstreamEvent<'_>) -> Event {
     match event {
+        UpstreamEvent::Complaint { .. } => unreachable!("the broker refuses nothing"),
         UpstreamEvent::Refused { .. } | UpstreamEvent::Closed => {
             unreachable!("a session does not say that")
         }

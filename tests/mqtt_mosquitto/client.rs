@@ -137,6 +137,7 @@ impl Client {
         let (connected, outcomes, granted) =
             (&mut self.connected, &mut self.outcomes, &mut self.granted);
         let result = self.session.handle_input(now, &mut input, &mut |event| match event {
+            UpstreamEvent::Complaint { .. } => {}
             UpstreamEvent::Refused { .. } | UpstreamEvent::Closed => {
                 unreachable!("a session does not say that")
             }
@@ -150,7 +151,15 @@ impl Client {
             UpstreamEvent::Unsubscribed { token } => {
                 granted.insert(token.0, Ok(MqttQos::Zero));
             }
-            UpstreamEvent::Message { delivery, topic, payload, qos, retain, subscription_ids } => {
+            UpstreamEvent::Message {
+                delivery,
+                topic,
+                payload,
+                qos,
+                retain,
+                subscription_ids,
+                ..
+            } => {
                 arrived.push(Message {
                     delivery,
                     topic: topic.into(),

@@ -27,6 +27,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) payload: &'a [u8],
     pub(crate) qos: MqttQos,
     pub(crate) retain: bool,
+    /// From then on it is of no use to anybody (MQTT 5 §3.3.2.3.3).
+    pub(crate) expires: Option<Time>,
     pub(crate) subscription_ids: &'a [u32],
 }
 

@@ -181,6 +181,13 @@ impl Gateway {
                 return;
             };
             client.nap.promised = client.nap.promised.saturating_sub(1);
+            let expires = self.messages.get(queued.message).and_then(|message| message.expires);
+            if expires.is_some_and(|at| at <= cx.now) {
+                self.stats.expired += 1;
+                self.leave_queue(cx, handle, queued);
+                continue;
+            }
+            let Some(client) = self.clients.get_mut(handle) else { return };
             client.nap.collected = client.nap.collected.saturating_add(1);
             let msg_id = if queued.qos == MqttQos::Zero { 0 } else { client.allocate_msg_id() };
             let new = Outbound {

@@ -36,7 +36,9 @@ impl Gateway {
             Some(kept) => kept,
             None => {
                 let topic = self.topics.take(name);
-                *stored.insert(self.messages.add(topic, message.payload, message.delivery))
+                let kept = self.messages.add(topic, message.payload, message.delivery);
+                self.messages.set_expiry(kept, message.expires);
+                *stored.insert(kept)
             }
         };
         let Some(client) = self.clients.get_mut(handle) else { return };

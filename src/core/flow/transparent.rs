@@ -141,6 +141,14 @@ impl Gateway {
         })
     }
 
+    /// Client id, and name of the link, of the client in a slot.
+    #[must_use]
+    pub fn origin(&self, slot: u32) -> Option<(&str, Option<&str>)> {
+        let client = self.clients.at(slot)?;
+        let link = client.place().and_then(|peer| self.link_name(peer.link()));
+        Some((&client.id, link))
+    }
+
     /// Number of the rule of the client whose connection it is.
     #[must_use]
     pub fn line_rule(&self, line: LineId) -> u16 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Events, MAX_WAITING, Session, State};
 use crate::core::upstream::{MqttQos, UpstreamEvent};
-use crate::mqtt::error::ConnectionError;
+use crate::mqtt::error::{ConnectionError, printable};
 use crate::mqtt::incoming::Verdict;
 use crate::mqtt::keep_alive::KeepAlive;
 use crate::mqtt::outgoing::Wire;
@@ -129,6 +129,7 @@ impl Session {
             return Err(ConnectionError::SessionDiscarded);
         }
         self.limits = connack.limits;
+        self.aliases.reset(self.limits.topic_aliases);
         let interval =
             self.limits.keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds)));
         self.keep_alive = KeepAlive::new(interval.unwrap_or(self.settings.keep_alive), now);
@@ -164,7 +165,12 @@ impl Session {
         match header.kind() {
             kind::PUBLISH => self.publish_packet(header.first, body, events),
             kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
-                let (id, reason) = wire::acknowledgement(self.protocol, body)?;
+                let (id, reason, said) = wire::acknowledgement(self.protocol, body)?;
+                if reason >= reasons::FAILURE
+                    && matches!(header.kind(), kind::PUBACK | kind::PUBREC)
+                {
+                    self.complain_publish(id, reason, said, events);
+                }
                 self.acknowledgement_packet(now, header.kind(), id, reason, events);
                 Ok(())
             }
@@ -210,9 +216,25 @@ impl Session {
             payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,
+            expiry: publish.expiry,
             subscription_ids: &self.subscription_ids,
         });
         Ok(())
+    }
+
+    /// Tells what the broker said when it refused a publication.
+    fn complain_publish(&self, id: u16, reason: u8, said: &str, events: Events<'_>) {
+        let Some(Exchange::Publish(slot)) = self.ids.get(id) else { return };
+        if let Some(topic) = self.outgoing.topic_of(slot) {
+            let (name, said) = (reasons::name(reason), &*printable(said));
+            events(UpstreamEvent::Complaint {
+                what: "PUBLISH",
+                about: topic,
+                code: reason,
+                name,
+                said,
+            });
+        }
     }
 
     fn acknowledgement_packet(
@@ -233,6 +255,7 @@ impl Session {
                     limits: &self.limits,
                     ids: &mut self.ids,
                     stats: &mut self.stats,
+                    aliases: &mut self.aliases,
                     now,
                 };
                 outgoing.pubrec(id, reason, &mut wire, notes, events)
@@ -259,6 +282,12 @@ impl Session {
         match self.ids.get(id) {
             Some(Exchange::Subscribe(token)) => {
                 self.subscribing_over(id);
+                if outcome.is_err() && self.protocol == Protocol::V5 {
+                    let (code, said) = replies::suback_refusal(body);
+                    let (name, said) = (reasons::name(code), &*printable(said));
+                    let (what, about) = ("SUBSCRIBE", "");
+                    events(UpstreamEvent::Complaint { what, about, code, name, said });
+                }
                 events(UpstreamEvent::Subscribed { token, outcome });
             }
             _ => self.stats.unexpected_acks += 1,
@@ -323,6 +352,7 @@ impl Session {
             limits: &self.limits,
             ids: &mut self.ids,
             stats: &mut self.stats,
+            aliases: &mut self.aliases,
             now,
         };
         self.outgoing.pump(&mut wire, &mut self.notes, events);

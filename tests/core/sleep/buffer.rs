@@ -281,3 +281,16 @@ fn unsubscribing_asleep_ends_delivery() {
     // MQTT lets what was queued before go out still, but nothing of later.
     assert!(payloads_of(&frames).iter().all(|payload| payload == b"1"));
 }
+
+/// MQTT 5 §3.3.2.3.3.
+#[test]
+fn what_is_too_old_when_the_client_wakes_is_not_sent() {
+    let (mut world, node) = sleeper(Qos::One, 600);
+    world.deliver(&Down::new("ab", b"stale").expires(60).qos1(1));
+    world.deliver(&Down::new("ab", b"fresh").expires(61).qos1(2));
+    world.deliver(&Down::new("ab", b"for ever").qos1(3));
+    assert_eq!(world.acknowledged(), [1, 2, 3]);
+    world.pass(seconds(60));
+    assert_eq!(world.collect(&node, wake("n1"), PONG), [&b"fresh"[..], b"for ever"]);
+    assert_eq!((world.stats().expired, world.stats().buffered), (1, 0));
+}
