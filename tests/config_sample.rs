@@ -145,6 +145,8 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("gateway_id", "2"),
     ("state_dir", "\"other\""),
     ("upstream url", "\"mqtt://other\""),
+    ("upstream mode", "\"transparent\""),
+    ("upstream connections", "3"),
     ("upstream version", "\"3.1.1\""),
     ("upstream username", "\"other\""),
     ("upstream password", "\"other\""),
@@ -234,10 +236,6 @@ fn every_key_has_an_effect() {
             continue;
         };
         let full = format!("{table}{name}");
-        // There is one mode in this version, and nothing to change.
-        if full == "upstream mode" {
-            continue;
-        }
         let (key, value) = remaining.next().unwrap_or_default();
         assert_eq!(full, key, "the next key of the sample has no other value here");
         let left_out = if name == "password" { "password_file" } else { "password" };

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use crate::config::{Broker, Config};
 use crate::core::LinkId;
 use crate::engine::Engine;
+use crate::ops::files;
 use crate::ops::signals::Signals;
 use crate::store::file::StateError;
 use crate::store::writer::Writer;
@@ -135,7 +136,7 @@ pub fn run_machine<M: Machine>(
         };
         let broker = || BrokerConnection::new(settings.clone(), random_seed());
         let brokers = (0..config.upstream.connections).map(|_| broker()).collect();
-        let own = OwnConnections::new(settings);
+        let own = OwnConnections::new(settings, most_own(config));
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
         Gateway::new(links, brokers, own, store, signals, clock, make).run().await;
@@ -144,6 +145,35 @@ pub fn run_machine<M: Machine>(
     // A name that is being looked up must not hold up the end.
     runtime.shutdown_background();
     result
+}
+
+/// Files that are open beside the connections of single clients: state, links, shared connections, and
+/// the names that are looked up.
+const OTHER_FILES: u64 = 64;
+
+/// How many clients can have a connection of their own. The rest of the gateway is to have its files
+/// however many clients there are.
+fn most_own(config: &Config) -> usize {
+    if !config.upstream.transparent {
+        return usize::MAX;
+    }
+    let others = OTHER_FILES + 2 * u64::from(config.upstream.connections) + config.udp.len() as u64;
+    // The other end of each is in this process, too, if the broker is.
+    let each = 1 + u64::from(config.upstream.uses_embedded());
+    let needed = u64::from(config.sessions.max_clients) * each + others;
+    match files::allow(needed) {
+        Ok(()) => usize::MAX,
+        Err(most) => {
+            let clients = (most.saturating_sub(others) / each).max(1);
+            warn!(
+                "mode = \"transparent\" takes up to {needed} open files for \
+                 sessions.max_clients devices, and this process may have {most}: {clients} \
+                 devices can be connected at once, others hear \"congestion\"; raise the limit \
+                 (LimitNOFILE= in the unit, ulimit -Hn in a shell) or lower max_clients"
+            );
+            usize::try_from(clients).unwrap_or(usize::MAX)
+        }
+    }
 }
 
 fn open_links(config: &Config) -> Result<Vec<UdpLink>, RunError> {

@@ -33,6 +33,8 @@ const READS: usize = 4;
 /// The connections, by number of the line.
 pub(super) struct OwnConnections {
     settings: Settings,
+    /// Most that take a file each.
+    most: usize,
     ready: Arc<Ready>,
     all: HashMap<u32, Box<Connection>, foldhash::fast::RandomState>,
     /// Those that wait for their turn to be opened.
@@ -106,9 +108,11 @@ impl Wake for Bell {
 }
 
 impl OwnConnections {
-    pub(super) fn new(settings: Settings) -> Self {
+    /// No more than `most` of them at once.
+    pub(super) fn new(settings: Settings, most: usize) -> Self {
         Self {
             settings,
+            most,
             ready: Arc::default(),
             all: HashMap::default(),
             queue: VecDeque::new(),
@@ -141,7 +145,7 @@ impl OwnConnections {
         }
         self.turn = turn;
         busy |= self.grant_wishes(machine, now);
-        self.open_queued();
+        busy |= self.open_queued(machine, now);
         busy
     }
 
@@ -251,15 +255,44 @@ impl OwnConnections {
         }
     }
 
-    fn open_queued(&mut self) {
+    /// Whether one more connection would be too many.
+    fn is_full(&self) -> bool {
+        // Counted only where it may be so.
+        self.all.len() > self.most
+            && self
+                .all
+                .values()
+                .filter(|one| !matches!(one.state, State::Queued | State::Waiting(_)))
+                .count()
+                >= self.most
+    }
+
+    fn open_queued<M: Machine>(&mut self, machine: &mut M, now: Time) -> bool {
+        let mut busy = false;
         while self.opening < MAX_OPENING
             && let Some(number) = self.queue.pop_front()
         {
-            let Some(connection) = self.all.get_mut(&number) else { continue };
+            let Some(connection) = self.all.get(&number) else { continue };
             if !matches!(connection.state, State::Queued) {
                 continue;
             }
+            let line = connection.line;
+            if self.is_full() {
+                if let Some(allowed) = self.troubles.allow(Instant::now(), 1) {
+                    warn!(
+                        "client {}: no connection: {} clients have one, and the limit of open files \
+                         allows no more{allowed}",
+                        name(machine, line),
+                        self.most
+                    );
+                }
+                self.pause(number);
+                machine.broker_unreachable(now, line);
+                busy = true;
+                continue;
+            }
             let brokers = self.settings.brokers.clone();
+            let Some(connection) = self.all.get_mut(&number) else { continue };
             connection.state =
                 State::Opening(Box::pin(
                     async move { open(&brokers, 0..brokers.servers.len()).await },
@@ -268,6 +301,10 @@ impl OwnConnections {
             // Looked at in the next turn.
             connection.bell.clone().wake();
         }
+        if busy {
+            self.grant_wishes(machine, now);
+        }
+        busy
     }
 
     /// Something may have happened.
