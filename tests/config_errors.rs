@@ -35,6 +35,10 @@ const fn case(
 }
 
 const CASES: &[Case] = &[
+    case("[upstream]\nmode = \"x\"", "2:8", "`mode` cannot be \"x\"", "\"transparent\""),
+    case("[upstream]\nconnections = 0", "2:15", "`connections`", "from 1 to 64"),
+    case("[upstream]\nconnections = 65", "2:15", "`connections`", "from 1 to 64"),
+    case("[upstream]\nconnections = \"3\"", "2:15", "`connections`", "a whole number"),
     // Keys.
     case("nmae = \"a\"", "1:1", "no key `nmae` at the top level", "did you mean `name`?"),
     case("[upstream]\nurls = \"embedded\"", "2:1", "no key `urls` under [upstream]", "`url`?"),
@@ -186,9 +190,6 @@ const CASES: &[Case] = &[
     case("[upstream]\nurl = [\"mqtt://a\", \"b\"]", "2:20", "\"b\"", "write \"mqtt://b\""),
     case("[upstream]\nurl = []", "2:1", "`url` names no broker", "at least one"),
     case("[upstream]\nmode = \"x\"", "2:8", "`mode` cannot be \"x\"", "\"aggregating\""),
-    case("[upstream]\nmode = \"x\"", "2:8", "`mode` cannot be \"x\"", "\"transparent\""),
-    case("[upstream]\nconnections = 0", "2:15", "`connections`", "1"),
-    case("[upstream]\nconnections = 65", "2:15", "`connections`", "64"),
     case("[upstream]\nversion = \"4\"", "2:11", "cannot be \"4\"", "\"auto\", \"5\", \"3.1.1\""),
     case("[upstream]\nversion = \"5\"", "2:11", "speaks only MQTT 3.1.1", "\"auto\""),
     case("[upstream]\nversion = 5", "2:11", "`version` is a string", "in quotes"),
