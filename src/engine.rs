@@ -13,7 +13,7 @@ use durable::Durable;
 pub use uplinks::Wish;
 use uplinks::{End, Events, Uplinks};
 
-use crate::core::upstream::{LineId, MqttQos, Refusal, Token, UpstreamEvent};
+use crate::core::upstream::{LineId, Login, MqttQos, Refusal, Token, UpstreamEvent};
 use crate::core::{self, Address, Effect, Effects, Gateway, LinkId};
 use crate::mqtt::{self, ConnectionError, Publication, Session, Taken, Will};
 use crate::time::Time;
@@ -221,6 +221,18 @@ impl Engine {
     /// for after [`Self::timeout`], and to be treated as the error of [`Self::broker_input`].
     pub fn take_ended(&mut self) -> Option<(LineId, ConnectionError)> {
         self.uplinks.take_ended()
+    }
+
+    /// From their next connections on, shared sessions, and those of clients without a login of their own,
+    /// say this in CONNECT.
+    pub fn set_login(&mut self, login: Login) {
+        self.uplinks.set_login(login, &self.gateway);
+    }
+
+    /// Goes by other settings of the core from now on, see [`Gateway::reconfigure`].
+    pub fn reconfigure(&mut self, now: Time, settings: core::Settings) {
+        self.gateway.reconfigure(now, settings, &mut self.effects);
+        self.hand_over(now);
     }
 
     /// When [`Self::timeout`] wants to be called next.

@@ -97,6 +97,70 @@ fn the_environment_reaches_the_configuration() {
 }
 
 #[test]
+fn check_explains_what_applies_to_a_device() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = "[topics]\n1 = \"all\"\n2 = \"all/two\"\n\
+                [[udp]]\nlisten = \"127.0.0.1:1\"\nretry_interval = \"3s\"\n\
+                [[udp]]\nlisten = \"127.0.0.1:2\"\n\
+                [[client]]\nid = \"meter-*\"\nlink = \"*:2\"\npublish = [\"m/%c/#\"]\nsubscribe = []\n\
+                max_qos = 1\ntopic_prefix = \"site/%c/\"\nprofile = \"zephyr\"\nmax_topics = 7\n\
+                [client.topics]\n2 = \"own\"\n\
+                [[client]]\nid = \"bad-*\"\nallow = false\n";
+    fs::write(directory.path().join("gateway.toml"), text).expect("written");
+    let check = |arguments: &[&str]| run_in(directory.path(), &[&["check"], arguments].concat());
+    let ended = check(&["--client", "meter-7", "--link", "udp 127.0.0.1:2"]);
+    assert_eq!(
+        (ended.code, ended.out.as_str()),
+        (
+            0,
+            "gateway.toml:9: [[client]] id = \"meter-*\", link = \"*:2\" applies to \"meter-7\"\n\
+             may connect            yes\n\
+             topic_prefix           site/meter-7/\n\
+             mode                   aggregating: it shares the gateway's connection\n\
+             publish                m/meter-7/#\n\
+             subscribe              nothing\n\
+             max_qos                1\n\
+             profile                zephyr: Zephyr's mqtt_sn library: 64 octets for a topic name\n\
+             max_topics             7\n\
+             max_subscriptions      100\n\
+             max_buffered_messages  1000\n\
+             max_buffered_bytes     256KiB\n\
+             retry_interval         10s\n\
+             retry_count            3\n\
+             predefined topic       1 = all\n\
+             predefined topic       2 = own\n"
+        )
+    );
+    // On the other link it is another matter, and so both are shown.
+    let ended = check(&["--client", "meter-7"]);
+    for line in [
+        "On udp 127.0.0.1:1:\n\ngateway.toml:9: [[client]] id = \"meter-*\", link = \"*:2\" fits the id, but \
+         not the link udp 127.0.0.1:1\nno [[client]] applies to \"meter-7\"\nmay connect            yes\n",
+        "retry_interval         3s\n",
+        "On udp 127.0.0.1:2:\n\ngateway.toml:9: ",
+    ] {
+        assert!(ended.out.contains(line), "{line} is missing in\n{}", ended.out);
+    }
+    let ended = check(&["--client", "bad-1"]);
+    assert_eq!(
+        ended.out,
+        "gateway.toml:20: [[client]] id = \"bad-*\" applies to \"bad-1\"\nmay connect            no: this \
+         client id is not allowed (gateway.toml:20: [[client]] id = \"bad-*\")\n"
+    );
+    let ended = check(&["--client", "meter-+", "--link", "udp 127.0.0.1:2"]);
+    assert!(ended.out.contains("no: a client id with /, + or #"), "{}", ended.out);
+    let ended = check(&["--client", "a", "--link", "serial"]);
+    assert_eq!(ended.code, 2);
+    assert!(
+        ended.err.contains("there is \"udp 127.0.0.1:1\", \"udp 127.0.0.1:2\""),
+        "{}",
+        ended.err
+    );
+    let ended = check(&["--client", ""]);
+    assert!(ended.code == 2 && ended.err.contains("1 to 23 bytes"), "{}", ended.err);
+}
+
+#[test]
 fn check_shows_sessions_and_clients_in_effect() {
     let directory = tempfile::tempdir().expect("a directory");
     let rule = "[[client]]\nid = \"riot-*\"\nprofile = \"emcute\"\n";

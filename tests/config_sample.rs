@@ -10,6 +10,11 @@ use mqtt_sn_gateway::core::{ClientRule, Profile, Takeover};
 use mqtt_sn_gateway::mqtt::Spool;
 use mqtt_sn_gateway::store::commit::{CommitSettings, SyncMode};
 
+#[path = "support/mod.rs"]
+mod support;
+
+use support::certificates::prepare;
+
 const NO_VARIABLES: [(OsString, OsString); 0] = [];
 
 fn load(text: &str) -> Config {
@@ -33,9 +38,11 @@ fn key(setting: &str) -> &str {
     setting.split_once(" = ").expect("a commented setting has a value").0
 }
 
-/// The sample with every line taken into use except one, because the password can be given once.
+/// The sample with every line taken into use except one, because the password can be given once, and
+/// with a broker that is spoken to by TLS.
 fn everything_in_use(left_out: &str) -> String {
     SAMPLE
+        .replace("\"embedded\"\n", "\"mqtts://host\"\n")
         .lines()
         .map(|line| setting(line).filter(|setting| key(setting) != left_out).unwrap_or(line))
         .flat_map(|line| [line, "\n"])
@@ -43,17 +50,20 @@ fn everything_in_use(left_out: &str) -> String {
 }
 
 /// Settings that are shown with an example because they have no default.
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 13] = [
     "username",
     "password",
     "password_file",
+    "ca_file",
+    "cert_file",
+    "key_file",
+    "server_name",
     "1",
     "2",
     "advertise_to",
     "groups",
     "[[client]]",
-    "id",
-    "profile",
+    "[client.topics]",
 ];
 
 #[test]
@@ -69,11 +79,19 @@ fn runs_as_it_is() {
 #[test]
 fn shows_the_defaults_that_hold() {
     let active = load(SAMPLE).to_toml();
+    // What stands below a table that is an example is one too, up to the next table.
+    let mut example = false;
     let with_defaults: String = SAMPLE
         .lines()
-        .map(|line| match setting(line) {
-            Some(setting) if !EXAMPLES.contains(&key(setting)) => setting,
-            _ => line,
+        .map(|line| {
+            let setting = setting(line);
+            if let Some(table) = setting.or(Some(line)).filter(|text| text.starts_with('[')) {
+                example = EXAMPLES.contains(&table);
+            }
+            match setting {
+                Some(setting) if !example && !EXAMPLES.contains(&key(setting)) => setting,
+                _ => line,
+            }
         })
         .flat_map(|line| [line, "\n"])
         .collect();
@@ -87,8 +105,7 @@ fn shows_the_defaults_that_hold() {
 
 #[test]
 fn every_line_can_be_taken_into_use() {
-    let directory = tempfile::tempdir().expect("a directory for the password");
-    std::fs::write(directory.path().join("broker-password"), "hush\n").expect("the password");
+    let directory = prepare();
     let path = directory.path().join("gateway.toml");
     for left_out in ["password", "password_file"] {
         let config = match Config::from_toml(&path, &everything_in_use(left_out), NO_VARIABLES) {
@@ -110,7 +127,10 @@ fn every_line_can_be_taken_into_use() {
 
 #[test]
 fn names_every_key_in_the_order_of_the_tables() {
-    let in_effect = load(&everything_in_use("password_file")).to_toml();
+    let directory = prepare();
+    let text = everything_in_use("password_file");
+    let path = directory.path().join("gateway.toml");
+    let in_effect = Config::from_toml(&path, &text, NO_VARIABLES).expect("the sample").to_toml();
     let mut table = String::new();
     let mut checked = 0;
     for line in in_effect.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -144,9 +164,8 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("name", "\"other\""),
     ("gateway_id", "2"),
     ("state_dir", "\"other\""),
-    ("upstream url", "\"mqtt://other\""),
+    ("upstream url", "\"wss://other\""),
     ("upstream mode", "\"transparent\""),
-    ("upstream connections", "3"),
     ("upstream version", "\"3.1.1\""),
     ("upstream username", "\"other\""),
     ("upstream password", "\"other\""),
@@ -156,6 +175,13 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("upstream connect_timeout", "\"5s\""),
     ("upstream reconnect_min", "\"5s\""),
     ("upstream reconnect_max", "\"5s\""),
+    ("upstream connections", "5"),
+    ("upstream failback_interval", "\"5s\""),
+    ("upstream.tls ca_file", "\"tls/other.pem\""),
+    ("upstream.tls cert_file", "\"tls/gateway-and-more.pem\""),
+    ("upstream.tls key_file", "\"tls/gateway-copy.key\""),
+    ("upstream.tls server_name", "\"other\""),
+    ("upstream.tls insecure", "true"),
     ("upstream.spool max_bytes", "\"5MiB\""),
     ("upstream.spool max_age", "\"5s\""),
     ("upstream.spool qos0", "\"keep\""),
@@ -186,7 +212,26 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("udp retry_interval", "\"5s\""),
     ("udp receive_buffer", "\"5KiB\""),
     ("client id", "\"other\""),
+    ("client link", "\"udp 0*\""),
+    ("client allow", "false"),
+    ("client publish", "[]"),
+    ("client subscribe", "[]"),
+    ("client max_qos", "0"),
+    ("client username", "\"other\""),
+    ("client password", "\"other\""),
+    ("client password_file", "\"broker-password\""),
+    ("client cert_file", "\"tls/gateway.pem\""),
+    ("client key_file", "\"tls/gateway.key\""),
+    ("client topic_prefix", "\"other/\""),
     ("client profile", "\"emcute\""),
+    ("client max_topics", "5"),
+    ("client max_subscriptions", "5"),
+    ("client max_buffered_messages", "5"),
+    ("client max_buffered_bytes", "\"5KiB\""),
+    ("client retry_interval", "\"5s\""),
+    ("client retry_count", "6"),
+    ("client.topics 1", "\"other\""),
+    ("access default", "\"deny\""),
     ("store sync", "\"off\""),
     ("store batch_records", "5"),
     ("store batch_time", "\"5ms\""),
@@ -202,6 +247,12 @@ const OF_OTHERS: &[&str] = &[
     "upstream url",
     "upstream reconnect_min",
     "upstream reconnect_max",
+    "upstream failback_interval",
+    "upstream.tls ca_file",
+    "upstream.tls cert_file",
+    "upstream.tls key_file",
+    "upstream.tls server_name",
+    "upstream.tls insecure",
     "embedded_broker listen",
     "udp listen",
     "udp groups",
@@ -215,17 +266,18 @@ const OF_OTHERS: &[&str] = &[
 
 #[test]
 fn every_key_has_an_effect() {
-    let directory = tempfile::tempdir().expect("a directory for the passwords");
-    for name in ["broker-password", "other-password"] {
-        std::fs::write(directory.path().join(name), name).expect("a password");
-    }
+    let directory = prepare();
     let path = directory.path().join("gateway.toml");
     let load = |text: &str| match Config::from_toml(&path, text, NO_VARIABLES) {
         Ok(config) => config,
         Err(error) => panic!("{error}"),
     };
-    let told =
-        |config: &Config| format!("{:?}{:?}", config.core_settings(), config.mqtt_settings());
+    let told = |config: &Config| {
+        // They are not shown to anybody by mistake.
+        let passwords = config.clients.iter().map(|rule| rule.login.clone()?.password);
+        let passwords: Vec<_> = passwords.collect();
+        format!("{:?}{:?}{passwords:?}", config.core_settings(), config.mqtt_settings())
+    };
     let mut remaining = OTHER_VALUES.iter().copied();
     let mut table = String::new();
     for line in SAMPLE.lines().map(|line| setting(line).unwrap_or(line)) {
@@ -236,13 +288,18 @@ fn every_key_has_an_effect() {
             continue;
         };
         let full = format!("{table}{name}");
+        // With a login of its own it can be nothing else.
+        if full == "client mode" {
+            continue;
+        }
         let (key, value) = remaining.next().unwrap_or_default();
         assert_eq!(full, key, "the next key of the sample has no other value here");
         let left_out = if name == "password" { "password_file" } else { "password" };
-        // The built-in broker would settle the version.
-        let text = everything_in_use(left_out).replace("\"embedded\"\n", "\"mqtt://host\"\n");
+        let text = everything_in_use(left_out);
         // From the table on, because another may have a line that reads so.
-        let begin = text.find(&format!("[{}]", table.trim_end())).unwrap_or_default();
+        let header = table.trim_end();
+        let begin = text.find(&format!("\n[{header}]"));
+        let begin = begin.or_else(|| text.find(&format!("\n[[{header}]]"))).unwrap_or_default();
         let (before, after) = text.split_at(begin);
         let at = after.find(&format!("\n{name} = ")).expect("the line") + 1;
         let rest = &after[at + after[at..].find('\n').expect("its end")..];
@@ -277,13 +334,15 @@ listen = "127.0.0.1:0"
 "#,
     );
     let core = config.core_settings();
-    let rule = |id: &str, profile: &str| ClientRule {
+    let rule = |line: u32, id: &str, profile: &str| ClientRule {
         id: id.into(),
+        origin: format!("gateway.toml:{line}: [[client]] id = \"{id}\"").into(),
         profile: Profile::named(profile).expect("a profile"),
+        ..ClientRule::default()
     };
     assert_eq!(
         core.rules,
-        [rule("meter-7", "standard"), rule("meter-*", "emcute"), rule("*", "standard")]
+        [rule(5, "meter-7", "standard"), rule(7, "meter-*", "emcute"), rule(10, "*", "standard")]
     );
     assert_eq!((core.takeover, core.sleep_tolerance_permille), (Takeover::AsleepOrLost, 1_250));
     for profile in Profile::ALL {
@@ -302,12 +361,17 @@ gateway_id = 7
 state_dir = "/var/lib/a \"b\""
 topics = { 1 = "a\tb", 65534 = "$x" }
 [upstream]
-url = ["mqtt://one", "mqtt://[::1]:1884", "mqtt://[fe80::1%eth0]", "embedded"]
+url = ["mqtt://one", "mqtt://[::1]:1884", "mqtt://[fe80::1%eth0]", "ws://one", "wss://one:1/?a=b",
+       "mqtts://one", "embedded"]
 version = "3.1.1"
 username = "me"
 keep_alive = "1m30s"
 topic_prefix = "site/"
 reconnect_min = "500ms"
+failback_interval = "0s"
+[upstream.tls]
+server_name = "broker.example"
+insecure = true
 [upstream.spool]
 max_bytes = "1GiB"
 max_age = "1d12h"
@@ -334,7 +398,20 @@ retry_interval = "2s"
 listen = "127.0.0.1:2000"
 [[client]]
 id = "meter-\"ü\"?*"
+link = "udp 127*"
 profile = "emcute"
+allow = false
+publish = []
+subscribe = ["a/%c/#", "+"]
+max_qos = 0
+topic_prefix = "%c/"
+max_buffered_bytes = "1KiB"
+retry_interval = "1s500ms"
+retry_count = 0
+[client.topics]
+7 = "own"
+[access]
+default = "deny"
 [[client]]
 id = "*"
 [log]
@@ -346,7 +423,15 @@ format = "json"
     assert_eq!(load(&printed).to_toml(), printed);
     assert_eq!(
         config.upstream.brokers.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["mqtt://one:1883", "mqtt://[::1]:1884", "mqtt://[fe80::1%eth0]:1883", "embedded"]
+        [
+            "mqtt://one:1883",
+            "mqtt://[::1]:1884",
+            "mqtt://[fe80::1%eth0]:1883",
+            "ws://one:80/mqtt",
+            "wss://one:1/?a=b",
+            "mqtts://one:8883",
+            "embedded"
+        ]
     );
     assert_eq!(config.topics, [(1, "a\tb".into()), (65534, "$x".into())]);
     assert_eq!(config.sessions.keep_alive_tolerance_permille, 2_000);

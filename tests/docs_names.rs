@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 use mqtt_sn_gateway::config::Config;
 use mqtt_sn_gateway::core::Profile;
 
+#[path = "support/mod.rs"]
+mod support;
+
+use support::certificates::prepare;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -122,8 +127,8 @@ fn sources() -> String {
 #[test]
 fn quoted_log_lines_are_written_somewhere() {
     let sources = sources();
-    let text = page("troubleshooting.md");
-    let rows = rows(&text, "the log says");
+    let (text, tls) = (page("troubleshooting.md"), page("tls.md"));
+    let rows = [rows(&text, "the log says"), rows(&tls, "the log says")].concat();
     let mut checked = 0;
     for row in &rows {
         for line in quoted(row[0]) {
@@ -145,8 +150,7 @@ fn quoted_log_lines_are_written_somewhere() {
 
 #[test]
 fn configurations_that_are_shown_are_right() {
-    let directory = tempfile::tempdir().expect("a directory for the password");
-    fs::write(directory.path().join("broker-password"), "hush").expect("the password");
+    let directory = prepare();
     let mut checked = 0;
     for page in files("docs", "md") {
         let text = read(&page);
@@ -160,7 +164,7 @@ fn configurations_that_are_shown_are_right() {
             checked += 1;
         }
     }
-    assert!(checked >= 6, "only {checked} configurations");
+    assert!(checked >= 9, "only {checked} configurations");
 }
 
 #[test]

@@ -169,6 +169,9 @@ impl Inside {
                     | Effect::Acknowledge { .. }
                     | Effect::Keep { .. }
                     | Effect::Recall { .. }
+                    | Effect::Open { .. }
+                    | Effect::Close { .. }
+                    | Effect::Forget { .. }
                     | Effect::Done => {}
                 }
             }

@@ -1,5 +1,7 @@
 //! `check`: the configuration in effect, and the state.
 
+mod client;
+
 use super::{Failure, print};
 use crate::config::{Config, DEFAULT_PATH, Source};
 use crate::store::file;
@@ -11,14 +13,34 @@ it is in use. If something is wrong with the configuration, says what and where,
 is 2. Names are not looked up, and nothing is made or changed, so this can be done beside a running \
 gateway.
 
+With --client it says instead which [[client]] a device falls under and what that means for it: whether \
+it may connect, what is put in front of its topics, what it may publish and subscribe to, and its \
+limits. Where that depends on the link by which it comes, every link is shown; --link chooses one.
+
 Run it as the user that the gateway runs as: another one may see another state.
 
 Examples:
   mqtt-sn-gateway check
-  mqtt-sn-gateway check --config /etc/mqtt-sn-gateway/gateway.toml";
+  mqtt-sn-gateway check --config /etc/mqtt-sn-gateway/gateway.toml
+  mqtt-sn-gateway check --client meter-7
+  mqtt-sn-gateway check --client meter-7 --link 'udp 0.0.0.0:1883'";
+
+/// Options of `check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Say what applies to the device with this client id
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
+    /// Say it for this link
+    #[arg(long, value_name = "NAME", requires = "client")]
+    link: Option<String>,
+}
 
 /// Prints what is in effect; that it can be printed means that it is right.
-pub(super) fn run(config: &Config, source: &Source) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, config: &Config, source: &Source) -> Result<(), Failure> {
+    if let Some(id) = &arguments.client {
+        return print(&client::explain(config, id, arguments.link.as_deref())?);
+    }
     let from = match source {
         Source::File(path) => format!("{} is fine", path.display()),
         Source::Sample => format!("there is no {DEFAULT_PATH} here: this is the built-in sample"),

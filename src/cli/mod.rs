@@ -12,13 +12,14 @@ mod values;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, SAMPLE, Source};
+use crate::runtime;
 
 /// A gateway between MQTT-SN devices and an MQTT broker
 #[derive(Debug, Parser)]
@@ -53,7 +54,7 @@ enum Command {
     Run(run::Arguments),
     /// Say what is wrong with the configuration, or print it as it is in effect
     #[command(after_help = check::HELP)]
-    Check,
+    Check(check::Arguments),
     /// Print a complete commented gateway.toml
     #[command(after_help = "\
 Example:
@@ -113,23 +114,23 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
-    let load = || -> Result<(Config, Source), Failure> {
-        // Container files set a variable that has no value to nothing.
-        let path = arguments.config.as_deref().filter(|path| !path.as_os_str().is_empty());
-        Ok(Config::load(path, environment())?)
-    };
+    // Container files set a variable that has no value to nothing.
+    let path = arguments.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+    let load = || -> Result<(Config, Source), Failure> { Ok(Config::load(path, environment())?) };
+    let origin =
+        || runtime::Origin { file: path.map(Path::to_owned), variables: environment().collect() };
     match &arguments.command {
         None => {
             let (config, source) = load()?;
-            run::run(&run::Arguments::default(), &config, &source)
+            run::run(&run::Arguments::default(), &config, &source, origin())
         }
         Some(Command::Run(arguments)) => {
             let (config, source) = load()?;
-            run::run(arguments, &config, &source)
+            run::run(arguments, &config, &source, origin())
         }
-        Some(Command::Check) => {
+        Some(Command::Check(arguments)) => {
             let (config, source) = load()?;
-            check::run(&config, &source)
+            check::run(arguments, &config, &source)
         }
         Some(Command::Config) => print(SAMPLE),
         Some(Command::Decode(arguments)) => decode::run(arguments),

@@ -10,7 +10,8 @@ use crate::store::file;
 
 pub(super) const HELP: &str = "\
 Runs in the foreground and logs to standard error. SIGTERM or Ctrl-C stops it; it says goodbye to \
-the broker and exits with 0.
+the broker and exits with 0. SIGHUP has it read the configuration again: rules, topics, limits and the \
+level of the log change at once, and the log says what needs a restart.
 
 What has to survive it (sessions, topic ids, waiting messages, the spool) is in the directory \
 `state_dir`, which one gateway uses at a time; `mqtt-sn-gateway check` says where it is. If the \
@@ -33,7 +34,12 @@ pub(super) struct Arguments {
 }
 
 /// Runs until it is told to stop.
-pub(super) fn run(arguments: &Arguments, config: &Config, source: &Source) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: &Arguments,
+    config: &Config,
+    source: &Source,
+    origin: runtime::Origin,
+) -> Result<(), Failure> {
     logging::init(&config.log).map_err(|error| Failure::usage(error.to_string()))?;
     if *source == Source::Sample {
         tracing::info!(
@@ -44,7 +50,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config, source: &Source) -> Re
     if arguments.reset_state {
         reset(&config.state_dir)?;
     }
-    runtime::run(config).map_err(|error| Failure::run(error.to_string()))
+    runtime::run(config, Some(origin)).map_err(|error| Failure::run(error.to_string()))
 }
 
 fn reset(directory: &Path) -> Result<(), Failure> {

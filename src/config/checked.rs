@@ -38,9 +38,11 @@ pub struct Config {
     pub topics: Vec<(u16, Box<str>)>,
     /// UDP listeners, at least one. The index is the link's number.
     pub udp: Vec<UdpLink>,
-    /// What applies to clients by their id; the first that matches. Patterns are not empty, and none
-    /// is covered by one before it.
+    /// What applies to clients by their id and link; the first that matches. Patterns are not empty,
+    /// and none is covered by one before it.
     pub clients: Vec<core::ClientRule>,
+    /// Clients that none of these matches are turned away.
+    pub deny_by_default: bool,
     /// When the state is written, and what a write is worth. Records 1..=10,000, and 1 if each commit
     /// is written at once.
     pub store: CommitSettings,
@@ -226,6 +228,12 @@ pub enum LogFormat {
 }
 
 impl Config {
+    /// Names of the links, by number.
+    #[must_use]
+    pub fn link_names(&self) -> Vec<String> {
+        self.udp.iter().map(|link| format!("udp {}", link.listen)).collect()
+    }
+
     /// What the core is told. One link for each `[[udp]]`, in order.
     #[must_use]
     pub fn core_settings(&self) -> core::Settings {
@@ -238,8 +246,9 @@ impl Config {
             links: self
                 .udp
                 .iter()
-                .map(|link| core::LinkSettings {
-                    name: format!("udp {}", link.listen).into(),
+                .zip(self.link_names())
+                .map(|(link, name)| core::LinkSettings {
+                    name: name.into(),
                     retry_interval: link.retry_interval,
                     max_packet: MAX_UDP_PAYLOAD,
                     broadcast: !link.advertise_to.is_empty(),
@@ -255,6 +264,7 @@ impl Config {
             keep_session_on_wake: sessions.keep_session_on_wake,
             queue_qos0_messages: sessions.queue_qos0_messages,
             rules: self.clients.clone(),
+            deny_by_default: self.deny_by_default,
             unauthenticated_publish: sessions.unauthenticated_publish,
             max_topics_per_client: sessions.max_topics_per_client,
             max_subscriptions_per_client: sessions.max_subscriptions_per_client,
@@ -389,6 +399,7 @@ impl Default for Config {
             topics: Vec::new(),
             udp: Vec::new(),
             clients: core.rules,
+            deny_by_default: core.deny_by_default,
             store: CommitSettings::default(),
             status: Status { publish: true },
             log: Log { level: "info".into(), format: LogFormat::Text },

@@ -19,6 +19,25 @@ pub enum Origin {
     Missing,
 }
 
+/// The file that is read, to tell where something stands in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
+}
+
+impl Source<'_> {
+    /// File and line of an origin, or the variable.
+    pub(super) fn place(&self, origin: &Origin) -> String {
+        let path = self.path.display();
+        match origin {
+            Origin::File(span) => format!("{path}:{}", Place::find(self.text, span).line),
+            Origin::Env(name) => format!("environment variable {name}"),
+            Origin::Missing => path.to_string(),
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
 pub struct Problem {

@@ -1,7 +1,7 @@
 //! Every key there is, and those that are known but not there yet.
 
 /// The tables with their keys. The root is the table without a name.
-pub(super) const KEYS: [(&str, &[&str]); 13] = [
+pub(super) const KEYS: [(&str, &[&str]); 15] = [
     (
         "",
         &[
@@ -15,6 +15,7 @@ pub(super) const KEYS: [(&str, &[&str]); 13] = [
             "topics",
             "udp",
             "client",
+            "access",
             "store",
             "status",
             "log",
@@ -66,34 +67,45 @@ pub(super) const KEYS: [(&str, &[&str]); 13] = [
     ),
     ("discovery", &["advertise_interval", "answer_search"]),
     ("udp", &["listen", "advertise_to", "groups", "retry_interval", "receive_buffer"]),
-    ("client", &["id", "profile"]),
+    (
+        "client",
+        &[
+            "id",
+            "link",
+            "allow",
+            "publish",
+            "subscribe",
+            "max_qos",
+            "topic_prefix",
+            "mode",
+            "username",
+            "password",
+            "password_file",
+            "cert_file",
+            "key_file",
+            "profile",
+            "max_topics",
+            "max_subscriptions",
+            "max_buffered_messages",
+            "max_buffered_bytes",
+            "retry_interval",
+            "retry_count",
+            "topics",
+        ],
+    ),
+    ("access", &["default"]),
     ("store", &["sync", "batch_records", "batch_time"]),
     ("status", &["publish"]),
     ("log", &["level", "format"]),
     // Its keys are numbers.
     ("topics", &[]),
+    ("client.topics", &[]),
 ];
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 16] = [
-    ("", "serial"),
-    ("", "ble"),
-    ("", "access"),
-    ("", "admin"),
-    ("udp", "dtls"),
-    ("udp", "max_packet"),
-    ("client", "allow"),
-    ("client", "mode"),
-    ("client", "username"),
-    ("client", "password"),
-    ("client", "password_file"),
-    ("client", "publish"),
-    ("client", "subscribe"),
-    ("client", "max_qos"),
-    ("client", "topic_prefix"),
-    ("client", "topics"),
-];
+const LATER: [(&str, &str); 5] =
+    [("", "serial"), ("", "ble"), ("", "admin"), ("udp", "dtls"), ("udp", "max_packet")];
 
 /// The keys of a table.
 pub(super) fn allowed(table: &str) -> &'static [&'static str] {

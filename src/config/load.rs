@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::checked::{Config, DEFAULT_RECEIVE_BUFFER, Log, LogFormat, Secret, Sessions, UdpLink};
-use super::clients::read_clients;
+use super::clients::{Surroundings, read_access, read_clients};
 use super::endpoint::Endpoint;
-use super::error::{ConfigError, Invalid, Origin, Problem};
+use super::error::{self, ConfigError, Invalid, Origin, Problem};
 use super::reader::{Complaint, Reader, bad_value};
 use super::state::{self, check_state_dir, read_spool, read_store};
 use super::tls::read_tls;
@@ -92,19 +92,20 @@ impl Config {
         let given = state::given_directory(&variables);
         let mut problems = Vec::new();
         env::apply(&mut root, variables, &mut problems);
-        let directory = path.parent().unwrap_or(Path::new(""));
-        let config = read_config(root, directory, given, &mut problems);
+        let source_of = error::Source { path, text: source };
+        let config = read_config(root, source_of, given, &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(invalid(problems)) }
     }
 }
 
-/// `directory` is where relative paths begin, `state` the directory that the service manager gives.
+/// Relative paths begin where the file is; `state` is the directory that the service manager gives.
 fn read_config(
     root: Table,
-    directory: &Path,
+    source: error::Source<'_>,
     state: Option<PathBuf>,
     problems: &mut Vec<Problem>,
 ) -> Config {
+    let directory = source.path.parent().unwrap_or(Path::new(""));
     let mut config = Config::default();
     let mut found = Vec::new();
     let mut root = Reader::new("", root, &mut found);
@@ -119,6 +120,7 @@ fn read_config(
     let topics = root.table("topics");
     let udp = root.tables("udp");
     let clients = root.tables("client");
+    let access = root.table("access");
     let store = root.table("store");
     let status = root.table("status");
     let log = root.table("log");
@@ -148,8 +150,14 @@ fn read_config(
     if let Some(udp) = udp {
         read_links(udp, &mut config.udp, &mut found);
     }
+    let links = config.link_names();
     let longest = config.sessions.max_client_id_length;
-    read_clients(clients.unwrap_or_default(), longest, &mut config.clients, &mut found);
+    let transparent = config.upstream.transparent;
+    let tls = config.upstream.uses_tls().then(|| config.upstream.tls.clone());
+    let tls = tls.as_ref();
+    let around = Surroundings { longest, links: &links, directory, transparent, tls, source };
+    read_clients(clients.unwrap_or_default(), &around, &mut config.clients, &mut found);
+    read_access(Reader::new("access", access, &mut found), &mut config.deny_by_default);
     read_store(Reader::new("store", store, &mut found), &mut config.store);
     let mut status = Reader::new("status", status, &mut found);
     status.boolean("publish", &mut config.status.publish);
@@ -160,10 +168,10 @@ fn read_config(
 }
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Shortest interval that makes sense anywhere: below, timers would do nothing but expire.
-const SHORTEST: Duration = Duration::from_millis(10);
+pub(super) const SHORTEST: Duration = Duration::from_millis(10);
 
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const GIB: u64 = 1 << 30;
@@ -200,7 +208,15 @@ fn read_upstream(mut reader: Reader<'_>, directory: &Path, config: &mut Config) 
         reader
             .complain(&origin, Complaint::new("the built-in broker speaks only MQTT 3.1.1", help));
     }
-    read_login(&mut reader, directory, upstream);
+    let mut login = LoginKeys {
+        username: upstream.username.take(),
+        password: upstream.password.take(),
+        password_file: upstream.password_file.take(),
+    };
+    read_login(&mut reader, directory, &mut login);
+    upstream.username = login.username;
+    upstream.password = login.password;
+    upstream.password_file = login.password_file;
     reader.duration("keep_alive", SECOND..=SECOND * 65_535, &mut upstream.keep_alive);
     upstream.keep_alive = whole_seconds(upstream.keep_alive);
     reader.text("topic_prefix", &mut upstream.topic_prefix, check_prefix);
@@ -220,8 +236,21 @@ fn read_upstream(mut reader: Reader<'_>, directory: &Path, config: &mut Config) 
     url
 }
 
-fn read_login(reader: &mut Reader<'_>, directory: &Path, upstream: &mut super::Upstream) {
-    reader.text("username", &mut upstream.username, |text| {
+/// User name and password, and where the password came from if it was a file.
+#[derive(Default)]
+pub(super) struct LoginKeys {
+    pub(super) username: Option<Box<str>>,
+    pub(super) password: Option<Secret>,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+/// `username`, `password` and `password_file`; the last of them is where the first stands.
+pub(super) fn read_login(
+    reader: &mut Reader<'_>,
+    directory: &Path,
+    login: &mut LoginKeys,
+) -> Option<Origin> {
+    let username = reader.text("username", &mut login.username, |text| {
         if text.len() > 65_535 || text.contains('\0') {
             return Err(Complaint::new(
                 "`username` does not fit MQTT",
@@ -232,7 +261,7 @@ fn read_login(reader: &mut Reader<'_>, directory: &Path, upstream: &mut super::U
     });
     let mut from_file = None;
     let inline =
-        reader.text("password", &mut upstream.password, |text| check_password(text.as_bytes()));
+        reader.text("password", &mut login.password, |text| check_password(text.as_bytes()));
     let file = reader.text("password_file", &mut from_file, |text| {
         if text.is_empty() {
             return Ok(None);
@@ -240,26 +269,28 @@ fn read_login(reader: &mut Reader<'_>, directory: &Path, upstream: &mut super::U
         let path = directory.join(text);
         read_password(&path).map(|password| Some((path, password)))
     });
-    let has_inline = upstream.password.is_some();
+    let has_inline = login.password.is_some();
     if let Some((path, password)) = from_file {
-        upstream.password = password;
-        upstream.password_file = Some(path);
+        login.password = password;
+        login.password_file = Some(path);
     }
     if let Some(origin) = &file
         && has_inline
-        && upstream.password_file.is_some()
+        && login.password_file.is_some()
     {
         let help = "keep the one and take the other out";
         let message = "`password` and `password_file` are both given";
         reader.complain(origin, Complaint::new(message, help));
     }
-    if let Some(origin) = file.or(inline)
-        && upstream.password.is_some()
-        && upstream.username.is_none()
+    let password = file.or(inline);
+    if let Some(origin) = &password
+        && login.password.is_some()
+        && login.username.is_none()
     {
         let help = "add username = \"…\"; MQTT 3.1.1 has no password without it";
-        reader.complain(&origin, Complaint::new("there is a password but no `username`", help));
+        reader.complain(origin, Complaint::new("there is a password but no `username`", help));
     }
+    username.or(password)
 }
 
 fn read_password(path: &Path) -> Result<Option<Secret>, Complaint> {
@@ -317,7 +348,11 @@ fn read_sessions(mut reader: Reader<'_>, sessions: &mut Sessions) {
     reader.finish();
 }
 
-fn read_topics(table: Table, topics: &mut Vec<(u16, Box<str>)>, problems: &mut Vec<Problem>) {
+pub(super) fn read_topics(
+    table: Table,
+    topics: &mut Vec<(u16, Box<str>)>,
+    problems: &mut Vec<Problem>,
+) {
     let mut entries = table.0;
     // In the order of the file, so that it is the second of two that is reported.
     entries.sort_by_key(|entry| match &entry.key_origin {

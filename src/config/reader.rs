@@ -42,6 +42,11 @@ impl<'p> Reader<'p> {
         self.table.take(key)
     }
 
+    /// Whether a key is there.
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.table.0.iter().any(|entry| entry.key == key)
+    }
+
     /// The table below a key; an empty one if it is absent.
     pub(super) fn table(&mut self, key: &'static str) -> Table {
         let Some(entry) = self.take(key) else { return Table::default() };
@@ -170,6 +175,21 @@ impl<'p> Reader<'p> {
             other => Err(Complaint::new(wrong(key, "a whole number", &other), help)),
         };
         self.store(entry.node.origin, target, outcome);
+    }
+
+    /// A whole number that may be left out.
+    pub(super) fn optional_integer<T: TryFrom<i128>>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i128>,
+        target: &mut Option<T>,
+    ) {
+        if self.has(key)
+            && let Ok(mut value) = T::try_from(*range.start())
+        {
+            self.integer(key, range, &mut value);
+            *target = Some(value);
+        }
     }
 
     /// A factor, kept in thousandths.

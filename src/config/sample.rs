@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::checked::{Config, LogFormat};
+use super::clients::ACCESS;
 use super::endpoint::Endpoint;
 use super::load::MODES;
 use super::state::{QOS0_POLICIES, SYNC_MODES};
 use super::units::{format_duration, format_size};
 use super::values::TAKEOVERS;
-use crate::core::Profile;
+use crate::core::{ClientRule, Profile};
 use crate::mqtt::Version;
 
 /// `gateway.toml` as it is in the repository: every key with its default and its meaning.
@@ -47,10 +48,10 @@ impl Config {
             out.size("receive_buffer", link.receive_buffer as u64);
         }
         for rule in &self.clients {
-            out.table("[[client]]");
-            out.text("id", &rule.id);
-            out.text("profile", Profile::at(rule.profile).name);
+            self.write_client(rule, &mut out);
         }
+        out.table("[access]");
+        out.word("default", &ACCESS, self.deny_by_default);
         out.table("[store]");
         out.word("sync", &SYNC_MODES, self.store.sync);
         out.plain("batch_records", self.store.records);
@@ -67,6 +68,59 @@ impl Config {
             },
         );
         out.0
+    }
+
+    fn write_client(&self, rule: &ClientRule, out: &mut Toml) {
+        out.table("[[client]]");
+        self.write_policy(rule, out);
+        out.table("[client.topics]");
+        for (id, name) in &rule.predefined {
+            out.text(&id.to_string(), name);
+        }
+    }
+
+    fn write_policy(&self, rule: &ClientRule, out: &mut Toml) {
+        let sessions = &self.sessions;
+        out.text("id", &rule.id);
+        if let Some(link) = &rule.link {
+            out.text("link", link);
+        }
+        out.text("profile", Profile::at(rule.profile).name);
+        out.plain("allow", rule.allow);
+        for (key, filters) in [("publish", &rule.publish), ("subscribe", &rule.subscribe)] {
+            if let Some(filters) = filters {
+                out.list(key, filters.iter().map(ToString::to_string));
+            }
+        }
+        out.plain("max_qos", rule.max_qos as u8);
+        out.word("mode", &MODES, rule.transparent.unwrap_or(self.upstream.transparent));
+        if let Some(login) = &rule.login {
+            if let Some(username) = &login.username {
+                out.text("username", username);
+            }
+            if login.password.is_some() {
+                out.0.push_str("# password = (hidden)\n");
+            }
+        }
+        if let Some((cert_file, key_file)) = &rule.certificate {
+            out.text("cert_file", cert_file);
+            out.text("key_file", key_file);
+        }
+        if let Some(prefix) = &rule.topic_prefix {
+            out.text("topic_prefix", prefix);
+        }
+        out.plain("max_topics", rule.max_topics.unwrap_or(sessions.max_topics_per_client));
+        let most = rule.max_subscriptions.unwrap_or(sessions.max_subscriptions_per_client);
+        out.plain("max_subscriptions", most);
+        let most = rule.max_buffered_messages.unwrap_or(sessions.max_buffered_messages);
+        out.plain("max_buffered_messages", most);
+        let most = rule.max_buffered_bytes.unwrap_or(sessions.max_buffered_bytes);
+        out.size("max_buffered_bytes", most as u64);
+        // Without it, that of the link counts.
+        if let Some(interval) = rule.retry_interval {
+            out.duration("retry_interval", interval);
+        }
+        out.plain("retry_count", rule.retry_count.unwrap_or(sessions.retry_count));
     }
 
     fn write_upstream(&self, out: &mut Toml) {

@@ -29,9 +29,36 @@ pub(super) fn check_name(text: &str) -> Result<Box<str>, Complaint> {
     Ok(text.into())
 }
 
+/// Longest prefix, octets: a topic of a device fits behind it, whatever it is.
+pub(super) const MOST_PREFIX: usize = 1024;
+
+/// What is put in front of the topics of some clients.
+pub(super) fn check_client_prefix(text: &str, longest: usize) -> Result<Box<str>, Complaint> {
+    let ids = text.matches("%c").count();
+    let most = text.len() + ids * longest.saturating_sub(2);
+    if ids > 0 && most > MOST_PREFIX {
+        let help = format!(
+            "%c stands for a client id of up to {longest} bytes, which makes a prefix of up to {most} \
+             bytes; {MOST_PREFIX} is the most"
+        );
+        return Err(bad_value("topic_prefix", text, help));
+    }
+    check_prefix(text)
+}
+
+/// A filter of what a client may do.
+pub(super) fn check_filter(key: &str, text: &str) -> Result<Box<str>, Complaint> {
+    if !crate::core::is_filter(text) || text.len() > 65_535 {
+        let help = "a topic filter, like \"sensors/+/temperature\" or \"sensors/#\": + is one level, # at \
+                    the end is any number, %c is the client id";
+        return Err(bad_value(key, text, help));
+    }
+    Ok(text.into())
+}
+
 /// What is put in front of topics.
 pub(super) fn check_prefix(text: &str) -> Result<Box<str>, Complaint> {
-    if text.len() > 1024 || text.contains(['+', '#', '\0']) {
+    if text.len() > MOST_PREFIX || text.contains(['+', '#', '\0']) {
         let help = "up to 1024 bytes without +, # and NUL, usually with a / at the end";
         return Err(bad_value("topic_prefix", text, help));
     }

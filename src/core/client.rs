@@ -7,6 +7,7 @@ use core::ops::Deref;
 use core::time::Duration;
 
 use super::peer::Peer;
+use super::policy::NO_RULE;
 use super::profile::Profile;
 use super::rare::{Absent, Rare};
 use super::slots::Handle;
@@ -327,6 +328,10 @@ pub(crate) struct Client {
     pub(crate) line: LineId,
     /// Position of its profile in [`Profile::ALL`].
     pub(crate) profile: u8,
+    /// Number of its rule, or [`NO_RULE`].
+    pub(crate) rule: u16,
+    /// The table of predefined topics that it goes by: that of its rule at its last CONNECT.
+    pub(crate) predefined: u16,
     pub(crate) nap: Nap,
     pub(crate) print: ConnectPrint,
     /// Nothing but CONNECT was heard since the CONNACK.
@@ -401,6 +406,8 @@ impl Client {
             state: State::Gone,
             line: LineId::MAIN,
             profile: 0,
+            rule: NO_RULE,
+            predefined: 0,
             nap: Nap::default(),
             print,
             fresh: false,

@@ -17,9 +17,11 @@ use super::hashing::Hashing;
 use super::slots::Handle;
 use crate::time::Time;
 
-/// How long the copies of one message may be apart: as long as a lost device may block the broker's
-/// window, with the default retry interval and count.
+/// How long the copies of one message may be apart, while the broker is there: as long as a lost device
+/// may block its window, with the default retry interval and count.
 const WINDOW: Duration = Duration::from_secs(60);
+/// How long it may take to notice that the broker is gone, milliseconds.
+const SILENCE: u64 = 120_000;
 /// Fingerprints remembered. Beyond this a device may get a second copy; nothing is lost.
 const MAX_REMEMBERED: usize = 4_096;
 /// Messages remembered per fingerprint.
@@ -33,6 +35,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Partial {
     first: Time,
+    /// Until when copies are awaited.
+    until: Time,
     /// MQTT 5: identifiers of the copies so far.
     seen: Vec<u32>,
     /// MQTT 5: identifiers of the copies that may still come, in order.
@@ -59,19 +63,24 @@ pub(crate) struct Copies {
     remembered: usize,
     /// When to look again for what can be forgotten.
     tidy_at: Time,
+    /// When a message came last.
+    latest: Time,
+    /// Since when the broker is away.
+    paused: Option<Time>,
     hasher: Hashing,
 }
 
 impl Copies {
     pub(crate) fn new(hasher: Hashing) -> Self {
         let partial = HashMap::with_hasher(hasher);
-        Self { partial, remembered: 0, tidy_at: Time(0), hasher }
+        Self { partial, remembered: 0, tidy_at: Time(0), latest: Time(0), paused: None, hasher }
     }
 
     /// Finds out whether a message with these subscription identifiers (in order; none with MQTT
     /// 3.1.1) is a further copy of one that came before.
     pub(crate) fn take(&mut self, now: Time, topic: &str, payload: &[u8], ids: &[u32]) -> Copy {
         self.tidy(now);
+        self.latest = now;
         let fingerprint = self.hasher.hash_one((topic, payload));
         let Some(messages) = self.partial.get_mut(&fingerprint) else {
             return Copy { fingerprint, index: None };
@@ -128,6 +137,7 @@ impl Copies {
                 let messages = self.partial.entry(copy.fingerprint).or_default();
                 messages.push(Partial {
                     first: now,
+                    until: now.after(WINDOW),
                     seen: Vec::new(),
                     missing: expected.to_vec(),
                     left: copies,
@@ -178,7 +188,26 @@ impl Copies {
         self.partial.is_empty()
     }
 
-    /// A new session at the broker: what was outstanding does not come any more.
+    /// The broker is gone: what it has not sent yet cannot come before it is back. That may have been so
+    /// since it sent a message last.
+    pub(crate) fn pause(&mut self, now: Time) {
+        if self.paused.is_none() {
+            let since = self.latest.max(Time(now.0.saturating_sub(SILENCE)));
+            self.tidy_at = since;
+            self.tidy(since);
+            self.paused = Some(since);
+        }
+    }
+
+    /// It is back: the time without it does not count.
+    pub(crate) fn go_on(&mut self, now: Time) {
+        let Some(paused) = self.paused.take() else { return };
+        for message in self.partial.values_mut().flatten() {
+            message.until = message.until.after(now.since(paused));
+        }
+    }
+
+    /// What was outstanding is not to be recognised any more.
     pub(crate) fn clear(&mut self) {
         self.partial.clear();
         self.remembered = 0;
@@ -187,7 +216,7 @@ impl Copies {
 
 /// Whether copies may still come; accounts for the clients otherwise.
 fn is_awaited(message: &Partial, now: Time, remembered: &mut usize) -> bool {
-    let awaited = now.since(message.first) < WINDOW;
+    let awaited = now < message.until;
     if !awaited {
         *remembered -= message.clients.len();
     }

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::notice::{Notice, Place};
 use super::peer::{Address, LinkId, PeerRef};
+use super::template::Template;
 use super::upstream::{Delivery, LineId, MqttQos, Token};
 use crate::codec::Message;
 use crate::store::record::Record;
@@ -282,6 +283,14 @@ impl Effects {
         self.store_with(|arena| {
             arena.extend_from_slice(first.as_bytes());
             arena.extend_from_slice(second.as_bytes());
+        })
+    }
+
+    /// Copies a topic with its prefix into the arena.
+    pub(crate) fn store_prefixed(&mut self, prefix: &Template, id: &str, topic: &str) -> Span {
+        self.store_with(|arena| {
+            prefix.write(id, arena);
+            arena.extend_from_slice(topic.as_bytes());
         })
     }
 

@@ -39,6 +39,7 @@ pub(crate) struct Subscriber {
 /// A filter with at least one client, or one on its way out.
 #[derive(Debug)]
 pub(crate) struct Filter {
+    /// With prefix, as the broker knows it.
     pub(crate) text: Box<str>,
     /// Subscription identifier, never given twice.
     pub(crate) id: u32,

@@ -8,7 +8,7 @@ use core::hash::BuildHasher;
 use core::time::Duration;
 
 use super::hashing::{Hashing, stable_hash};
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 
 use super::client::{Client, State, Supervision};
 use super::effects::{Effect, Effects};
@@ -17,11 +17,13 @@ use super::lines::Lines;
 use super::messages::Messages;
 use super::notice::Notice;
 use super::peer::{Address, LinkId, PeerRef};
+use super::policy::{NO_RULE, Policies, Policy};
+use super::predefined::{Predefined, highest_id};
 use super::settings::Settings;
 use super::slots::{Handle, KEPT, Slots};
 use super::stats::{Drop, Limit, Stats};
 use super::strangers::{Newcomers, Strangers};
-use super::topics::{TopicRef, Topics};
+use super::topics::Topics;
 use super::upstream::{Delivery, LineId, MqttQos, Token, UpstreamEvent};
 use super::wheel::Wheel;
 use crate::codec::{self, Message, Qos};
@@ -81,9 +83,8 @@ pub struct Gateway {
     by_peer: HashTable<u32>,
     by_id: HashTable<u32>,
     pub(crate) topics: Topics,
-    pub(crate) predefined: HashMap<u16, TopicRef, Hashing>,
-    /// Lowest predefined id of a topic.
-    pub(crate) predefined_ids: HashMap<u32, u16, Hashing>,
+    pub(crate) predefined: Predefined,
+    pub(crate) policies: Policies,
     /// Normal topic ids start here.
     pub(crate) first_topic_id: u16,
     /// How far above it those of the next new client do.
@@ -103,8 +104,6 @@ pub struct Gateway {
     pub(crate) buffered_bytes: usize,
     /// `mqtt-sn-gateway/<name>/`: the gateway's own topics.
     pub(crate) own_topics: Box<str>,
-    /// How names begin, before the prefix is put in front, that lead there.
-    closed: Option<Box<str>>,
     /// Reused between messages.
     pub(crate) matched: Vec<Handle>,
     pub(crate) recipients: Vec<(Handle, MqttQos)>,
@@ -117,7 +116,14 @@ pub struct Gateway {
     /// Nothing can be written.
     pub(crate) failing: bool,
     wheel: Wheel,
-    advertise_at: Option<Time>,
+    pub(crate) advertise_at: Option<Time>,
+}
+
+/// Normal ids above the predefined ones: the types keep them apart, but not every device does. Where
+/// predefined ids leave no room, they share the range.
+pub(crate) fn first_topic_id(settings: &Settings) -> u16 {
+    let highest = highest_id(settings);
+    if highest < 0xF000 { highest.saturating_add(1) } else { 1 }
 }
 
 impl Gateway {
@@ -127,25 +133,8 @@ impl Gateway {
     pub fn new(settings: Settings, seed: u64, now: Time) -> Self {
         let hasher = Hashing::new(seed);
         let mut topics = Topics::new(hasher);
-        let mut predefined = HashMap::with_hasher(hasher);
-        let mut predefined_ids: HashMap<u32, u16, Hashing> = HashMap::with_hasher(hasher);
-        for (id, name) in &settings.predefined {
-            let topic = topics.take(name);
-            predefined.insert(*id, topic);
-            let lowest = predefined_ids.entry(topic.index()).or_insert(*id);
-            *lowest = (*lowest).min(*id);
-        }
-        // Normal ids above the predefined ones: the types keep them apart, but not every device
-        // does. Where predefined ids leave no room, they share the range.
-        let highest = settings.predefined.iter().map(|(id, _)| *id).max().unwrap_or(0);
-        let first_topic_id = if highest < 0xF000 { highest.saturating_add(1) } else { 1 };
+        let predefined = Predefined::new(hasher, &settings, &mut topics);
         let own_topics: Box<str> = format!("mqtt-sn-gateway/{}/", settings.name).into();
-        let closed = match own_topics.strip_prefix(&*settings.topic_prefix) {
-            Some(rest) => Some(rest.into()),
-            // The prefix itself leads there.
-            None if settings.topic_prefix.starts_with(&*own_topics) => Some("".into()),
-            None => None,
-        };
         let advertises = !settings.advertise_interval.is_zero();
         Self {
             hasher,
@@ -154,8 +143,8 @@ impl Gateway {
             by_id: HashTable::new(),
             topics,
             predefined,
-            predefined_ids,
-            first_topic_id,
+            policies: Policies::new(&settings),
+            first_topic_id: first_topic_id(&settings),
             next_offset: 0,
             requests: Slots::default(),
             messages: Messages::default(),
@@ -170,7 +159,6 @@ impl Gateway {
             buffered: 0,
             buffered_bytes: 0,
             own_topics,
-            closed,
             matched: Vec::new(),
             recipients: Vec::new(),
             expected: Vec::new(),
@@ -223,7 +211,7 @@ impl Gateway {
         match message {
             Message::Publish(publish) if publish.qos == Qos::MinusOne => {
                 self.heard_of(cx, bound);
-                return self.publish_unconnected(cx, publish);
+                return self.publish_unconnected(cx, bound, publish);
             }
             Message::SearchGw { .. } => {
                 self.heard_of(cx, bound);
@@ -408,7 +396,7 @@ impl Gateway {
             self.lines.filters(),
             self.requests.len(),
             self.messages.len(),
-            self.topics.len().saturating_sub(self.predefined_ids.len()),
+            self.topics.len().saturating_sub(self.predefined.names()),
         ]
     }
 
@@ -472,6 +460,10 @@ impl Gateway {
         if let Ok(found) = self.by_id.find_entry(hash, |slot| *slot == handle.slot) {
             found.remove();
         }
+        // Whoever had the session may not know that it is over, and use its ids in the next one: that of
+        // a newcomer, who must have others.
+        let offset = self.wrapped(client.topics.offset());
+        self.next_offset = self.next_offset.max(offset);
         self.wheel.disarm(handle.slot);
         let line = client.line;
         self.clients.remove(handle);
@@ -610,7 +602,8 @@ impl Gateway {
     pub(crate) fn retry_at(&self, now: Time, handle: Handle) -> Time {
         let peer = self.clients.get(handle).and_then(|client| client.peer.as_ref());
         let link = peer.and_then(|peer| self.settings.links.get(usize::from(peer.link().0)));
-        let interval = link.and_then(|link| link.retry_interval);
+        let own = self.clients.get(handle).and_then(|client| self.policy(client).retry_interval);
+        let interval = own.or_else(|| link.and_then(|link| link.retry_interval));
         now.after(interval.unwrap_or(self.settings.retry_interval))
     }
 
@@ -639,10 +632,20 @@ impl Gateway {
         cx.fx.notice(|fx| Notice::LimitReached { client: fx.store(id.as_bytes()), limit });
     }
 
-    /// Whether `name` is, with the prefix, one of the gateway's own topics: devices may not publish
-    /// there.
+    /// What applies to a client.
     #[inline]
-    pub(crate) fn is_own_topic(&self, name: &str) -> bool {
-        self.closed.as_ref().is_some_and(|closed| name.starts_with(&**closed))
+    pub(crate) fn policy(&self, client: &Client) -> &Policy {
+        self.policies.get(client.rule)
+    }
+
+    /// The same, where the client may be gone.
+    pub(crate) fn policy_of(&self, handle: Handle) -> &Policy {
+        self.policies.get(self.clients.get(handle).map_or(NO_RULE, |client| client.rule))
+    }
+
+    /// Whether a topic is one of the gateway's own: devices may not publish there.
+    #[inline]
+    pub(crate) fn is_own_topic(&self, wire: &[u8]) -> bool {
+        wire.starts_with(self.own_topics.as_bytes())
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Message {
     pub(crate) serial: u64,
     /// It has been recorded.
     pub(crate) recorded: bool,
+    /// Somebody has the same under another name, in the records only.
+    wait: bool,
     /// Queue entries that refer to it.
     users: u32,
     /// Of these, the ones that the acknowledgement to the broker waits for.
@@ -61,17 +63,19 @@ impl Messages {
         let payload: Box<[u8]> = payload.into();
         self.serial = self.serial.saturating_add(1);
         self.payload = self.payload.saturating_add(payload.len());
-        let (serial, recorded) = (self.serial, false);
+        let (serial, recorded, wait) = (self.serial, false, false);
         let (users, holders) = (1, 1);
-        self.slots.insert(Message { topic, payload, serial, recorded, users, holders, delivery })
+        let message = Message { topic, payload, serial, recorded, wait, users, holders, delivery };
+        self.slots.insert(message)
     }
 
     /// Keeps a message of a former life; the caller holds a user of `topic` for it, and is a user of it.
     pub(crate) fn restore(&mut self, topic: TopicRef, payload: Box<[u8]>, serial: u64) -> Handle {
         self.serial = self.serial.max(serial);
         self.payload = self.payload.saturating_add(payload.len());
-        let (recorded, users, holders, delivery) = (true, 1, 0, None);
-        self.slots.insert(Message { topic, payload, serial, recorded, users, holders, delivery })
+        let (recorded, wait, users, holders, delivery) = (true, false, 1, 0, None);
+        let message = Message { topic, payload, serial, recorded, wait, users, holders, delivery };
+        self.slots.insert(message)
     }
 
     /// Marks a message as recorded. Gives its serial number, and whether that is news.
@@ -79,6 +83,15 @@ impl Messages {
         let message = self.slots.get_mut(handle)?;
         let news = !core::mem::replace(&mut message.recorded, true);
         Some((message.serial, news))
+    }
+
+    /// The same message waits under another name, as `other`: if that is recorded, the acknowledgement
+    /// to the broker rests on the records too.
+    pub(crate) fn set_sibling(&mut self, handle: Handle, other: Handle) {
+        let recorded = self.slots.get(other).is_some_and(|other| other.recorded);
+        if let Some(message) = self.slots.get_mut(handle) {
+            message.wait |= recorded;
+        }
     }
 
     /// Number of places in the table, for [`Self::at`].
@@ -114,7 +127,7 @@ impl Messages {
     pub(crate) fn release(&mut self, handle: Handle, held: bool) -> Released {
         let Some(message) = self.slots.get_mut(handle) else { return Released::default() };
         message.users = message.users.saturating_sub(1);
-        let recorded = message.recorded;
+        let recorded = message.recorded || message.wait;
         let acknowledge = if held {
             message.holders = message.holders.saturating_sub(1);
             if message.holders == 0 { message.delivery.take() } else { None }

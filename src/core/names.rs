@@ -9,7 +9,7 @@ const MAX_LENGTH: usize = 1_024;
 /// Whether a broker has to take this as text. MQTT lets it close the connection over control
 /// characters and non-characters (MQTT 3.1.1 §1.5.3), and mosquitto does; the connection is
 /// everybody's.
-fn is_text(name: &str) -> bool {
+pub(crate) fn is_text(name: &str) -> bool {
     let rejectable = |c: char| {
         let code = u32::from(c);
         c.is_control() || code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code)
@@ -34,8 +34,13 @@ pub(crate) fn topic_filter(bytes: &[u8]) -> Option<&str> {
         return None;
     }
     let filter = core::str::from_utf8(bytes).ok()?;
-    if !is_text(filter) {
-        return None;
+    is_filter(filter).then_some(filter)
+}
+
+/// Whether a broker takes this as a filter, as far as its length allows.
+pub(crate) fn is_filter(filter: &str) -> bool {
+    if filter.is_empty() || !is_text(filter) {
+        return false;
     }
     let mut levels = filter.split('/').peekable();
     while let Some(level) = levels.next() {
@@ -46,10 +51,16 @@ pub(crate) fn topic_filter(bytes: &[u8]) -> Option<&str> {
             other => !other.contains(['#', '+']),
         };
         if !legal {
-            return None;
+            return false;
         }
     }
-    Some(filter)
+    true
+}
+
+/// Whether a filter is a shared subscription to the broker. Without a second level too: mosquitto closes
+/// the connection over it.
+pub(crate) fn is_shared(filter: &str) -> bool {
+    filter.split('/').next() == Some("$share")
 }
 
 /// Whether a filter (already checked) can match more than one topic.

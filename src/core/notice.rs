@@ -63,6 +63,19 @@ pub enum Loss {
     Barred,
 }
 
+/// What a change of the rules took away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Revoked {
+    /// The session, with all that it had.
+    Session,
+    /// A subscription.
+    Subscription,
+    /// The will.
+    Will,
+    /// A message that waited.
+    Message,
+}
+
 /// One thing worth telling. Spans belong to the [`Effects`](super::Effects) that hold the notice.
 #[derive(Clone, Copy, Debug)]
 pub enum Notice {
@@ -153,6 +166,21 @@ pub enum Notice {
         code: ReturnCode,
         /// Why.
         why: &'static str,
+        /// Where the rule was written that says so; empty if none does.
+        rule: Span,
+    },
+    /// The rules have changed since, and something that a client had is taken away.
+    Revoked {
+        /// Client id.
+        client: Span,
+        /// What.
+        what: Revoked,
+        /// Filter or topic; empty for a session.
+        subject: Span,
+        /// Why.
+        why: &'static str,
+        /// Where the rule was written that says so.
+        rule: Span,
     },
     /// A packet from somebody who is not connected.
     Stranger {

@@ -1,7 +1,5 @@
 //! Quirks of common client stacks, as data. A client's profile is chosen by its client id
-//! ([`ClientRule`]); without one it is treated by the book.
-
-use alloc::boxed::Box;
+//! ([`ClientRule`](super::ClientRule)); without one it is treated by the book.
 
 use super::upstream::MqttQos;
 
@@ -98,15 +96,6 @@ impl Profile {
     pub fn at(position: u8) -> &'static Profile {
         Self::ALL.get(usize::from(position)).unwrap_or(&Self::STANDARD)
     }
-}
-
-/// What applies to the clients whose id matches; of several rules the first that does.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ClientRule {
-    /// Pattern for the client id: `*` is any number of characters, `?` is one.
-    pub id: Box<str>,
-    /// Position in [`Profile::ALL`].
-    pub profile: u8,
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for any number of characters and `?` for

@@ -81,6 +81,15 @@ impl Gateway {
     pub fn set_failing(&mut self, now: Time, failing: bool, fx: &mut Effects) {
         self.failing = failing;
         if failing {
+            // What waited to be written was not sent, and is not a try that was left unanswered.
+            let clients = self.clients.iter().map(|(handle, _)| handle);
+            let stopped: Vec<Handle> = clients.filter(|handle| self.is_stopped(*handle)).collect();
+            for handle in stopped {
+                if let Some(outbound) = self.clients.get_mut(handle).and_then(|c| c.outbound_mut())
+                {
+                    outbound.tries = 0;
+                }
+            }
             return;
         }
         // Something may have been held back.

@@ -20,9 +20,12 @@ use super::gateway::{Cx, Gateway};
 use super::hashing::Hashing;
 use super::lines::{Line, LineState};
 use super::names;
+use super::notice::Revoked;
 use super::peer::{LinkId, PeerRef};
+use super::policy::NO_RULE;
 use super::recording::topic_of;
 use super::slots::Handle;
+use super::topics::TopicRef;
 use super::upstream::{LineId, MqttQos};
 use crate::store::image::{
     ClientImage, Image, LineImage, MessageImage, PeerImage, Standings, Table, WillImage,
@@ -113,7 +116,7 @@ impl Gateway {
     /// had, and they may not know that they are gone: so far away from the others, and from where
     /// another start would begin, that their ids are unlikely to mean something.
     fn fresh_offset(&self, now: Time, highest: u16) -> u16 {
-        let most = u16::try_from(self.settings.max_topics_per_client).unwrap_or(u16::MAX);
+        let most = u16::try_from(self.policies.most_topics).unwrap_or(u16::MAX);
         let room = (u16::MAX - self.first_topic_id).saturating_sub(most);
         let next = self.wrapped(highest.wrapping_add(super::flow::ID_STEP));
         let chance = self.hasher.hash_one(now.0) % u64::from(room).max(1);
@@ -147,7 +150,7 @@ impl Gateway {
         let mut known: Vec<_> = core::mem::take(&mut image.filters).into_iter().collect();
         known.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (text, filter) in known {
-            if names::topic_filter(text.as_bytes()).is_some() {
+            if names::is_filter(&text) {
                 filters.restore(&text, filter);
             }
         }
@@ -179,18 +182,33 @@ impl Gateway {
         let it = image.client.clone()?;
         let known = self.client_named(&image.id).is_some();
         let gone = matches!(it.standing, Standing::Gone | Standing::Connecting);
-        let line = self.line_for(&image.id, slot);
+        let link = it.peer.as_ref().and_then(|peer| {
+            let (_, link) = parts.links.iter().find(|(number, _)| *number == peer.link)?;
+            self.link_name(*link)
+        });
+        let judged = self.policies.judge(&self.settings, &image.id, link);
+        let line = self.line_for(&image.id, judged.as_ref().map_or(NO_RULE, |rule| *rule), slot);
         let owed = parts.lines.get(&line.number()).filter(|_| line.is_own());
         let owed = owed.is_some_and(|line| !line.requests.is_empty());
         if known || image.id.is_empty() || (gone && it.clean && !owed) {
             return None;
         }
+        let rule = match judged {
+            Ok(rule) => rule,
+            Err(denied) => {
+                let (why, origin) = (denied.why, Box::<str>::from(denied.origin));
+                self.tell_expelled(cx, &image.id, why, &origin);
+                return None;
+            }
+        };
         let print =
             ConnectPrint { will: it.announced_will, clean: it.clean, duration: it.keep_alive };
         let mut client = Client::new(&image.id, print, cx.now);
         client.topics.begin_at(it.offset.wrapping_sub(self.first_topic_id));
         client.line = line;
-        client.profile = self.profile_of(image.id.as_bytes());
+        client.rule = rule;
+        client.profile = self.policies.get(client.rule).profile;
+        client.predefined = self.predefined.of_rule(client.rule);
         client.reuses_ids = it.reuses_ids;
         client.next_msg_id = it.msg_id.wrapping_add(MSG_ID_STEP);
         client.connected_at = Time(it.connected.min(cx.now.0));
@@ -225,9 +243,10 @@ impl Gateway {
                 entry.normal_only = topic.normal_only;
             }
         }
-        self.restore_subscriptions(handle, &image);
+        self.restore_subscriptions(cx, handle, &image);
         self.restore_publications(cx.now, handle, &image);
         self.restore_queue(cx.now, handle, &image, parts);
+        self.judge_session(cx, handle);
         if line.is_own() {
             let client = self.clients.get(handle)?;
             let told = super::flow::told(client);
@@ -264,16 +283,25 @@ impl Gateway {
         }
     }
 
-    fn restore_subscriptions(&mut self, handle: Handle, image: &ClientImage) {
+    fn restore_subscriptions(&mut self, cx: &mut Cx<'_>, handle: Handle, image: &ClientImage) {
         for subscription in &image.subscriptions {
             let text = &*subscription.filter;
             if names::topic_filter(text.as_bytes()).is_none() {
                 continue;
             }
+            let Some(client) = self.clients.get(handle) else { return };
+            let wire = match self.policy(client).wire_filter(&client.id, text) {
+                Ok(wire) => Box::<str>::from(wire),
+                Err((_, why)) => {
+                    self.revoke(cx, handle, Revoked::Subscription, text, why);
+                    self.note(cx, &Record::Unsubscription { slot: handle.slot, filter: text });
+                    continue;
+                }
+            };
             let exact = (!names::has_wildcard(text)).then(|| self.topics.take(text));
             // Of a predefined id that is not configured any longer the name remains.
             let form = match Form::from_bits(subscription.form) {
-                Some(Form::Predefined(id)) if self.predefined.get(&id).copied() == exact => {
+                Some(Form::Predefined(id)) if self.predefined_id(handle, id) == exact => {
                     Form::Predefined(id)
                 }
                 Some(Form::Short) => Form::Short,
@@ -281,12 +309,16 @@ impl Gateway {
             };
             let line = self.line_of(handle);
             let filters = &mut self.lines.at_mut(line).filters;
-            let filter = filters.find_or_add(text);
+            let filter = filters.find_or_add(&wire);
             let place = filters.get_mut(filter).map(|f| f.join(handle, subscription.granted));
             let (Some(place), Some(client)) = (place, self.clients.get_mut(handle)) else { return };
             let subscription = Subscription { filter, place, form, exact };
             super::tight::push(&mut client.subscriptions, subscription);
         }
+    }
+
+    fn predefined_id(&self, handle: Handle, id: u16) -> Option<TopicRef> {
+        self.predefined.topic(self.clients.get(handle)?.predefined, id)
     }
 
     /// The gateway has them, so that what they wait for is the client alone.

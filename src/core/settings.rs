@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::profile::ClientRule;
+use super::policy::ClientRule;
 
 /// Whether a client id that is in use may be taken over from another address.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -50,8 +50,10 @@ pub struct Settings {
     pub keep_session_on_wake: bool,
     /// Keep QoS 0 messages for persistent clients that are disconnected or lost.
     pub queue_qos0_messages: bool,
-    /// Profiles by client id; the first rule that matches applies.
+    /// What applies to clients by their ids and links; the first rule that matches.
     pub rules: Vec<ClientRule>,
+    /// Clients that no rule matches may not connect, and QoS −1 is for clients only.
+    pub deny_by_default: bool,
     /// Accept QoS −1.
     pub unauthenticated_publish: bool,
     /// Most topic ids per client.
@@ -78,6 +80,14 @@ pub struct Settings {
     pub broker_patience: Duration,
     /// State survives the process: changes are recorded, and promises wait until they are written.
     pub durable: bool,
+}
+
+impl Settings {
+    /// Position of the rule for a client on a link. A link that is not known matches any pattern.
+    #[must_use]
+    pub fn rule_for(&self, id: &str, link: Option<&str>) -> Option<usize> {
+        self.rules.iter().position(|rule| rule.matches(id, link))
+    }
 }
 
 /// What the core needs to know about a link.
@@ -117,6 +127,7 @@ impl Default for Settings {
             keep_session_on_wake: true,
             queue_qos0_messages: false,
             rules: Vec::new(),
+            deny_by_default: false,
             unauthenticated_publish: true,
             max_topics_per_client: 1_000,
             max_subscriptions_per_client: 100,

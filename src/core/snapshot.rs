@@ -183,7 +183,9 @@ impl Gateway {
             let Some(filter) = filters.get(subscription.filter) else { continue };
             let Some(me) = filter.subscribers.get(subscription.place as usize) else { continue };
             let (form, granted) = (subscription.form.to_bits(), me.granted);
-            Record::Subscription { slot, filter: &filter.text, form, granted }.put(out);
+            let prefix = self.policy(client).prefix.len(&client.id);
+            let filter = filter.text.get(prefix..).unwrap_or("");
+            Record::Subscription { slot, filter, form, granted }.put(out);
         }
     }
 

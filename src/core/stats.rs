@@ -15,6 +15,8 @@ pub struct Stats {
     pub retransmissions: u64,
     /// Limits reached, by [`Limit`].
     pub limits: [u64; Limit::ALL.len()],
+    /// Refusals of a rule, by [`Denial`].
+    pub denied: [u64; Denial::ALL.len()],
     /// Clients declared lost.
     pub lost: u64,
     /// Sessions that moved to another address.
@@ -52,6 +54,7 @@ impl Default for Stats {
             duplicates: 0,
             retransmissions: 0,
             limits: [0; Limit::ALL.len()],
+            denied: [0; Denial::ALL.len()],
             lost: 0,
             moved: 0,
             wills: 0,
@@ -107,6 +110,30 @@ labelled! {
         BrokerAway = "broker_away",
         /// From the broker, for nobody here.
         NoSubscriber = "no_subscriber",
+    }
+}
+
+labelled! {
+    /// What a rule, or the prefix of a topic, did not allow.
+    Denial {
+        /// CONNECT of this client id.
+        Client = "client",
+        /// A topic id for what may neither be published nor subscribed to.
+        Register = "register",
+        /// A publication on this topic.
+        Publish = "publish",
+        /// A subscription to all of this.
+        Subscribe = "subscribe",
+        /// A will on this topic.
+        Will = "will",
+        /// A publication or a will at this QoS.
+        Qos = "max_qos",
+        /// A topic that is too long, or a filter that is none, with the prefix in front of it.
+        Prefix = "topic_prefix",
+        /// A session that was there when the rules changed.
+        Session = "session",
+        /// What such a session had: a subscription, a will, a message that waits.
+        Possession = "possession",
     }
 }
 

@@ -207,6 +207,11 @@ impl ClientTopics {
         self.offset = offset;
     }
 
+    /// The gateway's first id is another by now: the client's ids stay what they are.
+    pub(crate) fn shift(&mut self, by: u16) {
+        self.offset = self.offset.wrapping_add(by);
+    }
+
     /// See [`Self::begin_at`].
     pub(crate) fn offset(&self) -> u16 {
         self.offset

@@ -70,8 +70,26 @@ pub struct LineSetup {
     pub clean: bool,
     /// The client's will.
     pub will: Option<WillSetup>,
+    /// User name and password, if they are not those of the shared connections.
+    pub login: Option<Login>,
     /// The client is there; otherwise only what it has left is to be delivered.
     pub wanted: bool,
+}
+
+/// User name and password for the broker.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Login {
+    /// User name.
+    pub username: Option<Box<str>>,
+    /// Password.
+    pub password: Option<Box<[u8]>>,
+}
+
+impl core::fmt::Debug for Login {
+    /// Without the password.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// A will in CONNECT.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::BytesMut;
 
-use crate::core::upstream::{LineId, LineSetup, UpstreamEvent, WillSetup};
+use crate::core::upstream::{LineId, LineSetup, Login, UpstreamEvent, WillSetup};
 use crate::core::{Effects, Gateway, Wheel};
 use crate::mqtt::{self, ConnectionError, Session};
 use crate::store::image::{Image, LineImage};
@@ -299,10 +299,31 @@ impl Uplinks {
         let client_id = setup.client_id.clone();
         let will = setup.will.as_ref().map(will);
         let volatile = setup.clean;
-        let settings = mqtt::Settings { client_id, will, volatile, ..self.settings.clone() };
+        let mut settings = mqtt::Settings { client_id, will, volatile, ..self.settings.clone() };
+        if let Some(Login { username, password }) = setup.login.clone() {
+            (settings.username, settings.password) = (username, password);
+        }
         let mut session = Session::new(settings, self.seed);
         session.learn_from(self.main());
         session
+    }
+
+    /// See [`super::Engine::set_login`].
+    pub(super) fn set_login(&mut self, login: Login, gateway: &Gateway) {
+        let Login { username, password } = login;
+        for session in &mut self.shared {
+            session.set_login(username.clone(), password.clone());
+        }
+        for (slot, own) in &mut self.own {
+            let setup = gateway.line_setup(LineId::own(*slot));
+            let login = setup.and_then(|setup| setup.login);
+            let login = login.unwrap_or_else(|| Login {
+                username: username.clone(),
+                password: password.clone(),
+            });
+            own.session.set_login(login.username, login.password);
+        }
+        (self.settings.username, self.settings.password) = (username, password);
     }
 
     /// A client is to have a connection, or another one that says something else.
@@ -312,6 +333,11 @@ impl Uplinks {
         if let Some(own) = self.own.get_mut(&slot) {
             own.stage = Stage::Live;
             own.session.renew(setup.clean, setup.will.as_ref().map(will));
+            let login = setup.login.clone().unwrap_or_else(|| Login {
+                username: self.settings.username.clone(),
+                password: self.settings.password.clone(),
+            });
+            own.session.set_login(login.username, login.password);
             if !own.session.is_closed() {
                 own.end = Some(End::Renewed);
                 own.session.disconnect();

@@ -273,6 +273,12 @@ impl Session {
         self.settings.will = will;
     }
 
+    /// From the next connection on CONNECT carries this login.
+    pub fn set_login(&mut self, username: Option<Box<str>>, password: Option<Box<[u8]>>) {
+        self.settings.username = username;
+        self.settings.password = password;
+    }
+
     /// From the next connection on there is no will.
     pub fn drop_will(&mut self) {
         self.settings.will = None;

@@ -5,10 +5,12 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
@@ -67,14 +69,42 @@ impl Style {
     }
 }
 
+/// Changes the level of the log of the process.
+static LEVEL: OnceLock<SetLevel> = OnceLock::new();
+
+/// Puts another filter in front of the lines; gives whether that was possible.
+type SetLevel = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
 /// Makes the log of the process.
 ///
 /// # Errors
 /// If the level cannot be read, or there is a log already.
 pub fn init(log: &Log) -> Result<(), LogError> {
-    subscriber(&log.level, Style::for_stderr(log.format), io::stderr)?
-        .try_init()
-        .map_err(|_| LogError::Taken)
+    let (subscriber, set) = build(&log.level, Style::for_stderr(log.format), io::stderr)?;
+    subscriber.try_init().map_err(|_| LogError::Taken)?;
+    // It is the first, as the log is.
+    let _ = LEVEL.set(set);
+    Ok(())
+}
+
+/// Changes the level of the log that [`init`] made; whether lines name their part of the program stays.
+///
+/// # Errors
+/// If the level cannot be read, or [`init`] made no log.
+pub fn set_level(level: &str) -> Result<(), LogError> {
+    let filter = filter(level)?;
+    LEVEL.get().filter(|set| set(filter)).map(|_| ()).ok_or(LogError::Taken)
+}
+
+/// What gets through at a level.
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let error = |error| LogError::Level(level.into(), error);
+    let filter = EnvFilter::try_new(level).map_err(error)?;
+    if level.contains(BROKER_TARGET) {
+        return Ok(filter);
+    }
+    let quiet = format!("{BROKER_TARGET}=off").parse();
+    Ok(filter.add_directive(quiet.map_err(error)?))
 }
 
 /// A subscriber that writes lines as [`init`] does, somewhere else.
@@ -89,24 +119,45 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let mut filter =
-        EnvFilter::try_new(level).map_err(|error| LogError::Level(level.into(), error))?;
-    if !level.contains(BROKER_TARGET) {
-        let quiet = format!("{BROKER_TARGET}=off").parse();
-        filter = filter.add_directive(quiet.map_err(|error| LogError::Level(level.into(), error))?);
-    }
+    build(level, style, writer).map(|(subscriber, _)| subscriber)
+}
+
+fn build<W>(
+    level: &str,
+    style: Style,
+    writer: W,
+) -> Result<(Box<dyn Subscriber + Send + Sync>, SetLevel), LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     // Where in the program a line comes from helps those who look into the program.
     let target = level.contains(['=', ',']) || matches!(level, "debug" | "trace");
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(level)?)
         .with_target(target)
         .with_ansi(style.colour)
         .with_writer(writer);
-    Ok(match (style.json, style.time) {
-        (true, _) => Box::new(lines.json().flatten_event(true).with_target(true).finish()),
-        (false, true) => Box::new(lines.finish()),
-        (false, false) => Box::new(lines.without_time().finish()),
-    })
+    let (set, subscriber): (SetLevel, Box<dyn Subscriber + Send + Sync>) =
+        match (style.json, style.time) {
+            (true, _) => {
+                let lines =
+                    lines.json().flatten_event(true).with_target(true).with_filter_reloading();
+                (setter(lines.reload_handle()), Box::new(lines.finish()))
+            }
+            (false, true) => {
+                let lines = lines.with_filter_reloading();
+                (setter(lines.reload_handle()), Box::new(lines.finish()))
+            }
+            (false, false) => {
+                let lines = lines.without_time().with_filter_reloading();
+                (setter(lines.reload_handle()), Box::new(lines.finish()))
+            }
+        };
+    Ok((subscriber, set))
+}
+
+fn setter<S: 'static>(handle: Handle<EnvFilter, S>) -> SetLevel {
+    Box::new(move |filter| handle.reload(filter).is_ok())
 }
 
 /// Whether standard error leads to the journal: the variable names the device and inode of the

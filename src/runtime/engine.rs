@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::machine::{ConnectionEnd, Machine};
 use super::summary;
-use crate::core::upstream::LineId;
+use crate::core::upstream::{LineId, Login};
 use crate::core::{Address, Effects, LinkId};
 use crate::engine::{Engine, Wish};
 use crate::mqtt::{ConnectionError, Version};
@@ -68,6 +68,10 @@ impl Machine for Engine {
         self.take_speaking()
     }
 
+    fn line_rule(&self, line: LineId) -> u16 {
+        self.gateway().line_rule(line)
+    }
+
     fn line_name(&self, line: LineId) -> Option<String> {
         let setup = self.gateway().line_setup(line)?;
         // As in other lines about clients: quoted, so that it cannot forge a line.
@@ -92,6 +96,11 @@ impl Machine for Engine {
 
     fn clear(&mut self) {
         self.clear();
+    }
+
+    fn reconfigure(&mut self, now: Time, settings: crate::core::Settings, login: Login) {
+        self.reconfigure(now, settings);
+        self.set_login(login);
     }
 
     fn shutdown(&mut self, now: Time) {

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
 use super::own::OwnConnections;
+use super::reload::{Reload, Renewed};
 use super::timer::{Clock, Timer};
 use crate::core::upstream::LineId;
 use crate::ops::signals::{Signal, Signals};
@@ -40,6 +41,8 @@ pub(super) struct Gateway<M> {
     /// What the machine wants to survive is written here, if it is to survive at all.
     store: Option<Writer>,
     signals: Signals,
+    /// Reads the configuration again, if it came from somewhere.
+    reload: Option<Reload>,
     notices: Notices,
     /// A deadline that has been served is not served again within the same millisecond.
     served: Option<Time>,
@@ -71,6 +74,7 @@ impl<M: Machine> Gateway<M> {
         own: OwnConnections,
         store: Option<Writer>,
         signals: Signals,
+        reload: Option<Reload>,
         clock: Clock,
         make: impl FnOnce(Time) -> M,
     ) -> Self {
@@ -91,6 +95,7 @@ impl<M: Machine> Gateway<M> {
             own,
             store,
             signals,
+            reload,
             served: None,
         }
     }
@@ -119,10 +124,23 @@ impl<M: Machine> Gateway<M> {
             if signal != Signal::Hangup {
                 return Poll::Ready(Turn::Stop(signal));
             }
-            info!(
-                "SIGHUP: the configuration is read at the start only, nothing changed; so far: {}",
-                self.machine.summary()
-            );
+            info!("SIGHUP; so far: {}", self.machine.summary());
+            match &mut self.reload {
+                Some(reload) => reload.start(),
+                None => info!("there is no configuration to be read again"),
+            }
+            busy = true;
+        }
+        if let Some(reload) = &mut self.reload
+            && let Poll::Ready(renewed) = reload.poll(cx, self.own.ways())
+        {
+            if let Some(Renewed { core, login, ways }) = renewed {
+                self.machine.reconfigure(now, core, login);
+                for broker in &mut self.brokers {
+                    broker.connection.set_brokers(ways.shared().clone());
+                }
+                self.own.set_ways(ways);
+            }
             busy = true;
         }
         for link in &mut self.links {

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use crate::core::upstream::LineId;
+use crate::core::upstream::{LineId, Login};
 use crate::core::{Address, Effects, LinkId};
 use crate::engine::Wish;
 use crate::store::commit::{Commit, Outcome};
@@ -62,6 +62,9 @@ pub trait Machine {
     /// A connection of a single client that has bytes for the broker.
     fn take_speaking(&mut self) -> Option<LineId>;
 
+    /// Number of the rule of the client whose connection it is.
+    fn line_rule(&self, line: LineId) -> u16;
+
     /// Whose connection it is, as a log line names it.
     fn line_name(&self, line: LineId) -> Option<String>;
 
@@ -81,6 +84,9 @@ pub trait Machine {
 
     /// They were transmitted.
     fn clear(&mut self);
+
+    /// Goes by other settings from now on.
+    fn reconfigure(&mut self, now: Time, settings: crate::core::Settings, login: Login);
 
     /// The program ends: says goodbye to the broker, if it is there.
     fn shutdown(&mut self, now: Time);

@@ -9,15 +9,16 @@ mod gateway;
 mod machine;
 mod notices;
 mod own;
+mod reload;
 mod state;
 mod summary;
 mod timer;
+mod ways;
 mod wording;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::sync::Arc;
 
 use tracing::{info, warn};
 
@@ -32,13 +33,16 @@ use crate::time::Time;
 use crate::transport::udp::{OpenError, UdpLink};
 #[cfg(feature = "embedded-broker")]
 use crate::upstream::embedded;
-use crate::upstream::{self, BrokerConnection, Brokers, Server, Tls, TlsError};
+use crate::upstream::{self, BrokerConnection, Server, TlsError};
 use gateway::Gateway;
 use own::OwnConnections;
+use reload::Reload;
 use state::State;
 use timer::Clock;
+use ways::{TlsParts, Ways};
 
 pub use machine::{ConnectionEnd, Machine};
+pub use reload::Origin;
 
 /// Why the gateway could not run. Shown to the person who started it.
 #[derive(Debug)]
@@ -90,15 +94,17 @@ impl std::error::Error for RunError {
     }
 }
 
-/// Runs the gateway until a signal ends it.
+/// Runs the gateway until a signal ends it. On SIGHUP the configuration is read again from `origin`, if
+/// there is one.
 ///
 /// # Errors
 /// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
-pub fn run(config: &Config) -> Result<(), RunError> {
+pub fn run(config: &Config, origin: Option<Origin>) -> Result<(), RunError> {
     // Before any socket: a second gateway must not take anything from the first.
     let State { journal, image, not_before } = state::open(config).map_err(RunError::State)?;
     let store = Writer::start(journal).map_err(RunError::System)?;
-    run_machine(config, Some(store), not_before, |seed, now| {
+    let reload = origin.map(|origin| Reload::new(origin, config.clone()));
+    run_loop(config, reload, Some(store), not_before, |seed, now| {
         let existed = image.is_some();
         let (core, mqtt) = (config.core_settings(), config.mqtt_settings());
         let engine = Engine::durable(core, mqtt, config.store, seed, now, image);
@@ -119,6 +125,16 @@ pub fn run_machine<M: Machine>(
     not_before: Time,
     make: impl FnOnce(u64, Time) -> M,
 ) -> Result<(), RunError> {
+    run_loop(config, None, store, not_before, make)
+}
+
+fn run_loop<M: Machine>(
+    config: &Config,
+    reload: Option<Reload>,
+    store: Option<Writer>,
+    not_before: Time,
+    make: impl FnOnce(u64, Time) -> M,
+) -> Result<(), RunError> {
     // First what another program may have taken already, so that an error leaves nothing behind.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -128,18 +144,20 @@ pub fn run_machine<M: Machine>(
     let result = runtime.block_on(async {
         let signals = Signals::new().map_err(RunError::System)?;
         let links = open_links(config)?;
+        let ways = ways(config)?;
         let settings = upstream::Settings {
-            brokers: Arc::new(brokers(config)?),
+            brokers: ways.shared().clone(),
             reconnect_min: config.upstream.reconnect_min,
             reconnect_max: config.upstream.reconnect_max,
             failback_interval: config.upstream.failback_interval,
         };
         let broker = || BrokerConnection::new(settings.clone(), random_seed());
         let brokers = (0..config.upstream.connections).map(|_| broker()).collect();
-        let own = OwnConnections::new(settings, most_own(config));
+        let own = OwnConnections::new(settings, ways, most_own(config));
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
-        Gateway::new(links, brokers, own, store, signals, clock, make).run().await;
+        let loop_ = Gateway::new(links, brokers, own, store, signals, reload, clock, make);
+        loop_.run().await;
         Ok(())
     });
     // A name that is being looked up must not hold up the end.
@@ -154,9 +172,6 @@ const OTHER_FILES: u64 = 64;
 /// How many clients can have a connection of their own. The rest of the gateway is to have its files
 /// however many clients there are.
 fn most_own(config: &Config) -> usize {
-    if !config.upstream.transparent {
-        return usize::MAX;
-    }
     let others = OTHER_FILES + 2 * u64::from(config.upstream.connections) + config.udp.len() as u64;
     // The other end of each is in this process, too, if the broker is.
     let each = 1 + u64::from(config.upstream.uses_embedded());
@@ -165,12 +180,16 @@ fn most_own(config: &Config) -> usize {
         Ok(()) => usize::MAX,
         Err(most) => {
             let clients = (most.saturating_sub(others) / each).max(1);
-            warn!(
-                "mode = \"transparent\" takes up to {needed} open files for \
-                 sessions.max_clients devices, and this process may have {most}: {clients} \
-                 devices can be connected at once, others hear \"congestion\"; raise the limit \
-                 (LimitNOFILE= in the unit, ulimit -Hn in a shell) or lower max_clients"
-            );
+            let transparent = config.clients.iter().any(|rule| rule.transparent == Some(true));
+            // Otherwise it may become so while the gateway runs.
+            if config.upstream.transparent || transparent {
+                warn!(
+                    "mode = \"transparent\" takes up to {needed} open files for \
+                     sessions.max_clients devices, and this process may have {most}: {clients} \
+                     devices can be connected at once, others hear \"congestion\"; raise the limit \
+                     (LimitNOFILE= in the unit, ulimit -Hn in a shell) or lower max_clients"
+                );
+            }
             usize::try_from(clients).unwrap_or(usize::MAX)
         }
     }
@@ -187,12 +206,10 @@ fn open_links(config: &Config) -> Result<Vec<UdpLink>, RunError> {
     Ok(links)
 }
 
-/// The brokers to connect to, and TLS if it is spoken to one of them; starts the built-in one if it is
-/// among them.
-fn brokers(config: &Config) -> Result<Brokers, RunError> {
-    let tls = config.upstream.uses_tls().then(|| Tls::build(&config.upstream.tls));
-    let tls = tls.transpose().map_err(RunError::Tls)?;
-    for warning in tls.iter().flat_map(Tls::warnings) {
+/// The ways to the brokers; starts the built-in one if it is among them.
+fn ways(config: &Config) -> Result<Ways, RunError> {
+    let tls = TlsParts::build(config).map_err(RunError::Tls)?;
+    for warning in tls.warnings() {
         warn!("{warning}");
     }
     if config.upstream.uses_embedded() {
@@ -208,8 +225,7 @@ fn brokers(config: &Config) -> Result<Brokers, RunError> {
         },
         Broker::Remote(server) => server.clone(),
     });
-    let connect_timeout = config.upstream.connect_timeout;
-    Ok(Brokers { servers: servers.collect(), tls, connect_timeout })
+    Ok(Ways::new(servers.collect(), tls, config))
 }
 
 #[cfg(feature = "embedded-broker")]

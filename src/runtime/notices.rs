@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{Level, debug, enabled, error, info, warn};
 
-use super::wording::{About, Client, Count, Hex, Name, Told, Where, Why, advice, wasted};
-use crate::core::{Effects, Limit, LinkId, Notice, Place, Span};
+use super::wording::{
+    About, Client, Count, Hex, Name, Rule, Told, Where, Why, advice, revoked, wasted,
+};
+use crate::core::{Effects, Limit, LinkId, Notice, Place, Revoked, Span};
 use crate::ops::{Allowed, RateLimit};
 
 /// Lines of one kind per link within [`INTERVAL`]; more than a person reads.
@@ -110,12 +112,25 @@ impl Notices {
                 Why(why),
                 if will { "; its will was published" } else { "" }
             ),
-            Notice::Refused { client, ref at, operation, subject, code, why } => warn!(
-                "refused {operation}{}{} at {}: {why}; told it: {}{more}",
+            Notice::Refused { client, ref at, operation, subject, code, why, rule } => warn!(
+                "refused {operation}{}{} at {}: {why}{}; told it: {}{more}",
                 About { subject, effects },
                 Client("of", effects.bytes(client)),
                 place(at),
+                Rule(effects.bytes(rule)),
                 Told(code)
+            ),
+            Notice::Revoked { client, what: Revoked::Session, subject: _, why, rule } => warn!(
+                "the session of client {} ends: {why}{}{more}",
+                name(client),
+                Rule(effects.bytes(rule))
+            ),
+            Notice::Revoked { client, what, subject, why, rule } => warn!(
+                "took {} {} away from client {}: {why}{}{more}",
+                revoked(what),
+                name(subject),
+                name(client),
+                Rule(effects.bytes(rule))
             ),
             Notice::Stranger { ref at, packet } => {
                 info!("{packet} from {}, which is not connected{more}", place(at));
@@ -204,6 +219,7 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Disconnected { .. } => (3, NO_LINK),
         Notice::Lost { .. } => (4, NO_LINK),
         Notice::Refused { at, .. } => (5, at.link),
+        Notice::Revoked { what, .. } => (64 + *what as u8, NO_LINK),
         Notice::Stranger { at, .. } => (6, at.link),
         Notice::Abandoned { .. } => (7, NO_LINK),
         Notice::SubscriptionLost { .. } => (8, NO_LINK),
@@ -289,6 +305,7 @@ mod tests {
                 subject: Subject::Text(fx.store(b"a/#/b")),
                 code: ReturnCode::NOT_SUPPORTED,
                 why: "the filter is not valid",
+                rule: Span::default(),
             });
         }
         let mut notices = Notices::new(Vec::new());

@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 use tracing::{debug, warn};
 
 use super::machine::{ConnectionEnd, Machine};
+use super::ways::Ways;
 use crate::core::upstream::LineId;
 use crate::engine::Wish;
 use crate::mqtt::Backoff;
@@ -33,6 +34,7 @@ const READS: usize = 4;
 /// The connections, by number of the line.
 pub(super) struct OwnConnections {
     settings: Settings,
+    ways: Ways,
     /// Most that take a file each.
     most: usize,
     ready: Arc<Ready>,
@@ -109,9 +111,10 @@ impl Wake for Bell {
 
 impl OwnConnections {
     /// No more than `most` of them at once.
-    pub(super) fn new(settings: Settings, most: usize) -> Self {
+    pub(super) fn new(settings: Settings, ways: Ways, most: usize) -> Self {
         Self {
             settings,
+            ways,
             most,
             ready: Arc::default(),
             all: HashMap::default(),
@@ -255,6 +258,16 @@ impl OwnConnections {
         }
     }
 
+    /// How the brokers are reached.
+    pub(super) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    /// From now on the brokers are reached so.
+    pub(super) fn set_ways(&mut self, ways: Ways) {
+        self.ways = ways;
+    }
+
     /// Whether one more connection would be too many.
     fn is_full(&self) -> bool {
         // Counted only where it may be so.
@@ -291,7 +304,7 @@ impl OwnConnections {
                 busy = true;
                 continue;
             }
-            let brokers = self.settings.brokers.clone();
+            let brokers = self.ways.of(machine.line_rule(line)).clone();
             let Some(connection) = self.all.get_mut(&number) else { continue };
             connection.state =
                 State::Opening(Box::pin(

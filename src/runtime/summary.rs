@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::codec::DecodeError;
-use crate::core::{Drop, Limit};
+use crate::core::{Denial, Drop, Limit};
 use crate::engine::Engine;
 
 /// One line for the log. Counters that are zero are left out.
@@ -42,6 +42,7 @@ pub(super) fn summary(engine: &Engine) -> String {
     say(written.failures, "times that nothing could be written there");
     list(&mut text, "not MQTT-SN", DecodeError::KINDS.iter().copied(), &core.malformed);
     list(&mut text, "dropped", Drop::ALL.iter().map(|kind| kind.label()), &core.dropped);
+    list(&mut text, "refused by rules", Denial::ALL.iter().map(|kind| kind.label()), &core.denied);
     list(&mut text, "limits reached", Limit::ALL.iter().map(|kind| kind.label()), &core.limits);
     text
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::codec::ReturnCode;
 use crate::core::upstream::Waste;
-use crate::core::{Effects, Limit, Loss, Place, Subject};
+use crate::core::{Effects, Limit, Loss, Place, Revoked, Subject};
 use crate::transport::udp::Shown;
 
 /// Text that came from outside, quoted and escaped.
@@ -116,6 +116,29 @@ impl fmt::Display for Told {
             ReturnCode::NOT_SUPPORTED => f.write_str("not supported"),
             ReturnCode(code) => write!(f, "return code 0x{code:02x}"),
         }
+    }
+}
+
+/// Where a rule stands that is the reason, in brackets; nothing without a rule.
+pub(super) struct Rule<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Rule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        // It is the operator's own text, and was made fit to be shown.
+        write!(f, " ({})", String::from_utf8_lossy(self.0))
+    }
+}
+
+/// What a change of the rules took away.
+pub(super) fn revoked(what: Revoked) -> &'static str {
+    match what {
+        Revoked::Session => "the session",
+        Revoked::Subscription => "the subscription",
+        Revoked::Will => "the will on",
+        Revoked::Message => "a waiting message on",
     }
 }
 

@@ -315,6 +315,11 @@ impl BrokerConnection {
         ""
     }
 
+    /// From the next connection on the brokers, which have to be the same ones, are reached so.
+    pub fn set_brokers(&mut self, brokers: Arc<Brokers>) {
+        self.settings.brokers = brokers;
+    }
+
     /// No further connections.
     pub fn stop(&mut self) {
         self.state = State::Stopped;

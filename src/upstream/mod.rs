@@ -1,6 +1,6 @@
 //! The connection to the broker: sockets that move bytes for the MQTT session.
 //!
-//! [`open`] goes from a list of brokers to a [`Stream`], for whoever wants one. [`BrokerConnection`]
+//! [`open()`] goes from a list of brokers to a [`Stream`], for whoever wants one. [`BrokerConnection`]
 //! is the one connection that all devices share, always on its way back.
 
 mod connection;

@@ -236,3 +236,6 @@ fn answered(response: &Response<Option<Vec<u8>>>, server: &Server) -> String {
     };
     format!("it answered HTTP {status} to GET {} instead of 101; {help}", server.path)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,8 @@ use mqtt_sn_gateway::core::upstream::{
     DeliveryId, LineId, LineSetup, MqttQos, Refusal, Token, UpstreamEvent,
 };
 use mqtt_sn_gateway::core::{
-    Address, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Place, Settings,
-    Span, Stats, Subject,
+    Address, Denial, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Place,
+    Settings, Span, Stats, Subject,
 };
 use mqtt_sn_gateway::time::Time;
 
@@ -462,6 +462,17 @@ impl World {
         self.stats().limits[limit as usize]
     }
 
+    /// Refusals by rules, of one kind.
+    pub fn denied(&self, denial: Denial) -> u64 {
+        self.stats().denied[denial as usize]
+    }
+
+    /// Goes by other settings from now on.
+    pub fn reconfigure(&mut self, settings: Settings) {
+        self.gateway.reconfigure(self.now, settings, &mut self.fx);
+        self.settle();
+    }
+
     /// Notices since they were last looked at, each in one line.
     pub fn notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
@@ -556,14 +567,20 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
         Notice::Lost { client, why, will } => {
             format!("lost: {}, {why:?}, will {will}", text(*client))
         }
-        Notice::Refused { client, operation, subject, code, .. } => {
+        Notice::Refused { client, operation, subject, code, rule, .. } => {
             let subject = match *subject {
                 Subject::None => String::new(),
                 Subject::Text(span) => text(span),
                 Subject::TopicId(id) => format!("topic id {id}"),
                 Subject::PredefinedId(id) => format!("predefined id {id}"),
             };
-            format!("refused: {} {operation} {subject} {}", text(*client), code.0)
+            let by = if rule.is_empty() { "" } else { " by " };
+            let rule = text(*rule);
+            format!("refused: {} {operation} {subject} {}{by}{rule}", text(*client), code.0)
+        }
+        Notice::Revoked { client, what, subject, rule, .. } => {
+            let (client, subject, rule) = (text(*client), text(*subject), text(*rule));
+            format!("revoked: {client} {what:?} {subject} by {rule}")
         }
         Notice::Stranger { packet, .. } => format!("stranger: {packet}"),
         Notice::Abandoned { client, topic, qos, why } => {

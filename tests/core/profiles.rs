@@ -13,6 +13,7 @@ fn world() -> World {
     let rule = |profile: &Profile| ClientRule {
         id: format!("{}-*", profile.name).into(),
         profile: Profile::named(profile.name).expect("a profile"),
+        ..ClientRule::default()
     };
     World::with(Settings { rules: Profile::ALL.iter().map(rule).collect(), ..settings() })
 }
@@ -39,6 +40,7 @@ fn the_first_rule_that_matches_applies() {
     let rule = |id: &str, profile| ClientRule {
         id: id.into(),
         profile: Profile::named(profile).expect("a profile"),
+        ..ClientRule::default()
     };
     let rules = vec![
         rule("meter-7", "standard"),
@@ -408,7 +410,8 @@ fn packets_longer_than_the_stack_can_take() {
 #[test]
 fn the_narrower_of_link_and_stack() {
     use mqtt_sn_gateway::core::LinkSettings;
-    let rule = ClientRule { id: "*".into(), profile: Profile::named("microbit").expect("it") };
+    let profile = Profile::named("microbit").expect("it");
+    let rule = ClientRule { id: "*".into(), profile, ..ClientRule::default() };
     for (link, room) in [(50, 50), (70, 60)] {
         let links = vec![LinkSettings { max_packet: link, ..LinkSettings::default() }];
         let mut world = World::with(Settings { rules: vec![rule.clone()], links, ..settings() });

@@ -127,3 +127,26 @@ fn reserved_ids_are_never_given_out() {
     }
     world.exchange(&node, register(2, "one/more"), &[regack(0, 2, CONGESTION)]);
 }
+
+/// A device that was given up may not know it, and go on with the ids that it had: also when there were
+/// many, they must not mean something else by then.
+#[test]
+fn a_session_after_a_lost_one_has_other_ids() {
+    let mut world = World::new();
+    let node = device(1);
+    world.exchange(&node, connect("n1", true, 60), &[connack(OK)]);
+    let names: Vec<String> = (1..=20).map(|number| format!("old/{number}")).collect();
+    let old: Vec<u16> =
+        (1..).zip(&names).map(|(msg_id, name)| world.register(&node, msg_id, name)).collect();
+    world.pass(seconds(600));
+    assert_eq!(world.stats().lost, 1);
+    world.connect(&node, "n1");
+    for (msg_id, name) in (1..).zip(["new/1", "new/2", "new/3"]) {
+        let id = world.register(&node, msg_id, name);
+        assert!(!old.contains(&id), "{id} was another topic");
+    }
+    for id in old {
+        let stale = publish(PublishTopic::Normal(id), Qos::Zero, 0, b"x");
+        world.exchange(&node, stale, &[puback(id, 0, INVALID_ID)]);
+    }
+}

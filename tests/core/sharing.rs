@@ -191,6 +191,43 @@ fn overlapping_filters_deliver_once_with_mqtt_5() {
     }
 }
 
+/// Copies that the broker could not send before the connection broke come when it is back, however late
+/// that is. Meanwhile the client may have left the filter of the first.
+#[test]
+fn copies_come_late_when_the_broker_was_away() {
+    // That it is gone may take a minute to notice. The session that seems to be a new one may be the old
+    // one: the CONNACK that began it may be lost.
+    for (silent, away, present) in [(0, 1, true), (65, 3_600, true), (0, 3_600, false)] {
+        let (mut world, a, b) = two_clients();
+        world.send(&a, subscribe(1, "s/#", Qos::Two));
+        let (token, _, _, first, _) = world.subscribed();
+        world.granted(token, MqttQos::Two);
+        world.send(&a, subscribe(2, "s/1", Qos::Two));
+        let (token, _, _, second, _) = world.subscribed();
+        world.granted(token, MqttQos::Two);
+        world.subscribe(&b, 1, "s/+", Qos::Zero);
+        world.received(&a);
+        world.deliver(&Down::new("s/1", b"x").qos2(1).ids(&[first]));
+        assert_eq!(payloads(&mut world, &a).len(), 1);
+        world.send(&a, pubrec(1));
+        world.send(&a, pubcomp(1));
+        world.pass(seconds(silent));
+        world.broker_down();
+        world.received(&a);
+        world.exchange(&a, unsubscribe(3, "s/#"), &[Message::UnsubAck { msg_id: 3 }]);
+        for _ in 0..away {
+            world.pass(seconds(1));
+            world.exchange(&a, PING, &[Message::PingResp]);
+        }
+        world.broker_up(present);
+        world.deliver(&Down::new("s/1", b"x").qos2(2).ids(&[second]));
+        world.silence(&a);
+        // An equal message that comes after it is another one.
+        world.deliver(&Down::new("s/1", b"x").qos2(3).ids(&[second]));
+        assert_eq!(payloads(&mut world, &a).len(), 1);
+    }
+}
+
 /// Plays an MQTT 3.1.1 broker that makes `copies` copies where filters overlap, up to the point
 /// where nothing is asked any more.
 fn play_old_broker(world: &mut World, copies: usize) {

@@ -115,7 +115,7 @@ fn profiles_are_those_of_the_configuration_of_now() {
     world.connect(&node, "n1");
     world.subscribe(&node, 1, "a/+", Qos::One);
     let profile = Profile::named("zephyr").expect("it is there");
-    world.settings.rules = vec![ClientRule { id: "n*".into(), profile }];
+    world.settings.rules = vec![ClientRule { id: "n*".into(), profile, ..ClientRule::default() }];
     world.restart();
     world.broker_up(true);
     let long = format!("a/{}", "x".repeat(70));

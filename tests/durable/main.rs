@@ -10,6 +10,7 @@ mod messages;
 mod mqtt;
 mod notices;
 mod own_lines;
+mod policy;
 
 mod configuration;
 mod own;

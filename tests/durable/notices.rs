@@ -34,6 +34,10 @@ pub fn tell(fx: &Effects, notice: &Notice) -> String {
         Notice::Refused { client, operation, code, .. } => {
             format!("refused: {} {operation} {}", text(*client), code.0)
         }
+        Notice::Revoked { client, what, subject, rule, .. } => {
+            let (client, subject, rule) = (text(*client), text(*subject), text(*rule));
+            format!("revoked: {client} {what:?} {subject} by {rule}")
+        }
         Notice::Abandoned { client, topic, .. } => {
             format!("abandoned: {} {}", text(*client), text(*topic))
         }

@@ -314,3 +314,22 @@ fn a_qos_2_message_of_the_broker_is_written_before_anybody_hears_of_it() {
     world.expect_up(&[mqtt::Packet::Pubcomp(id)]);
     world.expect(&node, &[pubrel(msg_id)]);
 }
+
+/// By then it may be somebody else's.
+#[test]
+fn what_waits_for_the_disk_does_not_go_to_an_address_that_its_client_left() {
+    let mut world = World::obliging();
+    let (before, after) = (device(1), device(2));
+    world.connect(&before, "n1");
+    world.subscribe(&before, 1, "#", Qos::One);
+    world.flush();
+    world.writes = false;
+    world.send(&before, register(2, "c"));
+    world.deliver("a/b", b"x", 1);
+    world.silence(&before);
+    world.send(&after, connect("n1", true, 60));
+    world.writes = true;
+    world.flush();
+    world.silence(&before);
+    world.expect(&after, &[connack(OK)]);
+}

@@ -86,6 +86,31 @@ fn pubrec_and_pubrel_are_kept_back_when_the_commit_fails() {
     world.silence_everywhere();
 }
 
+/// It was never sent, so nobody failed to answer it.
+#[test]
+fn a_pubrel_that_was_kept_back_does_not_count_as_a_try() {
+    let mut world = World::obliging();
+    let node = device(1);
+    world.connect(&node, "n1");
+    world.subscribe(&node, 1, "c", Qos::Two);
+    world.flush();
+    world.deliver("c", b"x", 2);
+    let (msg_id, _) = world.one_publish(&node, b"x");
+    world.writes = false;
+    world.send(&node, pubrec(msg_id));
+    assert!(world.give());
+    world.break_disk();
+    world.write();
+    world.acknowledge();
+    world.silence(&node);
+    world.writes = true;
+    world.mend_disk();
+    world.pass(seconds(600));
+    let pubrel = encode(&node, Message::PubRel { msg_id });
+    let tries = usize::from(settings().retry_count) + 1;
+    assert_eq!(world.received(&node), vec![pubrel; tries]);
+}
+
 #[test]
 fn qos_2_is_refused_while_nothing_can_be_written() {
     let (mut world, node, id) = publisher();
@@ -157,6 +182,27 @@ fn persistent_sessions_that_are_there_go_on_while_nothing_can_be_written() {
     assert_eq!(world.collect(&node), ["down"]);
     world.sleep(&node, 60);
     world.exchange(&node, wake("n1"), &[PONG]);
+}
+
+/// The id that its message waits for it was told by another answer.
+#[test]
+fn a_sleeper_that_knows_the_id_by_now_gets_its_message_while_nothing_can_be_written() {
+    let mut world = World::obliging();
+    let node = device(1);
+    world.resume(&node, "n1");
+    world.subscribe(&node, 1, "#", Qos::One);
+    world.flush();
+    world.deliver("a/b", b"down", 1);
+    world.flush();
+    // REGISTER, which it does not answer; but it registers the name itself.
+    world.only(&node);
+    world.register(&node, 2, "a/b");
+    world.flush();
+    world.sleep(&node, 60);
+    world.flush();
+    world.fail_disk();
+    world.send(&node, wake("n1"));
+    assert_eq!(world.collect(&node), ["down"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod crowd;
 mod discovery;
 mod hostile;
 mod policies;
+mod reload;
 mod rig;
 mod roaming;
 mod sleep;

@@ -137,6 +137,9 @@ impl Client {
         let (connected, outcomes, granted) =
             (&mut self.connected, &mut self.outcomes, &mut self.granted);
         let result = self.session.handle_input(now, &mut input, &mut |event| match event {
+            UpstreamEvent::Refused { .. } | UpstreamEvent::Closed => {
+                unreachable!("a session does not say that")
+            }
             UpstreamEvent::Connected { session_present, .. } => connected.push(session_present),
             UpstreamEvent::Published { token, outcome } => {
                 assert_eq!(outcomes.insert(token.0, outcome), None, "{token:?} ended twice");

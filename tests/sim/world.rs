@@ -117,7 +117,11 @@ pub(crate) fn settings(plan: &Plan) -> Settings {
     };
     let profiles = FIELD.iter().filter_map(|stack| {
         let profile = Profile::named(stack.profile)?;
-        Some(ClientRule { id: format!("{}-*", stack.prefix).into(), profile })
+        Some(ClientRule {
+            id: format!("{}-*", stack.prefix).into(),
+            profile,
+            ..ClientRule::default()
+        })
     });
     Settings {
         topic_prefix: plan.topic_prefix.into(),

@@ -80,6 +80,29 @@ impl Authority {
     }
 }
 
+/// A directory with all files that the sample of the configuration names, and others of their kind.
+pub fn prepare() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("broker-password"), "hush\n").unwrap();
+    fs::write(path("meter-password"), "hush too\n").unwrap();
+    fs::write(path("other-password"), "other").unwrap();
+    fs::create_dir(path("tls")).unwrap();
+    let authority = Authority::new("Site CA");
+    fs::copy(authority.file(), path("tls/ca.pem")).unwrap();
+    fs::copy(Authority::new("Other CA").file(), path("tls/other.pem")).unwrap();
+    let issued = authority.issue(&["gateway"], Valid::Now);
+    fs::copy(&issued.certificate, path("tls/gateway.pem")).unwrap();
+    let more = [fs::read(&issued.certificate).unwrap(), fs::read(authority.file()).unwrap()];
+    fs::write(path("tls/gateway-and-more.pem"), more.concat()).unwrap();
+    fs::copy(&issued.key, path("tls/gateway.key")).unwrap();
+    fs::copy(&issued.key, path("tls/gateway-copy.key")).unwrap();
+    // Of single devices.
+    fs::copy(&issued.certificate, path("tls/meters.pem")).unwrap();
+    fs::copy(&issued.key, path("tls/meters.key")).unwrap();
+    directory
+}
+
 fn params(common_name: &str, names: &[&str], valid: Valid) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();

@@ -5,7 +5,7 @@ use mqtt_sn_gateway::codec::{Qos, ReturnCode};
 use crate::rig::{
     Device, Gateway, Listener, Upstream, configuration, heard, publish, with_mosquitto,
 };
-use crate::support::certificates::{Authority, Valid};
+use crate::support::certificates::{Authority, Issued, Valid};
 use crate::{Broker, exchange, gateway, tls_lines};
 
 with_mosquitto!(by_tls, by_web_socket_and_tls);
@@ -198,5 +198,33 @@ fn schemes_mix_in_a_list() {
         "trying the next broker",
     ]);
     gateway.log.wait_for(&["INFO connected to mqtt://"]);
+    exchange(&gateway, broker.world());
+}
+
+/// The commands in docs/tls.md make files with which it works.
+#[test]
+fn by_the_commands_of_the_documentation() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tls.md");
+    let text = std::fs::read_to_string(page).unwrap();
+    let commands = text.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new("sh")
+        .args(["-ec", commands])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let file = |name: &str| directory.path().join(name);
+    let issued = Issued { certificate: file("broker.pem"), key: file("broker.key") };
+    let more = format!("cafile {}\nrequire_certificate true", file("ca.pem").display());
+    let broker = Broker::with_tls(&issued, &more);
+    let tls = format!(
+        "ca_file = {:?}\ncert_file = {:?}\nkey_file = {:?}",
+        file("ca.pem"),
+        file("gateway.pem"),
+        file("gateway.key")
+    );
+    let gateway = gateway(&broker.url("mqtts"), "", &tls);
+    gateway.wait_for_broker(1);
     exchange(&gateway, broker.world());
 }

@@ -77,7 +77,7 @@ impl Gateway {
             };
             let request = self.requests.insert(Request::Subscribe { line, filter: handle });
             let retained = filter.is_awaited();
-            let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter.text);
+            let text = cx.fx.store(filter.text.as_bytes());
             // The broker need not say what a message is for that comes by a connection of one's own.
             let (token, id) = (Token(request.to_bits()), if line.is_own() { 0 } else { filter.id });
             cx.fx.push(Effect::Subscribe { line, token, filter: text, qos, id, retained });
@@ -276,7 +276,7 @@ impl Gateway {
     }
 
     fn unsubscribe(&mut self, cx: &mut Cx<'_>, line: LineId, filter: alloc::boxed::Box<str>) {
-        let text = cx.fx.store_joined(&self.settings.topic_prefix, &filter);
+        let text = cx.fx.store(filter.as_bytes());
         let request = self.requests.insert(Request::Unsubscribe { line, filter });
         let token = Token(request.to_bits());
         self.lines.at_mut(line).broker.open += 1;
@@ -291,10 +291,12 @@ impl Gateway {
     ) {
         let Line { broker, filters, copies, .. } = self.lines.at_mut(line);
         filters.connected();
-        if !session_present || !broker.ids {
+        copies.go_on(cx.now);
+        if !broker.ids {
             // Without identifiers a copy that got lost would make the next message look like it.
             copies.clear();
         }
+        // With them they are still awaited if the session seems to be lost: it may be the old one in truth.
         if !line.is_own() && (!session_present || broker.ids || broker.copies == CopyMode::Marked) {
             // Perhaps another broker of the list, or another version.
             broker.copies = CopyMode::Unknown;
@@ -361,7 +363,8 @@ impl Gateway {
 
     /// SUBSCRIBEs and UNSUBSCRIBEs that were not answered have to be made again.
     pub(crate) fn on_broker_disconnected(&mut self, cx: &mut Cx<'_>, line: LineId) {
-        let broker = &mut self.lines.at_mut(line).broker;
+        let Line { broker, copies, .. } = self.lines.at_mut(line);
+        copies.pause(cx.now);
         broker.asking = 0;
         let open = core::mem::take(&mut broker.open);
         if matches!(broker.copies, CopyMode::Probing { .. }) {

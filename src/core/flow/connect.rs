@@ -15,12 +15,11 @@ use core::time::Duration;
 
 use crate::codec::{Connect, Message, ReturnCode};
 use crate::core::client::{Client, ConnectPrint, Dialogue, ExchangeStage, State};
-use crate::core::effects::Effect;
+use crate::core::effects::{Effect, Span};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::notice::{Notice, Subject};
 use crate::core::peer::PeerRef;
-use crate::core::profile::glob_matches;
 use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
@@ -62,6 +61,7 @@ impl Gateway {
             let why = "client id is empty, too long (sessions.max_client_id_length) or not text";
             return refuse(cx, peer, connect, ReturnCode::NOT_SUPPORTED, why);
         };
+        let Some(rule) = self.admit(cx, peer, id) else { return };
         let known = self.client_named(id);
         let print = ConnectPrint {
             will: connect.will,
@@ -121,23 +121,27 @@ impl Gateway {
             None => {
                 let mut client = Client::new(id, print, cx.now);
                 client.topics.begin_at(self.next_offset);
+                client.rule = rule;
                 self.next_offset = self.wrapped(self.next_offset.saturating_add(ID_STEP));
                 self.add_client(cx, client)
             }
         };
-        self.assign_line(cx, handle);
         self.bind(handle, peer);
         if !keep {
             self.clear_session(cx, handle);
         }
         let resumed = known.is_some() && keep;
-        let profile = self.profile_of(connect.client_id);
+        self.adopt(cx, handle, rule);
+        self.assign_line(cx, handle);
+        let profile = self.policies.get(rule).profile;
+        let predefined = self.predefined.of_rule(rule);
         if self.clients.get(handle).is_some_and(|client| client.topics.len() > 0) {
             self.note(cx, &Record::Unconfirmed { slot: handle.slot });
         }
         self.mark(handle);
         if let Some(client) = self.clients.get_mut(handle) {
             client.profile = profile;
+            client.predefined = predefined;
             client.topics.forget_confirmations();
             // Its message ids begin anew: no SUBSCRIBE of this connection is a repetition of one
             // that was answered in the last.
@@ -149,6 +153,7 @@ impl Gateway {
             client.print = print;
             client.last_heard = cx.now;
         }
+        self.check_forms(cx, handle);
         if connect.will {
             self.set_state(handle, State::Connecting);
             let deadline = self.retry_at(cx.now, handle);
@@ -166,7 +171,7 @@ impl Gateway {
             self.prompt(cx, handle);
             self.rearm(handle);
         } else {
-            self.admit(cx, handle, resumed);
+            self.let_in(cx, handle, resumed);
         }
     }
 
@@ -250,15 +255,16 @@ impl Gateway {
         self.promise(cx, handle, &accepted, Else::Same);
     }
 
-    /// Position of the profile that applies to a client id.
-    pub(crate) fn profile_of(&self, id: &[u8]) -> u8 {
-        let Ok(id) = core::str::from_utf8(id) else { return 0 };
-        let rule = self.settings.rules.iter().find(|rule| glob_matches(&rule.id, id));
-        rule.map_or(0, |rule| rule.profile)
-    }
-
     /// A known client connects anew: its old connection ends, cleanly as far as the will goes.
     fn leave_address(&mut self, cx: &mut Cx<'_>, handle: Handle, to: PeerRef<'_>) {
+        let place = self.clients.get(handle).and_then(|client| client.place());
+        if self.settings.durable
+            && let Some(from) = place.map(|place| place.as_ref()).filter(|from| *from != to)
+        {
+            // What still waits to be written would reach nobody there, or somebody else.
+            let head = from.head(cx.fx);
+            cx.fx.push(Effect::Recall { link: from.link, to: from.address(), head });
+        }
         self.note_move(cx, handle, to);
         self.set_state(handle, State::Gone);
     }
@@ -308,5 +314,6 @@ fn refuse(
         subject: Subject::Text(fx.store(connect.client_id.get(..64).unwrap_or(connect.client_id))),
         code,
         why,
+        rule: Span::default(),
     });
 }

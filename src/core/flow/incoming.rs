@@ -9,6 +9,7 @@ use crate::core::effects::Effect;
 use crate::core::flow::CopyMode;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::lines::Line;
+use crate::core::policy::NO_RULE;
 use crate::core::rounds::Further;
 use crate::core::slots::Handle;
 use crate::core::stats::Drop;
@@ -32,7 +33,7 @@ pub(crate) struct Incoming<'a> {
 /// A topic as devices know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Named<'a> {
-    /// Without prefix.
+    /// Without the prefix of those it is for.
     pub(crate) name: &'a str,
     /// Its entry, if anybody here uses it.
     pub(crate) topic: Option<TopicRef>,
@@ -42,31 +43,34 @@ impl Gateway {
     pub(crate) fn on_message(&mut self, cx: &mut Cx<'_>, message: &Incoming<'_>) {
         let mut recipients = core::mem::take(&mut self.recipients);
         recipients.clear();
-        let name = message.topic.strip_prefix(&*self.settings.topic_prefix);
-        // What is nothing but the prefix has no name that a device could be told.
-        let name = name.filter(|name| !name.is_empty());
-        if let Some(name) = name {
-            let mut ids = core::mem::take(&mut self.ids);
-            ids.clear();
-            ids.extend_from_slice(message.subscription_ids);
-            ids.sort_unstable();
-            let marked = Incoming { subscription_ids: &ids, ..*message };
-            self.find_recipients(cx, name, &marked, &mut recipients);
-            self.ids = ids;
-        }
+        let mut ids = core::mem::take(&mut self.ids);
+        ids.clear();
+        ids.extend_from_slice(message.subscription_ids);
+        ids.sort_unstable();
+        let marked = Incoming { subscription_ids: &ids, ..*message };
+        self.find_recipients(cx, message.topic, &marked, &mut recipients);
+        self.ids = ids;
         if self.is_probe(cx, message) {
             self.recipients = recipients;
             return;
         }
-        let mut stored = None;
-        let name = name.unwrap_or("");
-        // Looked up once, however many it is for.
-        let named = Named { name, topic: self.topics.find(name) };
-        for (client, granted) in &recipients {
-            let qos = message.qos.min(*granted);
-            self.deliver(cx, *client, qos, named, message, &mut stored);
+        let mut kept = None;
+        let mut reached = false;
+        if self.policies.one_prefix {
+            let prefix = self.policies.get(NO_RULE).prefix.len("");
+            reached |= self.deliver_as(cx, prefix, &recipients, message, &mut kept);
+        } else {
+            recipients.sort_unstable_by_key(|(client, _)| (self.prefix_len(*client), *client));
+            let mut rest = recipients.as_slice();
+            while let Some((first, _)) = rest.first() {
+                let prefix = self.prefix_len(*first);
+                let alike = rest.partition_point(|(client, _)| self.prefix_len(*client) <= prefix);
+                let (group, others) = rest.split_at_checked(alike.max(1)).unwrap_or((rest, &[]));
+                reached |= self.deliver_as(cx, prefix, group, message, &mut kept);
+                rest = others;
+            }
         }
-        match stored {
+        match kept {
             Some(handle) => self.release_message(cx, handle, true),
             None => {
                 if let Some(delivery) = message.delivery {
@@ -74,10 +78,49 @@ impl Gateway {
                 }
             }
         }
-        if recipients.is_empty() {
+        if !reached {
             self.drop_packet(Drop::NoSubscriber);
         }
         self.recipients = recipients;
+    }
+
+    fn prefix_len(&self, handle: Handle) -> usize {
+        let client = self.clients.get(handle);
+        client.map_or(0, |client| self.policy(client).prefix.len(&client.id))
+    }
+
+    /// Delivers a message to those who know its topic without its first `prefix` octets. `kept`: where it
+    /// is kept for the broker's acknowledgement, once it is. Gives whether there was anybody.
+    fn deliver_as(
+        &mut self,
+        cx: &mut Cx<'_>,
+        prefix: usize,
+        recipients: &[(Handle, MqttQos)],
+        message: &Incoming<'_>,
+        kept: &mut Option<Handle>,
+    ) -> bool {
+        // What is nothing but the prefix has no name that a device could be told: `p/#` matches `p`.
+        let name = message.topic.get(prefix..).filter(|name| !name.is_empty());
+        let Some(name) = name.filter(|_| !recipients.is_empty()) else { return false };
+        // Looked up once, however many it is for.
+        let named = Named { name, topic: self.topics.find(name) };
+        // The broker waits for the first form of the message alone; the others are kept in the records.
+        let delivery = message.delivery.filter(|_| kept.is_none());
+        let form = Incoming { delivery, ..*message };
+        let mut stored = None;
+        for (client, granted) in recipients {
+            let qos = message.qos.min(*granted);
+            self.deliver(cx, *client, qos, named, &form, &mut stored);
+        }
+        match (stored, *kept) {
+            (Some(other), Some(first)) => {
+                self.messages.set_sibling(first, other);
+                self.release_message(cx, other, true);
+            }
+            (Some(first), None) => *kept = Some(first),
+            (None, _) => {}
+        }
+        true
     }
 
     fn find_recipients(
@@ -88,8 +131,15 @@ impl Gateway {
         recipients: &mut Vec<(Handle, MqttQos)>,
     ) {
         if let Some(slot) = message.line.slot() {
-            // The broker knows what it sends to whom.
-            recipients.extend(self.clients.handle_at(slot).map(|client| (client, MqttQos::Two)));
+            // The broker knows what it sends to whom. Under another prefix it is something that the
+            // client was subscribed to by other rules than today's.
+            let handle = self.clients.handle_at(slot);
+            let client = handle.and_then(|handle| self.clients.get(handle));
+            if let (Some(handle), Some(client)) = (handle, client)
+                && self.policy(client).prefix.leads(&client.id, name)
+            {
+                recipients.push((handle, self.policy(client).max_qos));
+            }
             return;
         }
         let mut matched = core::mem::take(&mut self.matched);

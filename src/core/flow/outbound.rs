@@ -217,7 +217,7 @@ impl Gateway {
     /// The client's answer is overdue: repeat, or give it up.
     pub(crate) fn retry_outbound(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let deadline = self.retry_at(cx.now, handle);
-        let retry_count = self.settings.retry_count;
+        let retry_count = self.policy_of(handle).retry_count;
         let Some(client) = self.clients.get_mut(handle) else { return };
         if !client.state.listens() || client.busy.paused_until.is_some() {
             return;
@@ -287,7 +287,9 @@ impl Gateway {
     pub(crate) fn is_stopped(&self, handle: Handle) -> bool {
         let Some(client) = self.clients.get(handle).filter(|_| self.failing) else { return false };
         client.busy.outbound.as_deref().is_some_and(|outbound| {
-            let registers = matches!(outbound.stage, OutboundStage::Register { .. });
+            // The client may have been told the id by another answer since.
+            let registers = matches!(outbound.stage, OutboundStage::Register { position }
+                if !client.topics.get(position as usize).is_some_and(|topic| topic.confirmed));
             outbound.queued.qos == MqttQos::Two || (registers && !client.print.clean)
         })
     }
@@ -370,7 +372,9 @@ impl Gateway {
             return self.note_topic(cx, handle, position);
         }
         let short = field.to_be_bytes();
-        let predefined = self.predefined.get(&field).map(|topic| self.topics.name(*topic));
+        let client = self.clients.get(handle);
+        let predefined = client.and_then(|client| self.predefined_topic(client, field));
+        let predefined = predefined.map(|topic| self.topics.name(topic));
         let names = [predefined, names::topic_name(&short)].map(|name| name.map(String::from));
         for name in names.into_iter().flatten() {
             if self.is_subscribed(handle, &name) {

@@ -115,9 +115,9 @@ impl Gateway {
         // A client that has used the name has an id for it, which it may have forgotten; other forms
         // it need not know.
         if entry.is_none() {
-            let predefined = topic.and_then(|topic| self.predefined_ids.get(&topic.index()));
+            let predefined = topic.and_then(|topic| self.predefined.id(client.predefined, topic));
             if let Some(id) = predefined.filter(|_| profile.predefined) {
-                return Naming::Known(PublishTopic::Predefined(*id));
+                return Naming::Known(PublishTopic::Predefined(id));
             }
             if let Some(short) = short {
                 return Naming::Known(PublishTopic::Short(short));
@@ -242,7 +242,7 @@ impl Gateway {
         let stage = if matches!(naming, Naming::Register) {
             let name = alloc::string::String::from(name);
             let Some((_, position)) = self.topic_id(cx, handle, &name) else {
-                let why = "sessions.max_topics_per_client is reached";
+                let why = self.topics_are_full(handle);
                 self.abandoned(cx, handle, name.as_bytes(), queued.qos, why);
                 return self.leave_queue(cx, handle, queued);
             };

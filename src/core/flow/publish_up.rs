@@ -10,16 +10,19 @@
 //! the QoS 2 handshake goes on by itself after its PUBREC; the device's PUBCOMP waits for both its
 //! own PUBREL and the broker's PUBCOMP.
 
+use alloc::string::String;
 use core::hash::BuildHasher;
 use core::time::Duration;
 
 use crate::codec::{Message, Publish, PublishTopic, Qos, ReturnCode};
-use crate::core::client::{Inbound, Publication, REPETITION};
+use crate::core::client::{Client, Inbound, Publication, REPETITION};
 use crate::core::effects::Effect;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway, Request};
 use crate::core::hashing::stable_hash;
+use crate::core::judging::Objection;
 use crate::core::names;
+use crate::core::policy::NO_RULE;
 use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::{Drop, Limit};
@@ -53,6 +56,15 @@ fn topic_field(topic: PublishTopic) -> u16 {
     }
 }
 
+/// Why a publication is not taken.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    /// With this code.
+    With(ReturnCode),
+    /// The client's rule is against it.
+    By(Objection),
+}
+
 /// What became of a message id that was seen before.
 enum Seen {
     /// Never, or what was seen says nothing about this one.
@@ -69,14 +81,25 @@ impl Gateway {
         self.lines.at(line).broker.maximum_qos
     }
 
-    /// QoS −1 (§6.8): no session, no answer, QoS 0 at the broker.
-    pub(crate) fn publish_unconnected(&mut self, cx: &mut Cx<'_>, publish: &Publish<'_>) {
+    /// QoS −1 (§6.8): no session, no answer, QoS 0 at the broker. From the address of a client it is
+    /// that client's; from elsewhere nobody's, and only who is allowed without a rule may be nobody.
+    pub(crate) fn publish_unconnected(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bound: Option<Handle>,
+        publish: &Publish<'_>,
+    ) {
         let legal = matches!(publish.topic, PublishTopic::Predefined(_) | PublishTopic::Short(_));
-        if !legal || !self.settings.unauthenticated_publish {
+        let known = bound.is_some() || !self.settings.deny_by_default;
+        if !legal || !known || !self.settings.unauthenticated_publish {
             return self.drop_packet(Drop::Unauthenticated);
         }
-        if self.forward(cx, None, publish, MqttQos::Zero, Token(0)).is_err() {
-            self.drop_packet(Drop::Unauthenticated);
+        match (self.forward(cx, bound, publish, MqttQos::Zero, Token(0)), bound) {
+            (Ok(()), _) => {}
+            (Err(Refused::By(objection)), Some(handle)) => {
+                self.tell_publish_denied(cx, handle, publish, objection);
+            }
+            (Err(_), _) => self.drop_packet(Drop::Unauthenticated),
         }
     }
 
@@ -84,9 +107,10 @@ impl Gateway {
         let qos = match publish.qos {
             // QoS −1 never gets here.
             Qos::Zero | Qos::MinusOne => {
-                if let Err(code) = self.forward(cx, Some(handle), publish, MqttQos::Zero, Token(0))
+                if let Err(refused) =
+                    self.forward(cx, Some(handle), publish, MqttQos::Zero, Token(0))
                 {
-                    self.refuse_publish(cx, handle, publish, code);
+                    self.refuse_publish(cx, handle, publish, refused);
                 }
                 return;
             }
@@ -126,19 +150,21 @@ impl Gateway {
         // Exactly once is more than can be had of a disk that does not work.
         if self.failing && qos == MqttQos::Two {
             self.limit_reached(cx, Some(handle), Limit::Store);
-            return self.refuse_publish(cx, handle, publish, ReturnCode::CONGESTION);
+            let refused = Refused::With(ReturnCode::CONGESTION);
+            return self.refuse_publish(cx, handle, publish, refused);
         }
         if !self.may_open(cx, handle) {
             self.limit_reached(cx, Some(handle), Limit::InFlight);
-            return self.refuse_publish(cx, handle, publish, ReturnCode::CONGESTION);
+            let refused = Refused::With(ReturnCode::CONGESTION);
+            return self.refuse_publish(cx, handle, publish, refused);
         }
         let msg_id = publish.msg_id;
         let request = self.requests.insert(Request::Publish { client: handle, msg_id });
         let token = Token(request.to_bits());
         let upstream = qos.min(self.broker_qos(self.line_of(handle)));
-        if let Err(code) = self.forward(cx, Some(handle), publish, upstream, token) {
+        if let Err(refused) = self.forward(cx, Some(handle), publish, upstream, token) {
             self.requests.remove(request);
-            return self.refuse_publish(cx, handle, publish, code);
+            return self.refuse_publish(cx, handle, publish, refused);
         }
         let Some(client) = self.clients.get_mut(handle) else { return };
         let publication = Publication {
@@ -184,27 +210,20 @@ impl Gateway {
         publish: &Publish<'_>,
         qos: MqttQos,
         token: Token,
-    ) -> Result<(), ReturnCode> {
-        let name = match &publish.topic {
-            PublishTopic::Normal(id) => {
-                let topic = handle
-                    .and_then(|handle| self.clients.get(handle))
-                    .and_then(|client| client.topics.get(self.position_of(&client.topics, *id)?));
-                self.topics.name(topic.ok_or(ReturnCode::INVALID_TOPIC_ID)?.topic)
-            }
-            PublishTopic::Predefined(id) => {
-                self.topics.name(*self.predefined.get(id).ok_or(ReturnCode::INVALID_TOPIC_ID)?)
-            }
-            PublishTopic::Short(name) => {
-                names::topic_name(name).ok_or(ReturnCode::NOT_SUPPORTED)?
-            }
-            PublishTopic::Reserved(_) => return Err(ReturnCode::NOT_SUPPORTED),
-        };
-        // A device gets ids of topics that it may only read.
-        if self.is_own_topic(name) {
-            return Err(ReturnCode::NOT_SUPPORTED);
+    ) -> Result<(), Refused> {
+        let client = handle.and_then(|handle| self.clients.get(handle));
+        let name = self.name_of(client, &publish.topic).map_err(Refused::With)?;
+        let policy = self.policies.get(client.map_or(NO_RULE, |client| client.rule));
+        let id = client.map_or("", |client| &client.id);
+        let said = MqttQos::from_sn(publish.qos).unwrap_or(MqttQos::Zero);
+        if let Some(objection) = policy.against_publishing(id, name, said) {
+            return Err(Refused::By(objection));
         }
-        let topic = cx.fx.store_joined(&self.settings.topic_prefix, name);
+        let topic = cx.fx.store_prefixed(&policy.prefix, id, name);
+        // A device gets ids of topics that it may only read.
+        if self.is_own_topic(cx.fx.bytes(topic)) {
+            return Err(Refused::With(ReturnCode::NOT_SUPPORTED));
+        }
         let payload = cx.fx.store(publish.data);
         let origin = handle.map_or(u32::MAX, |handle| handle.slot);
         let line = handle.map_or(LineId::MAIN, |handle| self.line_of(handle));
@@ -213,14 +232,58 @@ impl Gateway {
         Ok(())
     }
 
+    /// The name of the topic of a PUBLISH.
+    fn name_of<'a>(
+        &'a self,
+        client: Option<&Client>,
+        topic: &'a PublishTopic,
+    ) -> Result<&'a str, ReturnCode> {
+        let known = match topic {
+            PublishTopic::Normal(id) => client
+                .and_then(|client| client.topics.get(self.position_of(&client.topics, *id)?))
+                .map(|entry| entry.topic),
+            PublishTopic::Predefined(id) => match client {
+                Some(client) => self.predefined_topic(client, *id),
+                None => self.predefined.topic(self.predefined.of_rule(NO_RULE), *id),
+            },
+            PublishTopic::Short(name) => {
+                return names::topic_name(name).ok_or(ReturnCode::NOT_SUPPORTED);
+            }
+            PublishTopic::Reserved(_) => return Err(ReturnCode::NOT_SUPPORTED),
+        };
+        known.map(|topic| self.topics.name(topic)).ok_or(ReturnCode::INVALID_TOPIC_ID)
+    }
+
+    /// Counts and tells that a rule is in the way of a publication.
+    fn tell_publish_denied(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        publish: &Publish<'_>,
+        objection: Objection,
+    ) {
+        let name = self.name_of(self.clients.get(handle), &publish.topic).unwrap_or("");
+        let name = String::from(name);
+        self.tell_denial(cx, handle, "PUBLISH", &name, objection);
+    }
+
     /// Errors are reported by PUBACK whatever the QoS (§6.6).
     fn refuse_publish(
         &mut self,
         cx: &mut Cx<'_>,
         handle: Handle,
         publish: &Publish<'_>,
-        code: ReturnCode,
+        refused: Refused,
     ) {
+        let (topic_id, msg_id) = (topic_field(publish.topic), publish.msg_id);
+        let code = match refused {
+            Refused::With(code) => code,
+            Refused::By(objection) => {
+                self.tell_publish_denied(cx, handle, publish, objection);
+                let code = ReturnCode::NOT_SUPPORTED;
+                return self.send(cx, handle, &Message::PubAck { topic_id, msg_id, code });
+            }
+        };
         let why = match code {
             ReturnCode::CONGESTION if self.failing => "the state directory cannot be written to",
             ReturnCode::CONGESTION => "too many publications in flight",
@@ -229,8 +292,7 @@ impl Gateway {
         };
         let topic = publish.topic;
         self.tell_refusal(cx, handle, "PUBLISH", About::Topic(topic), code, why);
-        let topic_id = topic_field(topic);
-        self.send(cx, handle, &Message::PubAck { topic_id, msg_id: publish.msg_id, code });
+        self.send(cx, handle, &Message::PubAck { topic_id, msg_id, code });
     }
 
     /// Of everything but DUP.

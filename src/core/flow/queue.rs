@@ -48,6 +48,8 @@ impl Gateway {
             && (there || own && client.state.sleeps())
             && client.busy.outbound.as_ref().is_none_or(|outbound| outbound.tries <= 1)
             && client.held < if own { MAX_HELD_OWN } else { MAX_HELD }
+            // Another form of it, under another name, is what the broker waits for.
+            && message.delivery.is_some()
             // What has to arrive exactly once is recorded before it goes on: what the broker would send
             // again after a restart could not be told from what the client has had.
             && !(self.settings.durable && message.qos == MqttQos::Two);
@@ -78,17 +80,19 @@ impl Gateway {
         let mut told = false;
         loop {
             let Some(client) = self.clients.get(handle) else { return false };
-            let settings = &self.settings;
-            let fits = client.busy.queue.len() < settings.max_buffered_messages as usize
-                && client.busy.queued_bytes.saturating_add(size) <= settings.max_buffered_bytes
-                && self.buffered_bytes.saturating_add(size) <= settings.max_buffered_bytes_total;
+            let policy = self.policy(client);
+            let most = policy.max_buffered_bytes;
+            let total = self.settings.max_buffered_bytes_total;
+            let fits = client.busy.queue.len() < policy.max_buffered_messages as usize
+                && client.busy.queued_bytes.saturating_add(size) <= most
+                && self.buffered_bytes.saturating_add(size) <= total;
             if fits {
                 return true;
             }
             let expendable =
                 client.busy.queue.iter().position(|queued| queued.qos == MqttQos::Zero);
             // What can never fit pushes nothing out.
-            let expendable = expendable.filter(|_| size <= settings.max_buffered_bytes);
+            let expendable = expendable.filter(|_| size <= most);
             if !told {
                 told = true;
                 self.limit_reached(cx, Some(handle), Limit::Buffer);
@@ -96,6 +100,10 @@ impl Gateway {
             let Some(position) = expendable else { return false };
             let Some(client) = self.clients.get_mut(handle) else { return false };
             if let Some(queued) = client.busy.queue.remove(position) {
+                // Nor does its place in this window go to one that came too late for it.
+                if position < client.nap.promised as usize {
+                    client.nap.promised = client.nap.promised.saturating_sub(1);
+                }
                 self.stats.abandoned += 1;
                 self.leave_queue(cx, handle, queued);
             }

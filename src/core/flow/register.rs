@@ -3,6 +3,7 @@
 use crate::codec::{Message, ReturnCode};
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
+use crate::core::judging::OWN_TOPIC;
 use crate::core::names;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
@@ -17,10 +18,21 @@ impl Gateway {
         msg_id: u16,
         name: &[u8],
     ) {
-        let (topic_id, code, why) = match names::topic_name(name) {
+        let topic = names::topic_name(name);
+        let client = self.clients.get(handle);
+        let objection = topic.zip(client).and_then(|(topic, client)| {
+            let objection = self.policy(client).against_naming(&client.id, topic)?;
+            Some((topic, objection))
+        });
+        if let Some((topic, objection)) = objection {
+            self.tell_denial(cx, handle, "REGISTER", topic, objection);
+            let code = ReturnCode::NOT_SUPPORTED;
+            return self.send(cx, handle, &Message::RegAck { topic_id: 0, msg_id, code });
+        }
+        let (topic_id, code, why) = match topic {
             None => (None, ReturnCode::NOT_SUPPORTED, "not a topic name without wildcards"),
-            Some(name) if self.is_own_topic(name) => {
-                (None, ReturnCode::NOT_SUPPORTED, "the gateway's own topics are closed to devices")
+            Some(name) if self.leads_to_own_topic(handle, name) => {
+                (None, ReturnCode::NOT_SUPPORTED, OWN_TOPIC)
             }
             Some(_) if !self.may_promise(handle) => {
                 (None, ReturnCode::CONGESTION, "the state directory cannot be written to")
@@ -30,7 +42,7 @@ impl Gateway {
                     self.set_confirmed(cx, handle, position);
                     (Some(id), ReturnCode::ACCEPTED, "")
                 }
-                None => (None, ReturnCode::CONGESTION, "sessions.max_topics_per_client is reached"),
+                None => (None, ReturnCode::CONGESTION, self.topics_are_full(handle)),
             },
         };
         if code != ReturnCode::ACCEPTED {
@@ -65,8 +77,7 @@ impl Gateway {
         }
         let position = client.topics.len();
         let id = self.id_at(&client.topics, position);
-        let Some(id) = id.filter(|_| position < self.settings.max_topics_per_client as usize)
-        else {
+        let Some(id) = id.filter(|_| position < self.policy(client).max_topics as usize) else {
             self.limit_reached(cx, Some(handle), Limit::Topics);
             return None;
         };
@@ -78,6 +89,15 @@ impl Gateway {
             self.note(cx, &Record::Topic { slot: handle.slot, position, name });
         }
         Some((id, position))
+    }
+
+    /// Which limit on topic ids a client has reached.
+    pub(crate) fn topics_are_full(&self, handle: Handle) -> &'static str {
+        if self.policy_of(handle).own_max_topics {
+            "max_topics of its [[client]] is reached"
+        } else {
+            "sessions.max_topics_per_client is reached"
+        }
     }
 
     /// The normal topic id of a position in a client's table; 0xFFFF is reserved.
@@ -97,9 +117,9 @@ impl Gateway {
         id.checked_sub(self.first_id(topics)).map(usize::from)
     }
 
-    /// Keeps room for `max_topics_per_client` ids above an offset: beyond that ids begin again.
+    /// Keeps room for as many ids as a client may have above an offset: beyond that ids begin again.
     pub(crate) fn wrapped(&self, offset: u16) -> u16 {
-        let most = self.settings.max_topics_per_client;
+        let most = self.policies.most_topics;
         let end = u32::from(self.first_topic_id) + u32::from(offset) + most;
         if end < u32::from(u16::MAX) { offset } else { 0 }
     }

@@ -91,7 +91,7 @@ impl Gateway {
     /// sent once more; what it has is over.
     pub(crate) fn wake_again(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let deadline = self.retry_at(cx.now, handle);
-        let enough = self.enough_registers();
+        let enough = self.enough_registers(handle);
         let stopped = self.is_stopped(handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
         let Some(outbound) = client.outbound_mut() else {
@@ -159,7 +159,7 @@ impl Gateway {
     /// A window was broken off. If that left a REGISTER without an answer, and not for the first
     /// time, its message is given up.
     fn count_unanswered(&mut self, cx: &mut Cx<'_>, handle: Handle) {
-        let enough = self.enough_registers();
+        let enough = self.enough_registers(handle);
         if self.is_stopped(handle) {
             return;
         }
@@ -176,7 +176,7 @@ impl Gateway {
     }
 
     /// REGISTERs without an answer after which a message for a sleeping client is given up.
-    fn enough_registers(&self) -> u8 {
-        self.settings.retry_count.saturating_add(1).saturating_mul(REGISTER_WINDOWS)
+    fn enough_registers(&self, handle: Handle) -> u8 {
+        self.policy_of(handle).retry_count.saturating_add(1).saturating_mul(REGISTER_WINDOWS)
     }
 }

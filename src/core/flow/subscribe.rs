@@ -17,6 +17,7 @@ use crate::core::client::{AckId, Exchange, ExchangeStage, Form, REPETITION, Stat
 use crate::core::filter::MAX_LEVELS;
 use crate::core::flow::About;
 use crate::core::gateway::{Cx, Gateway};
+use crate::core::judging::Objection;
 use crate::core::lines::Line;
 use crate::core::names;
 use crate::core::profile::Profile;
@@ -35,9 +36,19 @@ const MAX_WAITING: u8 = 32;
 
 /// A subscription as the client put it.
 struct Wanted {
-    filter: String,
+    /// With prefix.
+    wire: String,
+    /// The topic, without prefix, if there is but one.
+    exact: Option<String>,
     form: Form,
     id: AckId,
+}
+
+/// Why a subscription is refused.
+enum Refused {
+    With(ReturnCode, &'static str),
+    /// The client's rule is against this filter.
+    By(String, Objection),
 }
 
 impl Gateway {
@@ -57,14 +68,21 @@ impl Gateway {
             return self.refuse_subscribe(cx, handle, subscribe, code, why);
         };
         let profile = self.clients.get(handle).map_or(&Profile::STANDARD, |c| c.profile());
-        let requested = requested.min(profile.max_qos);
+        let requested = requested.min(profile.max_qos).min(self.policy_of(handle).max_qos);
         if !self.may_promise(handle) {
             let code = ReturnCode::CONGESTION;
             let why = "the state directory cannot be written to";
             return self.refuse_subscribe(cx, handle, subscribe, code, why);
         }
         match self.add_subscription(cx, handle, subscribe, requested) {
-            Err((code, why)) => self.refuse_subscribe(cx, handle, subscribe, code, why),
+            Err(Refused::With(code, why)) => {
+                self.refuse_subscribe(cx, handle, subscribe, code, why);
+            }
+            Err(Refused::By(filter, objection)) => {
+                self.tell_denial(cx, handle, "SUBSCRIBE", &filter, objection);
+                let (qos, topic_id, code) = (Qos::Zero, 0, ReturnCode::NOT_SUPPORTED);
+                self.send(cx, handle, &Message::SubAck { qos, topic_id, msg_id, code });
+            }
             Ok((filter, id)) => {
                 let line = self.line_of(handle);
                 let Line { broker, filters, .. } = self.lines.at(line);
@@ -101,24 +119,37 @@ impl Gateway {
         cx: &mut Cx<'_>,
         handle: Handle,
         topic: SubscribeTopic<'_>,
-    ) -> Result<Wanted, (ReturnCode, &'static str)> {
-        let unsupported = |why| (ReturnCode::NOT_SUPPORTED, why);
+    ) -> Result<Wanted, Refused> {
+        let unsupported = |why| Refused::With(ReturnCode::NOT_SUPPORTED, why);
+        let exact = |filter: &str| (!names::has_wildcard(filter)).then(|| filter.into());
         match topic {
             SubscribeTopic::Reserved => Err(unsupported("topic id type 11 is reserved")),
             SubscribeTopic::Predefined(id) => {
-                let topic = self.predefined.get(&id);
-                let topic = topic.ok_or((
+                let client = self.clients.get(handle);
+                let topic = client.and_then(|client| self.predefined_topic(client, id));
+                let topic = topic.ok_or(Refused::With(
                     ReturnCode::INVALID_TOPIC_ID,
                     "the predefined topic id is not configured under [topics]",
                 ))?;
-                let filter = self.topics.name(*topic).into();
-                Ok(Wanted { filter, form: Form::Predefined(id), id: AckId::Other(id) })
+                let filter = self.topics.name(topic);
+                let (form, id) = (Form::Predefined(id), AckId::Other(id));
+                Ok(Wanted {
+                    wire: self.wanted_wire(handle, filter)?,
+                    exact: exact(filter),
+                    form,
+                    id,
+                })
             }
             SubscribeTopic::Short(name) => {
                 let filter = names::topic_filter(&name)
                     .ok_or(unsupported("not a valid two-character topic"))?;
-                let id = AckId::Other(u16::from_be_bytes(name));
-                Ok(Wanted { filter: filter.into(), form: Form::Short, id })
+                let (form, id) = (Form::Short, AckId::Other(u16::from_be_bytes(name)));
+                Ok(Wanted {
+                    wire: self.wanted_wire(handle, filter)?,
+                    exact: exact(filter),
+                    form,
+                    id,
+                })
             }
             SubscribeTopic::Name(name) => {
                 let filter =
@@ -126,8 +157,7 @@ impl Gateway {
                 if filter.split('/').count() > MAX_LEVELS {
                     return Err(unsupported("more than 64 topic levels"));
                 }
-                // Without a second level too: mosquitto closes the connection over it.
-                if filter.split('/').next() == Some("$share") {
+                if names::is_shared(filter) {
                     return Err(unsupported("shared subscriptions are not available"));
                 }
                 let wildcard = names::has_wildcard(filter);
@@ -138,17 +168,26 @@ impl Gateway {
                          be told the topics that a wildcard matches: let it subscribe to each",
                     ));
                 }
+                let wire = self.wanted_wire(handle, filter)?;
                 let id = if wildcard {
                     AckId::Other(0)
                 } else {
-                    let full = "sessions.max_topics_per_client is reached";
                     let id = self.topic_id(cx, handle, filter);
-                    let (id, position) = id.ok_or((ReturnCode::CONGESTION, full))?;
+                    let full = Refused::With(ReturnCode::CONGESTION, self.topics_are_full(handle));
+                    let (id, position) = id.ok_or(full)?;
                     AckId::Normal { id, position }
                 };
-                Ok(Wanted { filter: filter.into(), form: Form::Name, id })
+                Ok(Wanted { wire, exact: exact(filter), form: Form::Name, id })
             }
         }
+    }
+
+    /// A filter as the broker knows it, if the client may have it.
+    fn wanted_wire(&self, handle: Handle, filter: &str) -> Result<String, Refused> {
+        let gone = Refused::With(ReturnCode::NOT_SUPPORTED, "not connected");
+        let client = self.clients.get(handle).ok_or(gone)?;
+        let wire = self.policy(client).wire_filter(&client.id, filter);
+        wire.map(String::from).map_err(|objection| Refused::By(filter.into(), objection))
     }
 
     fn add_subscription(
@@ -157,15 +196,18 @@ impl Gateway {
         handle: Handle,
         subscribe: &Subscribe<'_>,
         requested: MqttQos,
-    ) -> Result<(Handle, AckId), (ReturnCode, &'static str)> {
+    ) -> Result<(Handle, AckId), Refused> {
         let wanted = self.wanted(cx, handle, subscribe.topic)?;
         let line = self.line_of(handle);
-        let known = self.lines.at(line).filters.find(&wanted.filter);
-        let gone = (ReturnCode::NOT_SUPPORTED, "not connected");
-        let client = self.clients.get_mut(handle).ok_or(gone)?;
+        let known = self.lines.at(line).filters.find(&wanted.wire);
+        let gone = || Refused::With(ReturnCode::NOT_SUPPORTED, "not connected");
+        let policy = self.policy_of(handle);
+        let (most, own) = (policy.max_subscriptions, policy.own_max_subscriptions);
+        let client = self.clients.get_mut(handle).ok_or_else(gone)?;
         if client.waiting >= MAX_WAITING {
             self.limit_reached(cx, Some(handle), Limit::InFlight);
-            return Err((ReturnCode::CONGESTION, "too many SUBSCRIBEs wait for the broker"));
+            let why = "too many SUBSCRIBEs wait for the broker";
+            return Err(Refused::With(ReturnCode::CONGESTION, why));
         }
         let mine = known
             .and_then(|filter| client.subscriptions.iter_mut().find(|mine| mine.filter == filter));
@@ -179,18 +221,21 @@ impl Gateway {
             }
             return Ok((filter, wanted.id));
         }
-        if client.subscriptions.len() >= self.settings.max_subscriptions_per_client as usize {
+        if client.subscriptions.len() >= most as usize {
             self.limit_reached(cx, Some(handle), Limit::Subscriptions);
-            let why = "sessions.max_subscriptions_per_client is reached";
-            return Err((ReturnCode::CONGESTION, why));
+            let why = if own {
+                "max_subscriptions of its [[client]] is reached"
+            } else {
+                "sessions.max_subscriptions_per_client is reached"
+            };
+            return Err(Refused::With(ReturnCode::CONGESTION, why));
         }
-        let exact =
-            (!names::has_wildcard(&wanted.filter)).then(|| self.topics.take(&wanted.filter));
-        let filter = self.lines.at_mut(line).filters.find_or_add(&wanted.filter);
+        let exact = wanted.exact.map(|name| self.topics.take(&name));
+        let filter = self.lines.at_mut(line).filters.find_or_add(&wanted.wire);
         if known.is_none() {
             self.note_filter(cx, line, filter);
         }
-        let Some(client) = self.clients.get_mut(handle) else { return Err(gone) };
+        let Some(client) = self.clients.get_mut(handle) else { return Err(gone()) };
         let place = self.lines.at_mut(line).filters.get_mut(filter);
         let place = place.map_or(0, |filter| filter.join(handle, requested));
         let subscription = Subscription { filter, place, form: wanted.form, exact };
@@ -318,8 +363,8 @@ impl Gateway {
                     client.busy.exchanges.retain(|e| e.msg_id != msg_id);
                 }
                 let line = self.line_of(handle);
-                let text = self.lines.at(line).filters.get(filter).map(|f| String::from(&*f.text));
-                let text = text.unwrap_or_default();
+                let text = self.lines.at(line).filters.get(filter);
+                let text = String::from(text.map_or("", |f| self.local(handle, &f.text)));
                 let why = "the broker refused the subscription, or is not taking any";
                 self.tell_refusal(cx, handle, "SUBSCRIBE", About::Text(text.as_bytes()), code, why);
             }
@@ -328,7 +373,7 @@ impl Gateway {
     }
 
     /// From now on the client gets what matches the filter at this QoS.
-    fn grant(&mut self, cx: &mut Cx<'_>, filter: Handle, client: Handle, qos: MqttQos) {
+    pub(crate) fn grant(&mut self, cx: &mut Cx<'_>, filter: Handle, client: Handle, qos: MqttQos) {
         let Some(place) = self.place_in(filter, client) else { return };
         let line = self.line_of(client);
         if let Some(filter) = self.lines.at_mut(line).filters.get_mut(filter)
@@ -336,13 +381,7 @@ impl Gateway {
         {
             me.granted = qos;
         }
-        let mine = self.clients.get(client).map(|client| &client.subscriptions);
-        let mine = mine.and_then(|mine| mine.iter().find(|mine| mine.filter == filter));
-        if let (Some(mine), Some(filter)) = (mine, self.lines.at(line).filters.get(filter)) {
-            let (slot, form) = (client.slot, mine.form.to_bits());
-            let record = Record::Subscription { slot, filter: &filter.text, form, granted: qos };
-            self.note(cx, &record);
-        }
+        self.note_subscription(cx, filter, client);
     }
 
     /// Where a client stands among those of a filter, if it is one of them.
@@ -382,19 +421,19 @@ impl Gateway {
                 short = name;
                 names::topic_filter(&short)
             }
-            SubscribeTopic::Predefined(id) => {
-                self.predefined.get(&id).map(|topic| self.topics.name(*topic))
-            }
+            SubscribeTopic::Predefined(id) => self
+                .clients
+                .get(handle)
+                .and_then(|client| self.predefined_topic(client, id))
+                .map(|topic| self.topics.name(topic)),
             SubscribeTopic::Reserved => None,
         };
         let line = self.line_of(handle);
         if let Some(text) = filter {
-            match self.lines.at(line).filters.find(text) {
+            let wire = String::from(self.wire(handle, text));
+            match self.lines.at(line).filters.find(&wire) {
                 Some(filter) => self.remove_subscription(cx, handle, filter),
-                None => {
-                    let text = String::from(text);
-                    self.forget_at_broker(cx, line, &text);
-                }
+                None => self.forget_at_broker(cx, line, &wire),
             }
         }
         if let Some(client) = self.clients.get_mut(handle) {
@@ -411,23 +450,34 @@ impl Gateway {
     pub(crate) fn is_subscribed(&mut self, handle: Handle, name: &str) -> bool {
         let mut matched = alloc::vec::Vec::new();
         let line = self.line_of(handle);
-        self.lines.at_mut(line).filters.matches(name, &mut matched);
+        let wire = String::from(self.wire(handle, name));
+        self.lines.at_mut(line).filters.matches(&wire, &mut matched);
         let Some(client) = self.clients.get(handle) else { return false };
         client.subscriptions.iter().any(|subscription| matched.contains(&subscription.filter))
     }
 
     /// Takes one subscription of a client away.
     pub(crate) fn remove_subscription(&mut self, cx: &mut Cx<'_>, handle: Handle, filter: Handle) {
+        let line = self.line_of(handle);
+        let Some(gone) = self.lines.at(line).filters.get(filter) else { return };
+        let local = String::from(self.local(handle, &gone.text));
+        self.take_subscription(cx, handle, filter, &local);
+    }
+
+    /// The same, where the filter without prefix is known.
+    pub(crate) fn take_subscription(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        filter: Handle,
+        local: &str,
+    ) {
         let Some(client) = self.clients.get_mut(handle) else { return };
         let Some(position) = client.subscriptions.iter().position(|s| s.filter == filter) else {
             return;
         };
         let subscription = client.subscriptions.swap_remove(position);
-        let line = client.line;
-        if let Some(gone) = self.lines.at(line).filters.get(filter) {
-            let (slot, filter) = (handle.slot, &*gone.text);
-            self.note(cx, &Record::Unsubscription { slot, filter });
-        }
+        self.note(cx, &Record::Unsubscription { slot: handle.slot, filter: local });
         let Some(client) = self.clients.get_mut(handle) else { return };
         let open = client.busy.exchanges.len();
         if let Some(busy) = client.busy.get_mut() {

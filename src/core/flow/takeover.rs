@@ -73,8 +73,11 @@ impl Gateway {
         if !client.state.sleeps() || (self.settings.takeover == Takeover::Never && !back) {
             return false;
         }
+        // Another link may be subject to another rule.
+        let Some(rule) = self.rule_at(peer, id) else { return false };
         self.note_move(cx, handle, peer);
         self.bind(handle, peer);
+        self.adopt(cx, handle, rule);
         if let Some(client) = self.clients.get_mut(handle) {
             client.last_heard = cx.now;
         }

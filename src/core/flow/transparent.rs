@@ -34,21 +34,19 @@ use crate::core::upstream::{LineId, LineSetup, WillSetup};
 const MAX_OPENING: u32 = 5_000;
 
 impl Gateway {
-    /// Whether a client id is to have its own connection.
-    pub(crate) fn is_transparent(&self, _id: &str) -> bool {
-        self.settings.transparent
-    }
-
-    /// Which connection is to serve the client in a slot.
-    pub(crate) fn line_for(&self, id: &str, slot: u32) -> LineId {
-        if self.is_transparent(id) { LineId::own(slot) } else { self.shared_line(id) }
+    /// Which connection is to serve the client in a slot, by its rule.
+    pub(crate) fn line_for(&self, id: &str, rule: u16, slot: u32) -> LineId {
+        let rule = self.settings.rules.get(usize::from(rule));
+        let own = rule.and_then(|rule| rule.transparent).unwrap_or(self.settings.transparent);
+        if own { LineId::own(slot) } else { self.shared_line(id) }
     }
 
     /// Gives a client the connection that the rules say. If that is another one than it had, its
     /// session there ends.
     pub(crate) fn assign_line(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get(handle) else { return };
-        let (line, before) = (self.line_for(&client.id, handle.slot), client.line);
+        let line = self.line_for(&client.id, client.rule, handle.slot);
+        let before = client.line;
         if line == before && (!line.is_own() || self.lines.get(line).is_some()) {
             return;
         }
@@ -65,7 +63,7 @@ impl Gateway {
     }
 
     /// The client has said all that belongs to its CONNECT. `resumed`: its session goes on.
-    pub(crate) fn admit(&mut self, cx: &mut Cx<'_>, handle: Handle, resumed: bool) {
+    pub(crate) fn let_in(&mut self, cx: &mut Cx<'_>, handle: Handle, resumed: bool) {
         let Some(client) = self.clients.get(handle) else { return };
         let line = client.line;
         if !line.is_own() {
@@ -132,13 +130,22 @@ impl Gateway {
         Some(LineSetup {
             client_id: (&*client.id).into(),
             clean: client.print.clean,
+            login: self.settings.rules.get(usize::from(client.rule)).and_then(|r| r.login.clone()),
             will: will.map(|will| {
-                let topic = [&*self.settings.topic_prefix, &*will.topic].concat();
+                let prefix = self.policy(client).prefix.expand(&client.id);
+                let topic = [&*prefix, &*will.topic].concat();
                 let (qos, retain) = (will.qos, will.retain);
                 WillSetup { topic: topic.into(), payload: will.message.clone(), qos, retain }
             }),
             wanted: client.state != State::Gone,
         })
+    }
+
+    /// Number of the rule of the client whose connection it is.
+    #[must_use]
+    pub fn line_rule(&self, line: LineId) -> u16 {
+        let client = line.slot().and_then(|slot| self.clients.at(slot));
+        client.map_or(u16::MAX, |client| client.rule)
     }
 
     /// Own connections that are to be there after a restart: of clients that are connected, or have left

@@ -5,12 +5,13 @@ use alloc::boxed::Box;
 
 use crate::codec::{Message, PublishTopic, ReturnCode, WillTopic};
 use crate::core::client::{State, Will};
-use crate::core::effects::Effect;
+use crate::core::effects::{Effect, Span};
 use crate::core::gateway::{Cx, Gateway, Request};
+use crate::core::judging::Objection;
 use crate::core::names;
 use crate::core::notice::{Notice, Subject};
 use crate::core::slots::Handle;
-use crate::core::stats::Drop;
+use crate::core::stats::{Denial, Drop};
 use crate::core::upstream::{MqttQos, Token};
 
 /// What a refusal is about.
@@ -46,10 +47,11 @@ impl Gateway {
             // The empty form deletes the stored will and ends the dialogue.
             let resumed = dialogue.resumed;
             client.will = None;
-            return self.admit(cx, handle, resumed);
+            return self.let_in(cx, handle, resumed);
         };
-        let Some((topic, qos, retain)) = self.checked_will(&will) else {
-            return self.refuse_dialogue(cx, handle, "the will's topic or QoS is not valid");
+        let (topic, qos, retain) = match self.checked_will(handle, &will) {
+            Ok(checked) => checked,
+            Err(refusal) => return self.refuse_dialogue(cx, handle, &will, refusal),
         };
         let deadline = self.retry_at(cx.now, handle);
         if let Some(client) = self.clients.get_mut(handle)
@@ -75,27 +77,60 @@ impl Gateway {
         };
         let resumed = dialogue.resumed;
         client.will = Some(Box::new(Will { topic, message: message.into(), qos, retain }));
-        self.admit(cx, handle, resumed);
+        self.let_in(cx, handle, resumed);
     }
 
-    fn checked_will(&self, will: &WillTopic<'_>) -> Option<(Box<str>, MqttQos, bool)> {
-        let topic = names::topic_name(will.topic)?;
-        if self.is_own_topic(topic) {
-            return None;
+    /// A will that may be kept. If a rule is against it, what it has; `None` for a will that is none.
+    fn checked_will(
+        &self,
+        handle: Handle,
+        will: &WillTopic<'_>,
+    ) -> Result<(Box<str>, MqttQos, bool), Option<Objection>> {
+        let topic = names::topic_name(will.topic).ok_or(None)?;
+        let qos = MqttQos::from_sn(will.qos).ok_or(None)?;
+        let client = self.clients.get(handle).ok_or(None)?;
+        match self.policy(client).against_publishing(&client.id, topic, qos) {
+            Some((Denial::Publish, _)) => {
+                Err(Some((Denial::Will, "its rule does not let it have a will there")))
+            }
+            Some(objection) => Err(Some(objection)),
+            None if self.leads_to_own_topic(handle, topic) => Err(None),
+            None => Ok((topic.into(), qos, will.retain)),
         }
-        Some((topic.into(), MqttQos::from_sn(will.qos)?, will.retain))
     }
 
-    fn refuse_dialogue(&mut self, cx: &mut Cx<'_>, handle: Handle, why: &'static str) {
+    fn refuse_dialogue(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        will: &WillTopic<'_>,
+        refusal: Option<Objection>,
+    ) {
         self.send(cx, handle, &Message::ConnAck { code: ReturnCode::NOT_SUPPORTED });
-        self.tell_refusal(cx, handle, "WILLTOPIC", About::Nothing, ReturnCode::NOT_SUPPORTED, why);
+        self.tell_will_refused(cx, handle, "WILLTOPIC", will, refusal);
         self.leave(cx, handle);
+    }
+
+    fn tell_will_refused(
+        &mut self,
+        cx: &mut Cx<'_>,
+        handle: Handle,
+        operation: &'static str,
+        will: &WillTopic<'_>,
+        refusal: Option<Objection>,
+    ) {
+        if let Some(objection) = refusal {
+            let topic = names::topic_name(will.topic).unwrap_or("");
+            return self.tell_denial(cx, handle, operation, topic, objection);
+        }
+        let why = "the will's topic or QoS is not valid";
+        self.tell_refusal(cx, handle, operation, About::Nothing, ReturnCode::NOT_SUPPORTED, why);
     }
 
     /// The dialogue's timer: prompt again, or give up.
     pub(crate) fn retry_dialogue(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let deadline = self.retry_at(cx.now, handle);
-        let retry_count = self.settings.retry_count;
+        let retry_count = self.policy_of(handle).retry_count;
         let Some(client) = self.clients.get_mut(handle) else { return };
         let Some(dialogue) = client.dialogue_mut().filter(|d| d.deadline <= cx.now) else {
             return;
@@ -127,7 +162,7 @@ impl Gateway {
         handle: Handle,
         will: Option<WillTopic<'_>>,
     ) {
-        let checked = will.map(|will| self.checked_will(&will));
+        let checked = will.map(|will| self.checked_will(handle, &will));
         let code = match checked {
             None => {
                 if let Some(client) = self.clients.get_mut(handle) {
@@ -135,8 +170,13 @@ impl Gateway {
                 }
                 ReturnCode::ACCEPTED
             }
-            Some(None) => ReturnCode::NOT_SUPPORTED,
-            Some(Some((topic, qos, retain))) => {
+            Some(Err(refusal)) => {
+                if let Some(will) = will {
+                    self.tell_will_refused(cx, handle, "WILLTOPICUPD", &will, refusal);
+                }
+                ReturnCode::NOT_SUPPORTED
+            }
+            Some(Ok((topic, qos, retain))) => {
                 if let Some(client) = self.clients.get_mut(handle) {
                     let message = client.will.take().map(|will| will.message).unwrap_or_default();
                     client.will = Some(Box::new(Will { topic, message, qos, retain }));
@@ -144,10 +184,6 @@ impl Gateway {
                 ReturnCode::ACCEPTED
             }
         };
-        if code != ReturnCode::ACCEPTED {
-            let why = "the will's topic or QoS is not valid";
-            self.tell_refusal(cx, handle, "WILLTOPICUPD", About::Nothing, code, why);
-        }
         self.mark(handle);
         self.renew_will(cx, handle);
         let refusal = Message::WillTopicResp { code: ReturnCode::CONGESTION };
@@ -183,7 +219,9 @@ impl Gateway {
             MqttQos::Zero => Token(0),
             _ => Token(self.requests.insert(Request::Will).to_bits()),
         };
-        let topic = cx.fx.store_joined(&self.settings.topic_prefix, &will.topic);
+        let Some(client) = self.clients.get(handle) else { return false };
+        let prefix = &self.policy(client).prefix;
+        let topic = cx.fx.store_prefixed(prefix, &client.id, &will.topic);
         let payload = cx.fx.store(&will.message);
         let line = self.line_of(handle);
         let qos = will.qos.min(self.broker_qos(line));
@@ -226,6 +264,7 @@ impl Gateway {
             },
             code,
             why,
+            rule: Span::default(),
         });
     }
 

@@ -188,6 +188,29 @@ fn our_disconnect_is_clean_and_final() {
 }
 
 #[test]
+fn what_is_under_way_when_we_leave_goes_to_the_next_broker() {
+    for settings in [v4(), v5()] {
+        let mut client = Client::connected(settings);
+        client.publish(1, MqttQos::One).unwrap();
+        client.publish(2, MqttQos::Two).unwrap();
+        let sent = client.sent();
+        client.session.disconnect();
+        client.sent();
+        // Its answers come too late: who leaves does not listen any more.
+        client.input(&[0x40, 2, sent[5], sent[6]]).unwrap();
+        assert_eq!(client.events(), []);
+        client.reconnect(false);
+        let connected = client.events();
+        assert_eq!(connected[0], Event::Disconnected, "{connected:?}");
+        assert!(!connected.iter().any(|event| matches!(event, Event::Published(..))));
+        let again = client.sent();
+        assert_eq!((again[0], again.len()), (0x32, sent.len()), "as new: {again:02x?}");
+        client.input(&[0x40, 2, again[5], again[6]]).unwrap();
+        assert_eq!(client.events(), [Event::Published(1, Ok(()))]);
+    }
+}
+
+#[test]
 fn an_idle_session_is_small() {
     assert!(size_of::<Session>() <= 1_152, "{}", size_of::<Session>());
 }

@@ -10,9 +10,10 @@ use std::thread::JoinHandle;
 use bytes::Buf;
 use tokio::sync::mpsc;
 
+use super::super::ways::Ways;
 use super::*;
 use crate::config;
-use crate::core::upstream::LineId;
+use crate::core::upstream::{LineId, Login};
 use crate::core::{Address, Effect, Effects, LinkId};
 use crate::engine::Wish;
 use crate::ops::logging;
@@ -114,6 +115,10 @@ impl Machine for Lines {
         Ok(())
     }
 
+    fn reconfigure(&mut self, _: Time, settings: crate::core::Settings, _: Login) {
+        self.note(format!("reconfigured with {} clients", settings.max_clients));
+    }
+
     fn broker_output(&mut self, _: LineId) -> Option<&mut BytesMut> {
         Some(&mut self.output)
     }
@@ -150,6 +155,10 @@ impl Machine for Lines {
 
     fn take_speaking(&mut self) -> Option<LineId> {
         None
+    }
+
+    fn line_rule(&self, _: LineId) -> u16 {
+        0
     }
 
     fn line_name(&self, _: LineId) -> Option<String> {
@@ -247,6 +256,17 @@ impl Rig {
         deadlines: Vec<Time>,
         store: Option<Writer>,
     ) -> Self {
+        Self::start_going_back(brokers, links, deadlines, store, Duration::ZERO)
+    }
+
+    /// That tries earlier brokers again after each interval.
+    fn start_going_back(
+        brokers: &[SocketAddr],
+        links: usize,
+        deadlines: Vec<Time>,
+        store: Option<Writer>,
+        failback_interval: Duration,
+    ) -> Self {
         let servers = brokers.iter().map(|address| Server {
             host: address.ip().to_string().into(),
             port: address.port(),
@@ -261,7 +281,7 @@ impl Rig {
             brokers: Arc::new(brokers),
             reconnect_min: Duration::from_millis(20),
             reconnect_max: Duration::from_millis(50),
-            failback_interval: Duration::ZERO,
+            failback_interval,
         };
         let log = Log::default();
         let lines = Captured::default();
@@ -315,15 +335,17 @@ fn run(
             .collect();
         let addresses = links.iter().map(UdpLink::local_addr).collect();
         let (sender, signals) = Signals::channel();
-        let own = OwnConnections::new(settings.clone(), usize::MAX);
+        let ways = Ways::to(settings.brokers.clone());
+        let own = OwnConnections::new(settings.clone(), ways, usize::MAX);
         let broker = BrokerConnection::new(settings, 7);
         let asked = Rc::new(Cell::new(0));
         let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };
         let clock = Clock::start(Time(0));
-        let gateway = Gateway::new(links, vec![broker], own, store, signals, clock, |now: Time| {
-            let after = |deadline: &Time| now.after(deadline.since(Time(0)));
-            Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
-        });
+        let gateway =
+            Gateway::new(links, vec![broker], own, store, signals, None, clock, |now: Time| {
+                let after = |deadline: &Time| now.after(deadline.since(Time(0)));
+                Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
+            });
         ready.send((addresses, sender)).unwrap();
         gateway.run().await;
         log.lock().unwrap().push(format!("asked {}", asked.get()));
@@ -398,7 +420,7 @@ fn bytes_flow_in_all_directions_and_the_end_is_clean() {
         lines.contains(" INFO SIGTERM: stopping; handled what there was\n INFO stopped\n"),
         "{lines}"
     );
-    assert!(lines.contains("SIGHUP: the configuration is read at the start only"), "{lines}");
+    assert!(lines.contains("SIGHUP; so far: what there was"), "{lines}");
 }
 
 #[test]
@@ -462,6 +484,41 @@ fn brokers_are_tried_in_order() {
          that port; start the broker or correct `url`; trying the next broker\n"
     );
     assert!(lines.starts_with(&expected), "{lines}");
+}
+
+#[test]
+fn the_connection_goes_back_to_an_earlier_broker() {
+    let (gone, first) = broker();
+    drop(gone);
+    let (listener, second) = broker();
+    let interval = Duration::from_millis(20);
+    let rig = Rig::start_going_back(&[first, second], 1, Vec::new(), None, interval);
+    let mut connection = accept(&listener);
+    let device = device(rig.links[0]);
+    device.send(b"before ok").unwrap();
+    assert_eq!(heard(&device), "before ok");
+    assert_eq!(line(&mut connection), "before ok");
+    // There, but the present one has not accepted the session yet: nothing moves until it has.
+    let back = TcpListener::bind(first).unwrap();
+    connection.get_ref().write_all(b"ok\n").unwrap();
+    let mut moved = accept(&back);
+    assert_eq!(line(&mut connection), "leaving");
+    let mut rest = Vec::new();
+    // What comes too late does not disturb the goodbye.
+    connection.get_ref().write_all(b"too late\n").unwrap();
+    connection.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "and then the connection ends");
+    moved.get_ref().write_all(b"ok\n").unwrap();
+    device.send(b"after").unwrap();
+    assert_eq!(heard(&device), "after");
+    assert_eq!(line(&mut moved), "after");
+    drop((connection, listener, moved, back));
+    let (log, lines) = rig.stop();
+    assert_eq!(log[..4], ["open", "leave", "closed", "open"]);
+    let expected = format!(
+        " INFO mqtt://{first} is there again: the connection moves there from mqtt://{second}\n"
+    );
+    assert!(lines.contains(&expected), "{lines}");
 }
 
 #[test]

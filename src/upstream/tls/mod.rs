@@ -6,7 +6,7 @@ mod files;
 mod verify;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -40,6 +40,15 @@ pub struct TlsSettings {
     pub server_name: Option<Box<str>>,
     /// Take any certificate.
     pub insecure: bool,
+}
+
+impl TlsSettings {
+    /// The same with another certificate of ours.
+    #[must_use]
+    pub fn with_certificate(&self, cert_file: &Path, key_file: &Path) -> Self {
+        let (cert_file, key_file) = (Some(cert_file.into()), Some(key_file.into()));
+        Self { cert_file, key_file, ..self.clone() }
+    }
 }
 
 /// Why TLS cannot be set up.

@@ -1,8 +1,9 @@
 //! The window between PINGREQ and PINGRESP (§6.14): what is delivered in it, how, and its end.
 
 use mqtt_sn_gateway::codec::{Message, PublishTopic, Qos, SubscribeTopic};
+use mqtt_sn_gateway::core::Settings;
 
-use super::{AB, NORMAL, deliver_one_each, one, sleeper};
+use super::{AB, NORMAL, deliver_one_each, one, sleeper, sleeper_with};
 use crate::harness::*;
 
 /// The example of the specification, octet by octet.
@@ -252,4 +253,24 @@ fn windows_of_several_sleepers_are_apart() {
         assert_eq!(world.collect(node, wake(id), PONG), expected);
     }
     assert_eq!((world.gateway.residue()[3], world.stats().buffered), (0, 0));
+}
+
+/// Its place in the window does not go to one that came too late for it.
+#[test]
+fn what_gave_way_keeps_no_window_open() {
+    let settings = Settings { max_buffered_messages: 2, ..settings() };
+    let (mut world, node) = sleeper_with(settings, Qos::One, 3_600);
+    world.deliver(&Down::new("ab", b"first").qos1(1));
+    world.deliver(&Down::new("ab", b"gives way"));
+    world.exchange(&node, wake("n1"), &[one(1, b"first")]);
+    // It is there, but has not got the first one: the window stays open.
+    for _ in 0..7 {
+        world.pass(seconds(9));
+        world.send(&node, wake("n1"));
+        world.received(&node);
+    }
+    world.deliver(&Down::new("ab", b"late").qos1(2));
+    world.deliver(&Down::new("ab", b"later").qos1(3));
+    world.exchange(&node, puback(0, 1, OK), &[PONG]);
+    world.exchange(&node, wake("n1"), &[one(2, b"late")]);
 }

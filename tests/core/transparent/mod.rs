@@ -21,7 +21,7 @@ fn with(settings: Settings) -> World {
 
 /// What the connection of a client says that is there.
 fn setup(id: &str, clean: bool, will: Option<WillSetup>) -> LineSetup {
-    LineSetup { client_id: id.into(), clean, will, wanted: true }
+    LineSetup { client_id: id.into(), clean, will, login: None, wanted: true }
 }
 
 /// The will that [`World::says_will`] says, at QoS 1.

@@ -161,6 +161,18 @@ impl Gateway {
         child.wait().unwrap().code().expect("an exit code, not a signal")
     }
 
+    /// Puts another configuration in place of the one that it was started with; `change` gets that.
+    pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let path = self.directory.path().join("gateway.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, change(text)).unwrap();
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        signal(self.child.as_ref().expect("it runs"), "HUP");
+    }
+
     /// Waits until it ends by itself; returns the exit code.
     #[track_caller]
     pub fn wait_for_end(&mut self) -> i32 {

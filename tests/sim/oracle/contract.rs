@@ -124,6 +124,8 @@ pub struct Contract {
     pub asleep_since: Time,
     /// When the present window was opened, and when PINGREQ came last.
     pub window: (Time, Time),
+    /// PINGREQs that came before the one in front was answered.
+    pub more_pings: u32,
     /// The connection that is being made began as a sleeper's.
     pub slept: bool,
     /// It finds its session as it was.
@@ -211,6 +213,7 @@ impl Contract {
             sleep: Duration::ZERO,
             asleep_since: Time(0),
             window: (Time(0), Time(0)),
+            more_pings: 0,
             slept: false,
             kept_on_wake: false,
             wake_began: Time(0),
@@ -486,6 +489,15 @@ impl Contract {
     pub fn tired_of_register(&self) -> bool {
         let retries = u32::from(self.rules.retries);
         self.offered.is_some_and(|(_, _, sends)| sends > retries)
+    }
+
+    /// The name that was told it in vain so often that at QoS 1 and 2, too, the message may be given up:
+    /// the gateway says four times the usual tries, for who is heard from otherwise.
+    pub fn gives_up_on(&self) -> Option<&str> {
+        // The last try may be waiting for a slow disk.
+        let tries = 4 * u32::from(self.rules.retries) + 1 - u32::from(self.slow_disk);
+        let (_, id, _) = self.offered.filter(|(_, _, sends)| *sends >= tries)?;
+        self.ids.get(&id).map(|(name, _)| name.as_str())
     }
 
     /// Topic ids that it may have.

@@ -45,6 +45,14 @@ impl Oracle {
                 expected.up_to_broker = true;
             }
         }
+        // Unless it has forgotten that already, with the session that they came in. None of it was
+        // acknowledged: what is, is on the disk.
+        let losses = self.upstream.losses;
+        for descent in self.descents.values_mut() {
+            descent.expected.retain(|_, expected| {
+                expected.acked || !expected.up_to_broker || expected.losses == losses
+            });
+        }
     }
 
     /// The broker forgot what it would have had to send again.
@@ -66,7 +74,8 @@ impl Oracle {
         }
         for sensor in 0..self.contracts.len() {
             let standing = self.standing(sensor);
-            self.go_on(sensor, standing.map(|(standing, _)| standing));
+            let connects = standing.is_none_or(|(_, will)| will == self.contracts[sensor].new_will);
+            self.go_on(sensor, standing.map(|(standing, _)| standing), connects);
             if let Some(will) = standing.and_then(|(_, will)| will)
                 && self.contracts[sensor].new_will == Some(will)
             {
@@ -89,8 +98,9 @@ impl Oracle {
         Ok(())
     }
 
-    /// How the gateway sees the connection of a sensor in its new life.
-    fn go_on(&mut self, sensor: usize, standing: Option<Standing>) {
+    /// How the gateway sees the connection of a sensor in its new life. `connects`: the will on the disk
+    /// may be that of the CONNECT that was under way.
+    fn go_on(&mut self, sensor: usize, standing: Option<Standing>, connects: bool) {
         let contract = &mut self.contracts[sensor];
         let parting = contract.parting.take();
         match contract.link {
@@ -103,8 +113,14 @@ impl Oracle {
             }
             Link::Connecting { was_up } => {
                 // Whether its CONNECT was written down or not, it has not been answered.
-                let was_up = was_up || standing == Some(Standing::Active);
+                let active = standing == Some(Standing::Active);
+                let was_up = was_up || active;
                 contract.link = Link::Connecting { was_up };
+                let willed = contract.connect.as_ref().is_some_and(|connect| connect.will);
+                if active && willed && (!connects || contract.new_will.is_none()) {
+                    // It was not: the session before goes on, and what it is sent may be left unanswered.
+                    contract.wiped = false;
+                }
                 // If it was written down, the CONNECT that comes again is not that of a sleeper.
                 contract.kept_on_wake = false;
                 contract.doubt(contract.last_heard);
@@ -119,6 +135,15 @@ impl Oracle {
                 if let Some(will) = parting.and_then(|parting| parting.will) {
                     self.will_comes_back(sensor, will);
                 }
+            }
+            // That it was lost, or had to make room, was not written down.
+            Link::Down if standing == Some(Standing::Active) => {
+                contract.link = Link::Up;
+                contract.doubt(contract.last_heard);
+            }
+            Link::Down if standing == Some(Standing::Asleep) => {
+                contract.link = Link::Asleep;
+                contract.doubt(contract.last_heard);
             }
             _ => {}
         }

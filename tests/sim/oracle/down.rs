@@ -31,8 +31,6 @@ pub struct Descent {
     late_copies: u32,
     /// At QoS 1 the broker may repeat what it sent.
     repeated_feeds: u32,
-    /// Highest QoS at which the broker sent it.
-    pub qos: u8,
     /// Sensors whose subscriptions covered it when it came, with the highest QoS due to them.
     live: BTreeMap<usize, u8>,
     /// The same, when it came as a retained message.
@@ -47,6 +45,8 @@ pub struct Descent {
     pub owed_asleep: BTreeMap<usize, Time>,
     /// Times it was sent, repetitions not counted: live and retained.
     pub sent: BTreeMap<usize, (u32, u32)>,
+    /// Of the live ones, those at QoS 0 and 1.
+    sent_below_two: BTreeMap<usize, u32>,
     /// CONNECTs of the sensor when it was sent first.
     connects: BTreeMap<usize, u32>,
     /// Lives of the gateway that had ended when it came for the sensor first.
@@ -65,6 +65,12 @@ const COPIES_APART: Duration = Duration::from_secs(9);
 const PROMPT: Duration = Duration::from_secs(9);
 
 impl Descent {
+    /// The QoS at which it waits for a sensor, at most.
+    pub fn due_to(&self, sensor: usize) -> u8 {
+        let due = [&self.live, &self.retained].map(|seen| seen.get(&sensor));
+        due.into_iter().flatten().copied().max().unwrap_or_default()
+    }
+
     /// How often a subscriber may get it.
     fn allowed_copies(&self, blurred: bool) -> u32 {
         if blurred { self.feeds } else { self.publications + self.late_copies }
@@ -88,6 +94,8 @@ pub struct Expected {
     pub at: Time,
     /// The gateway that had it is gone, and only the broker can send it again.
     pub up_to_broker: bool,
+    /// Sessions that the broker had forgotten when it came last.
+    pub losses: u32,
 }
 
 impl Oracle {
@@ -167,6 +175,22 @@ impl Oracle {
         }
     }
 
+    /// The first message under a name whose REGISTER nobody answers may be given up.
+    pub(super) fn forgive_registered(&mut self, sensor: usize) {
+        let contract = &mut self.contracts[sensor];
+        let Some(name) = contract.gives_up_on().map(str::to_owned) else { return };
+        let mut waiting = contract.backlog.iter().map(|(message, _)| *message);
+        let first = waiting.find(|message| {
+            let descent = self.descents.get(message);
+            let expected = descent.and_then(|descent| descent.expected.get(&sensor));
+            expected.is_some_and(|expected| !expected.acked)
+                && self.ledger.get(*message).topic.name == name
+        });
+        if let Some(descent) = first.and_then(|message| self.descents.get_mut(&message)) {
+            descent.expected.remove(&sensor);
+        }
+    }
+
     /// A PUBLISH from the broker reaches the gateway.
     pub(super) fn fed(&mut self, now: Time, publish: &wire::Publish) {
         let message = match publish.topic.strip_prefix(self.prefix) {
@@ -206,7 +230,6 @@ impl Oracle {
         let settled = (publish.dup || self.blurred_copies && !marked) && descent.feeds > 0;
         descent.feeds += 1;
         descent.repeated_feeds += u32::from(publish.dup);
-        descent.qos = descent.qos.max(publish.qos);
         let mut evicted = Vec::new();
         for contract in &mut self.contracts {
             let sensor = contract.number;
@@ -229,8 +252,11 @@ impl Oracle {
             // Marked copies are for those whose filters they name.
             let meant = !marked || filters.iter().any(|name| contract.subs.contains_key(name));
             if let (true, Some(expected)) = (meant, descent.expected.get_mut(&sensor)) {
-                expected.at = expected.at.min(now);
+                // What a former life had, this one has only now.
+                let before = if expected.up_to_broker { NEVER } else { expected.at };
+                expected.at = before.min(now);
                 expected.up_to_broker = false;
+                expected.losses = self.upstream.losses;
             }
             let at = if meant { now } else { NEVER };
             let here = contract.living(now) || contract.dozing(now);
@@ -248,8 +274,8 @@ impl Oracle {
                     && contract.is_at_leisure()
                     && alone;
                 let (connects, since) = (contract.connects, now);
-                let up_to_broker = false;
-                let expected = Expected { acked, connects, first, since, at, up_to_broker };
+                let (up_to_broker, losses) = (false, self.upstream.losses);
+                let expected = Expected { acked, connects, first, since, at, up_to_broker, losses };
                 descent.expected.entry(sensor).or_insert(expected);
             } else if here {
                 descent.expected_unacknowledged.insert(sensor);
@@ -375,7 +401,8 @@ impl Oracle {
         if let Some(exchange) = contract.down.get_mut(&publish.msg_id) {
             let same = exchange.message == message && exchange.qos == qos;
             // Without the flag only what it has not acknowledged can be meant.
-            let dup = publish.dup || (contract.stack.refuses_flags && !exchange.acked);
+            let dup =
+                publish.dup || (contract.stack.refuses_flags && !exchange.acked && !exchange.done);
             // An acknowledgement may cross an "invalid topic id" for an earlier copy; before PUBREL
             // once more does no harm.
             if same && dup && (!exchange.acked || !exchange.released) {
@@ -461,8 +488,13 @@ impl Oracle {
             return Ok(());
         }
         *live += 1;
+        let below = descent.sent_below_two.entry(sensor).or_default();
+        *below += u32::from(qos < 2);
+        // What a former life sent at QoS 0 or 1 may not be written down. A copy at QoS 2, or what a new
+        // subscription brings, may follow it all the same.
+        let forgotten = if crashes > 0 { *below } else { 0 };
         let allowed = match qos {
-            2 => copies,
+            2 => copies + forgotten,
             // Of each copy the acknowledgement may have come too late to be written down.
             1 => copies * (1 + crashes) + descent.repeated_feeds + contract.connects - connects,
             _ => copies + descent.repeated_feeds,

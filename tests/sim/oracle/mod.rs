@@ -204,6 +204,7 @@ impl Oracle {
         if self.to_foreigner(to, &packet.message) {
             return Ok(());
         }
+        self.ping_is_answered(now, to, &packet.message);
         let Some(sensor) = self.bound.get(&to).copied() else {
             return self.to_stranger(to, &packet.message);
         };
@@ -218,6 +219,7 @@ impl Oracle {
             if self.contracts[sensor].tired_of_register() {
                 self.forgive_unacknowledged(sensor);
             }
+            self.forgive_registered(sensor);
         }
         verdict.map_err(|error| format!("to sensor {sensor}: {error}: {:?}", packet.message))
     }

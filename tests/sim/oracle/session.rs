@@ -68,22 +68,25 @@ impl Oracle {
         let asleep = contract.sleeps();
         contract.slept = asleep || (connecting && contract.slept);
         let again = !connect.clean_session || (contract.clean && contract.rules.keep_on_wake);
+        // A dialogue that takes too long ends, and with it perhaps the session.
+        let patience = contract.rules.retry * contract.rules.retries.into();
+        let prompt = now.since(contract.wake_began) < patience;
         contract.kept_on_wake = if asleep {
             contract.wake_began = now;
             again && !contract.doubtful
         } else {
-            // A dialogue that takes too long ends, and with it perhaps the session.
-            let patience = contract.rules.retry * contract.rules.retries.into();
-            let prompt = now.since(contract.wake_began) < patience;
             connecting && contract.kept_on_wake && prompt && (same || !connect.clean_session)
         };
-        // Another CONNECT with CleanSession in the dialogue does not come from a sleeper.
-        contract.slept &= asleep || same || !connect.clean_session;
+        // Another CONNECT with CleanSession in the dialogue does not come from a sleeper. After it, it may.
+        contract.slept &= asleep || same || !connect.clean_session || !prompt;
         let kept_on_wake = contract.kept_on_wake;
         contract.keep_alive = Duration::from_secs(connect.duration.into());
         contract.link = Link::Connecting { was_up: contract.link != Link::Down && !asleep };
         contract.abandon_exchanges();
-        contract.new_will = None;
+        // One that comes late, while the CONNACK waits for the disk, takes back nothing.
+        if !repetition || self.stored.is_none() {
+            contract.new_will = None;
+        }
         for request in contract.requests.values_mut() {
             request.disturbed = true;
         }
@@ -149,6 +152,8 @@ impl Oracle {
                 && let Some(before) = contract.previous_address.take()
             {
                 contract.address = Some(before);
+                // It was not heard from there.
+                contract.last_heard = contract.heard_before;
             }
             if late {
                 contract.link = Link::Connecting { was_up: true };
@@ -333,10 +338,11 @@ impl Oracle {
                 sub.may = true;
                 sub.qos = sub.qos.max(qos);
                 sub.sure = sub.sure.min(qos);
-                // After a while a repetition may count as a new request.
+                // After a while, or after a goodnight, a repetition may count as a new request.
                 let old = contract.requests.get_mut(&msg_id).filter(|_| known);
                 let last = old.map(|old| std::mem::replace(&mut old.at, now));
-                if last.is_none_or(|last| now.since(last) >= ECHO) {
+                let new = |last: Time| now.since(last) >= ECHO || last <= contract.asleep_since;
+                if last.is_none_or(new) {
                     let right = Right { filter: filter.clone(), asked: false, settled: None };
                     contract.retained_rights.push(right);
                 }
@@ -428,10 +434,13 @@ impl Oracle {
         }
         // While the broker is away it counts from the broker's own answer on.
         let asked = self.upstream.connected && !request.broker_away;
-        let answered = self.upstream.answered(self.prefix, filter) > request.at;
+        let (answered_at, taken) = self.upstream.answered(self.prefix, filter);
+        let answered = answered_at > request.at;
         let since = if asked || answered { now } else { NEVER };
+        // Nor does it count if the broker came back and refused while this answer waited for the disk.
+        let refused = request.broker_away && answered && !taken;
         let contract = &mut self.contracts[sensor];
-        let must = contract.link == Link::Up || contract.sleeps();
+        let must = (contract.link == Link::Up || contract.sleeps()) && !refused;
         let sub = contract.subs.entry(filter.clone()).or_default();
         if request.disturbed {
             sub.qos = sub.qos.max(qos);

@@ -30,11 +30,17 @@ enum Kind {
     Sleep { sure: bool },
     /// PINGREQ of whom the gateway must know.
     Ping { sure: bool },
-    /// PINGREQ with the id of somebody who is not here.
-    Foreign,
+    /// PINGREQ with the id of somebody who is not here; but who may have come here, if whoever was here
+    /// is lost already.
+    Foreign { comes: Option<usize> },
 }
 
 impl Contract {
+    /// The gateway must have lost it.
+    fn is_overdue(&self, now: Time) -> bool {
+        (self.link == Link::Up || self.sleeps()) && self.surely_gone(now)
+    }
+
     /// A window ends by itself when the sensor does not answer.
     pub fn window_is_open(&self, now: Time) -> Verdict {
         let tries = self.rules.retry * (u32::from(self.rules.retries) + 1);
@@ -63,7 +69,12 @@ impl Oracle {
             let will = will.or(before.and_then(|parting| parting.will));
             contract.parting = Some(Parting { will, copies });
         }
-        if seconds == 0 || !(contract.link == Link::Up || contract.sleeps()) {
+        // Without a will to be asked for, it is connected from its CONNECT on, and the CONNACK waits for
+        // the disk.
+        let accepted = self.stored.is_some()
+            && matches!(contract.link, Link::Connecting { .. })
+            && contract.connect.as_ref().is_some_and(|connect| !connect.will);
+        if seconds == 0 || !(contract.link == Link::Up || contract.sleeps() || accepted) {
             self.will_dismissed(sensor);
             return self.ends(now, sensor);
         }
@@ -84,25 +95,62 @@ impl Oracle {
         let moves = self.rules.takeover != Takeover::Never;
         let sensor = match (here, named) {
             (Some(here), Some(named)) if here == named => here,
-            (None, Some(named)) if moves && self.contracts[named].sleeps() => {
-                self.bound.insert(from, named);
-                let contract = &mut self.contracts[named];
-                contract.previous_address = contract.address.replace(from);
+            (here, Some(named))
+                if moves
+                    && self.contracts[named].sleeps()
+                    && here.is_none_or(|here| self.contracts[here].is_overdue(now)) =>
+            {
+                self.comes_to(from, named);
                 named
             }
             // Somebody is named who is not here; whoever is here changes nothing by that.
-            (here, _) => {
+            (here, named) => {
                 let sensor = here.or(self.bound.get(&from).copied());
+                let mut comes = None;
                 if let Some(here) = here {
                     self.heard(now, here);
+                    let lost = moves && self.contracts[here].doubtful;
+                    comes = named.filter(|named| lost && self.contracts[*named].sleeps());
                 }
                 if let Some(sensor) = sensor {
-                    let (place, kind) = (from, Kind::Foreign);
+                    let (place, kind) = (from, Kind::Foreign { comes });
                     self.step = Some(Step { sensor, place, kind, answers: 0 });
                 }
                 return;
             }
         };
+        self.wakes(now, sensor, from);
+    }
+
+    /// A sleeper is at a place now, and whoever was there is not.
+    fn comes_to(&mut self, place: Place, sensor: usize) {
+        let former = self.bound.insert(place, sensor);
+        if let Some(former) = former.filter(|f| self.contracts[*f].address == Some(place)) {
+            self.contracts[former].address = None;
+        }
+        let contract = &mut self.contracts[sensor];
+        contract.previous_address = contract.address.replace(place);
+    }
+
+    /// The gateway answers a PINGREQ from a place whose owner it may have lost: not with a DISCONNECT,
+    /// so it has, and the PINGREQ was that of a sleeper who comes there.
+    pub(super) fn ping_is_answered(&mut self, now: Time, to: Place, message: &Message<'_>) {
+        let Some(Step {
+            sensor: former, place, kind: Kind::Foreign { comes: Some(sensor) }, ..
+        }) = self.step
+        else {
+            return;
+        };
+        if place != to || matches!(message, Message::Disconnect { .. }) {
+            return;
+        }
+        // It was not the former owner who was heard.
+        self.contracts[former].last_heard = self.contracts[former].heard_before;
+        self.comes_to(place, sensor);
+        self.wakes(now, sensor, place);
+    }
+
+    fn wakes(&mut self, now: Time, sensor: usize, from: Place) {
         self.heard(now, sensor);
         let contract = &mut self.contracts[sensor];
         let sure = !contract.doubtful;
@@ -110,8 +158,12 @@ impl Oracle {
             Link::Asleep => {
                 contract.link = Link::Awake;
                 contract.window = (now, now);
+                contract.more_pings = 0;
             }
-            Link::Awake => contract.window.1 = now,
+            Link::Awake => {
+                contract.window.1 = now;
+                contract.more_pings += u32::from(self.stored.is_some());
+            }
             _ => {}
         }
         let sure = sure && (contract.link == Link::Up || contract.sleeps());
@@ -187,7 +239,7 @@ impl Oracle {
         }
         let contract = &self.contracts[sensor];
         match kind {
-            Some(Kind::Foreign) => return Ok(()),
+            Some(Kind::Foreign { .. }) => return Ok(()),
             Some(Kind::Sleep { .. }) if contract.link == Link::Asleep => return Ok(()),
             _ => {}
         }
@@ -255,6 +307,11 @@ impl Oracle {
         // Only those with a session get one: whatever doubt there was, it is gone.
         let doubtful = std::mem::take(&mut contract.doubtful);
         match contract.link {
+            // The answer to one may have waited behind a promise while another came.
+            Link::Asleep if contract.more_pings > 0 => {
+                contract.more_pings -= 1;
+                return Ok(());
+            }
             Link::Asleep => return Err("PINGRESP outside the window".into()),
             Link::Awake => {}
             _ => {
@@ -269,12 +326,17 @@ impl Oracle {
             return Ok(());
         }
         let opened = contract.window.0;
-        if contract.open_exchanges() > 0 {
+        let asked = contract.open_exchanges();
+        // PUBREL that nobody could write down is kept back until the next window.
+        let kept_back = contract.down.values().filter(|e| e.open && e.qos == 2 && e.acked).count();
+        if asked > 0 && !(asked == kept_back && self.had_disk_trouble(opened)) {
             return Err("PINGRESP with a message in flight".into());
         }
         for (message, descent) in &self.descents {
             let waits = descent.expected.get(&sensor);
-            let waits = waits.is_some_and(|expected| !expected.acked && expected.at <= opened);
+            let waits = waits.is_some_and(|expected| {
+                !expected.acked && !expected.up_to_broker && expected.at <= opened
+            });
             let sent = descent.sent.get(&sensor).is_some_and(|(live, _)| *live > 0);
             let owed = descent.owed_asleep.get(&sensor).is_some_and(|at| *at <= opened && !sent);
             if (waits || owed) && !self.is_stopped_by_disk(sensor, *message) {
@@ -295,12 +357,17 @@ impl Oracle {
         if !self.had_disk_trouble(contract.window.0) {
             return false;
         }
+        // PUBREL of the one before it could not be written down.
+        let before = self.under_way(sensor).and_then(|msg_id| contract.down.get(&msg_id));
+        if before.is_some_and(|exchange| exchange.acked && !exchange.done) {
+            return true;
+        }
         let place = contract.backlog.iter().position(|(other, _)| *other == message);
         let ahead = place.map_or(contract.backlog.len(), |place| place + 1);
         contract.backlog.iter().take(ahead).any(|(other, _)| {
             let name = &self.ledger.get(*other).topic.name;
-            let granted = contract.may_qos(name).unwrap_or_default();
-            let qos = self.descents.get(other).map_or(0, |descent| descent.qos.min(granted));
+            // As it came: it waits also when the sensor has unsubscribed since.
+            let qos = self.descents.get(other).map_or(0, |descent| descent.due_to(sensor));
             let registers = topics::Topic::new(name).form == Form::Name && !contract.knows(name);
             qos == 2 || (registers && !contract.clean)
         })

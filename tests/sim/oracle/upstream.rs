@@ -19,8 +19,8 @@ pub struct Upstream {
     up: BTreeMap<u16, (Option<MsgNo>, u8)>,
     /// Those of lives that have ended: they may be repeated, at QoS 1 also as something new.
     former: BTreeMap<u16, (Option<MsgNo>, u8)>,
-    /// When the broker last answered for a filter.
-    answers: BTreeMap<String, Time>,
+    /// When the broker last answered for a filter, and whether it took it.
+    answers: BTreeMap<String, (Time, bool)>,
     /// Those that were sent on this connection.
     quota: BTreeSet<u16>,
     /// SUBSCRIBEs by packet id.
@@ -65,8 +65,8 @@ impl Upstream {
 }
 
 impl Upstream {
-    /// When the broker last answered for a filter.
-    pub fn answered(&self, prefix: &str, filter: &str) -> Time {
+    /// When the broker last answered for a filter, and whether it took it.
+    pub fn answered(&self, prefix: &str, filter: &str) -> (Time, bool) {
         self.answers.get(&format!("{prefix}{filter}")).copied().unwrap_or_default()
     }
 
@@ -258,7 +258,7 @@ impl Oracle {
                     });
                     self.settled_upstream(now, &filter, *code);
                     let upstream = &mut self.upstream;
-                    upstream.answers.insert(filter.clone(), now);
+                    upstream.answers.insert(filter.clone(), (now, *code <= 2));
                     if *code <= 2 {
                         let granted = upstream.granted.entry(filter).or_default();
                         *granted = (*granted).max(*code);

@@ -90,7 +90,9 @@ impl Oracle {
         let silence = now.since(contract.last_heard);
         if contract.link == Link::Up || contract.sleeps() || contract.half_awake() {
             will.due |= silence >= contract.least_silence() || contract.doubtful;
-            will.overdue |= silence >= contract.most_silence();
+            // A CONNECT with CleanSession that came to nothing has taken it away, or not.
+            let ended = contract.half_awake() && contract.wiped;
+            will.overdue |= silence >= contract.most_silence() && !ended;
         } else if matches!(contract.link, Link::Connecting { was_up: true }) {
             will.due |= silence >= contract.keep_alive || contract.doubtful;
         }

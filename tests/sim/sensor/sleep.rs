@@ -73,6 +73,10 @@ impl Sensor {
         if !self.pending.is_empty() && !self.habits.rude {
             return false;
         }
+        if self.is_pending(|request| matches!(request, Request::Goodbye)) {
+            // Both answers look the same, and on the way the two may change places.
+            return false;
+        }
         for pending in std::mem::take(&mut self.pending).into_iter().rev() {
             match pending.request {
                 Request::Publish { .. } | Request::Release { .. } => {
