@@ -35,6 +35,10 @@ const fn case(
 }
 
 const CASES: &[Case] = &[
+    case("[upstream]\nmode = \"x\"", "2:8", "`mode` cannot be \"x\"", "\"transparent\""),
+    case("[upstream]\nconnections = 0", "2:15", "`connections`", "from 1 to 64"),
+    case("[upstream]\nconnections = 65", "2:15", "`connections`", "from 1 to 64"),
+    case("[upstream]\nconnections = \"3\"", "2:15", "`connections`", "a whole number"),
     // Keys.
     case("nmae = \"a\"", "1:1", "no key `nmae` at the top level", "did you mean `name`?"),
     case("[upstream]\nurls = \"embedded\"", "2:1", "no key `urls` under [upstream]", "`url`?"),

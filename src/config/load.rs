@@ -181,10 +181,10 @@ fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
 }
 
-/// Gives the place of `url`, if it is there and fine.
 /// What `mode` can be, and whether each device then has a connection of its own.
 pub(super) const MODES: [(&str, bool); 2] = [("aggregating", false), ("transparent", true)];
 
+/// Gives the place of `url`, if it is there and fine.
 fn read_upstream(mut reader: Reader<'_>, directory: &Path, config: &mut Config) -> Option<Origin> {
     let upstream = &mut config.upstream;
     let url = reader.texts("url", &mut upstream.brokers, parse_broker);

@@ -1,5 +1,6 @@
-//! What an operator sees and does: logs, signals.
+//! What an operator sees and does: logs, signals, limits.
 
+pub mod files;
 mod limit;
 pub mod logging;
 pub mod signals;

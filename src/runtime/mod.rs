@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use crate::config::{Broker, Config};
 use crate::core::LinkId;
 use crate::engine::Engine;
+use crate::ops::files;
 use crate::ops::signals::Signals;
 use crate::store::file::StateError;
 use crate::store::writer::Writer;
@@ -152,7 +153,7 @@ fn run_loop<M: Machine>(
         };
         let broker = || BrokerConnection::new(settings.clone(), random_seed());
         let brokers = (0..config.upstream.connections).map(|_| broker()).collect();
-        let own = OwnConnections::new(settings, ways);
+        let own = OwnConnections::new(settings, ways, most_own(config));
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
         let loop_ = Gateway::new(links, brokers, own, store, signals, reload, clock, make);
@@ -162,6 +163,36 @@ fn run_loop<M: Machine>(
     // A name that is being looked up must not hold up the end.
     runtime.shutdown_background();
     result
+}
+
+/// Files that are open beside the connections of single clients: state, links, shared connections, and
+/// the names that are looked up.
+const OTHER_FILES: u64 = 64;
+
+/// How many clients can have a connection of their own. The rest of the gateway is to have its files
+/// however many clients there are.
+fn most_own(config: &Config) -> usize {
+    let others = OTHER_FILES + 2 * u64::from(config.upstream.connections) + config.udp.len() as u64;
+    // The other end of each is in this process, too, if the broker is.
+    let each = 1 + u64::from(config.upstream.uses_embedded());
+    let needed = u64::from(config.sessions.max_clients) * each + others;
+    match files::allow(needed) {
+        Ok(()) => usize::MAX,
+        Err(most) => {
+            let clients = (most.saturating_sub(others) / each).max(1);
+            let transparent = config.clients.iter().any(|rule| rule.transparent == Some(true));
+            // Otherwise it may become so while the gateway runs.
+            if config.upstream.transparent || transparent {
+                warn!(
+                    "mode = \"transparent\" takes up to {needed} open files for \
+                     sessions.max_clients devices, and this process may have {most}: {clients} \
+                     devices can be connected at once, others hear \"congestion\"; raise the limit \
+                     (LimitNOFILE= in the unit, ulimit -Hn in a shell) or lower max_clients"
+                );
+            }
+            usize::try_from(clients).unwrap_or(usize::MAX)
+        }
+    }
 }
 
 fn open_links(config: &Config) -> Result<Vec<UdpLink>, RunError> {

@@ -35,6 +35,8 @@ const READS: usize = 4;
 pub(super) struct OwnConnections {
     settings: Settings,
     ways: Ways,
+    /// Most that take a file each.
+    most: usize,
     ready: Arc<Ready>,
     all: HashMap<u32, Box<Connection>, foldhash::fast::RandomState>,
     /// Those that wait for their turn to be opened.
@@ -108,10 +110,12 @@ impl Wake for Bell {
 }
 
 impl OwnConnections {
-    pub(super) fn new(settings: Settings, ways: Ways) -> Self {
+    /// No more than `most` of them at once.
+    pub(super) fn new(settings: Settings, ways: Ways, most: usize) -> Self {
         Self {
             settings,
             ways,
+            most,
             ready: Arc::default(),
             all: HashMap::default(),
             queue: VecDeque::new(),
@@ -144,7 +148,7 @@ impl OwnConnections {
         }
         self.turn = turn;
         busy |= self.grant_wishes(machine, now);
-        self.open_queued(machine);
+        busy |= self.open_queued(machine, now);
         busy
     }
 
@@ -264,15 +268,44 @@ impl OwnConnections {
         self.ways = ways;
     }
 
-    fn open_queued<M: Machine>(&mut self, machine: &M) {
+    /// Whether one more connection would be too many.
+    fn is_full(&self) -> bool {
+        // Counted only where it may be so.
+        self.all.len() > self.most
+            && self
+                .all
+                .values()
+                .filter(|one| !matches!(one.state, State::Queued | State::Waiting(_)))
+                .count()
+                >= self.most
+    }
+
+    fn open_queued<M: Machine>(&mut self, machine: &mut M, now: Time) -> bool {
+        let mut busy = false;
         while self.opening < MAX_OPENING
             && let Some(number) = self.queue.pop_front()
         {
-            let Some(connection) = self.all.get_mut(&number) else { continue };
+            let Some(connection) = self.all.get(&number) else { continue };
             if !matches!(connection.state, State::Queued) {
                 continue;
             }
-            let brokers = self.ways.of(machine.line_rule(connection.line)).clone();
+            let line = connection.line;
+            if self.is_full() {
+                if let Some(allowed) = self.troubles.allow(Instant::now(), 1) {
+                    warn!(
+                        "client {}: no connection: {} clients have one, and the limit of open files \
+                         allows no more{allowed}",
+                        name(machine, line),
+                        self.most
+                    );
+                }
+                self.pause(number);
+                machine.broker_unreachable(now, line);
+                busy = true;
+                continue;
+            }
+            let brokers = self.ways.of(machine.line_rule(line)).clone();
+            let Some(connection) = self.all.get_mut(&number) else { continue };
             connection.state =
                 State::Opening(Box::pin(
                     async move { open(&brokers, 0..brokers.servers.len()).await },
@@ -281,6 +314,10 @@ impl OwnConnections {
             // Looked at in the next turn.
             connection.bell.clone().wake();
         }
+        if busy {
+            self.grant_wishes(machine, now);
+        }
+        busy
     }
 
     /// Something may have happened.

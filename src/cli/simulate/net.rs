@@ -5,11 +5,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::cli::Failure;
+use crate::ops::files;
 
 /// Open files beside the sockets: standard streams, libraries.
 const OTHER_FILES: u64 = 32;
@@ -150,19 +150,12 @@ fn open_socket(gateway: SocketAddr) -> io::Result<UdpSocket> {
 /// Raises the limit of open files as far as it is needed and may be.
 fn allow_files(sockets: u64) -> Result<(), Failure> {
     let needed = sockets + OTHER_FILES;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
-    if soft >= needed {
-        return Ok(());
-    }
-    let raised = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);
-    if raised.is_err() || hard < needed {
-        let most = if raised.is_ok() { hard } else { soft };
-        return Err(Failure::run(format!(
+    files::allow(needed).map_err(|most| {
+        Failure::run(format!(
             "every device has a socket of its own, which takes {needed} open files, and this \
              process may have {most}: raise the limit (ulimit -Hn {needed}, as root), or use \
              --devices {}",
             most.saturating_sub(OTHER_FILES)
-        )));
-    }
-    Ok(())
+        ))
+    })
 }

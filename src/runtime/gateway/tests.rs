@@ -335,7 +335,8 @@ fn run(
             .collect();
         let addresses = links.iter().map(UdpLink::local_addr).collect();
         let (sender, signals) = Signals::channel();
-        let own = OwnConnections::new(settings.clone(), Ways::to(settings.brokers.clone()));
+        let ways = Ways::to(settings.brokers.clone());
+        let own = OwnConnections::new(settings.clone(), ways, usize::MAX);
         let broker = BrokerConnection::new(settings, 7);
         let asked = Rc::new(Cell::new(0));
         let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };

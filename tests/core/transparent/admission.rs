@@ -336,11 +336,16 @@ fn in_aggregating_mode_nobody_has_a_connection_of_its_own() {
 }
 
 #[test]
-fn qos_minus_one_goes_by_the_gateways_own_connection() {
+fn qos_minus_one_of_nobody_goes_by_the_gateways_own_connection() {
     let mut world = transparent();
-    let node = device(1);
-    world.join(&node, "n1", true);
-    world.send(&node, publish(PublishTopic::Predefined(5), Qos::MinusOne, 0, b"x"));
+    let shout = publish(PublishTopic::Predefined(5), Qos::MinusOne, 0, b"x");
+    world.send(&device(1), shout);
     let up = world.up_by();
     assert!(matches!(up.as_slice(), [(LineId::MAIN, Up::Publish { qos: MqttQos::Zero, .. })]));
+    // From where a client is it is the client's, and the broker's rules for it apply.
+    let node = device(2);
+    let line = world.join(&node, "n1", true);
+    world.send(&node, shout);
+    let up = world.up_by();
+    assert!(matches!(up.as_slice(), [(by, Up::Publish { .. })] if *by == line));
 }

@@ -3,6 +3,7 @@
 
 mod broker;
 mod fake;
+mod limits;
 mod refusals;
 mod sessions;
 mod shared;

@@ -218,3 +218,8 @@ fn a_login_that_the_broker_does_not_know_is_not_supported() {
     assert_eq!(device.connect("n1"), ReturnCode::NOT_SUPPORTED);
     gateway.log.wait_for(&["client \"n1\"", "check username and password"]);
 }
+
+#[test]
+fn two_hundred_devices_with_the_built_in_broker() {
+    two_hundred_devices_at_once(Upstream::BuiltIn);
+}
