@@ -226,9 +226,7 @@ impl Gateway {
         }
         let payload = cx.fx.store(publish.data);
         let origin = handle.map_or(u32::MAX, |handle| handle.slot);
-        // QoS −1 is nobody's, wherever it comes from.
-        let own = handle.filter(|_| publish.qos != Qos::MinusOne);
-        let line = own.map_or(LineId::MAIN, |handle| self.line_of(handle));
+        let line = handle.map_or(LineId::MAIN, |handle| self.line_of(handle));
         let (retain, keep) = (publish.retain, false);
         cx.fx.push(Effect::Publish { line, token, qos, retain, topic, payload, origin, keep });
         Ok(())
