@@ -14,7 +14,7 @@ if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt $((devices + 100)) ];
         "(ulimit -Hn, LimitNOFILE) or name fewer devices" >&2
     exit 1
 fi
-cargo build --locked --release
+cargo build --locked --release --quiet
 gateway="$PWD/target/release/mqtt-sn-gateway"
 work="$(mktemp -d)"
 children=()

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 brokers=("$@")
 [ ${#brokers[@]} -gt 0 ] || brokers=(mosquitto rumqttd aedes)
-cargo build --locked --release
+cargo build --locked --release --quiet
 gateway="$PWD/target/release/mqtt-sn-gateway"
 work="$(mktemp -d)"
 children=()

@@ -4,6 +4,7 @@
 mod broker;
 mod fake;
 mod limits;
+mod logins;
 mod refusals;
 mod sessions;
 mod shared;
