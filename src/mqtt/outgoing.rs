@@ -14,16 +14,21 @@
 //! Where publications are to survive the process there are two queues: `waiting` for what the gateway
 //! has taken over from its clients (see [`super::spool`]), and `live` beside it for the others.
 
+mod answers;
+mod connection;
+mod request;
+
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use slab::Slab;
 
+pub(super) use request::Request;
+
 use super::aliases::{Alias, Aliases};
 use super::limits::Limits;
 use super::notes::{Notes, Step};
 use super::packet_ids::{Exchange, PacketIds};
-use super::reasons;
 use super::settings::Spool;
 use super::spool::Backlog;
 use super::stats::Stats;
@@ -39,75 +44,9 @@ const POOLED_CAPACITY: usize = 2_048;
 /// A publication that heads the window when the broker hangs up, this many connections in a row and
 /// without a single acknowledgement on any of them, is under suspicion and sent alone.
 const SUSPECT_AFTER: u32 = 2;
-/// This many in a row, and it is what the broker hangs up on.
-const GIVE_UP_AFTER: u32 = 6;
 
 /// Token of what nobody waits for.
 pub(super) const NOBODY: Token = Token(0);
-
-/// One publication at QoS 1 or 2, or one at QoS 0 that is kept.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) token: Token,
-    /// Topic, then payload. Not the packet: the next connection may speak another version.
-    pub(super) data: Vec<u8>,
-    pub(super) topic: u16,
-    /// How many octets of `data` are properties for MQTT 5, behind the payload. They are not recorded.
-    pub(super) properties: u16,
-    /// 0 until it is sent for the first time in the broker's session.
-    pub(super) id: u16,
-    pub(super) qos: MqttQos,
-    pub(super) retain: bool,
-    /// PUBREC has come in the broker's session: what is owed is a PUBREL.
-    pub(super) released: bool,
-    /// `Received` has been reported.
-    pub(super) reported: bool,
-    /// The broker may know it by its packet id.
-    pub(super) known: bool,
-    /// Sent on this connection, or about to be.
-    pub(super) sent: bool,
-    /// It was indeed; only then does an acknowledgement count.
-    pub(super) written: bool,
-    /// It has been recorded, by its order of acceptance.
-    pub(super) recorded: bool,
-    /// Slot of the client.
-    pub(super) origin: u32,
-    /// When it was accepted.
-    pub(super) at: Time,
-    /// Order of acceptance.
-    pub(super) accepted: u64,
-    /// Order of sending again: of acceptance, or of PUBREC for what is released.
-    pub(super) order: u64,
-}
-
-impl Request {
-    pub(super) fn record(&self) -> Record<'_> {
-        let (topic, payload, _) = self.parts();
-        Record::Request {
-            key: self.accepted,
-            origin: self.origin,
-            at: self.at.0,
-            qos: self.qos,
-            retain: self.retain,
-            // It was a string.
-            topic: std::str::from_utf8(topic).unwrap_or_default(),
-            payload,
-        }
-    }
-
-    /// Topic, payload, properties.
-    fn parts(&self) -> (&[u8], &[u8], &[u8]) {
-        let (topic, rest) = self.data.split_at_checked(usize::from(self.topic)).unwrap_or_default();
-        let payload = rest.len().saturating_sub(usize::from(self.properties));
-        let (payload, properties) = rest.split_at_checked(payload).unwrap_or_default();
-        (topic, payload, properties)
-    }
-
-    /// What it takes of the spool.
-    pub(super) fn room(&self) -> u64 {
-        (self.data.len() + Spool::OVERHEAD) as u64
-    }
-}
 
 /// When a packet leaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -378,166 +317,6 @@ impl Outgoing {
         }
     }
 
-    /// PUBACK. False if it fits nothing.
-    pub(super) fn puback(
-        &mut self,
-        id: u16,
-        reason: u8,
-        now: Time,
-        ids: &mut PacketIds,
-        notes: &mut Notes,
-        events: &mut dyn FnMut(UpstreamEvent<'_>),
-    ) -> bool {
-        match self.find(id, MqttQos::One, ids).map(|(slot, _)| slot) {
-            Some(slot) if self.is_for_later(slot, outcome(reason)) => {
-                self.postpone(slot, now, ids, notes);
-                true
-            }
-            Some(slot) => {
-                self.finish(slot, outcome(reason), Waste::Refused, ids, notes, events);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// PUBREC. Always answered with PUBREL, except where it refuses. False if it fits nothing.
-    pub(super) fn pubrec(
-        &mut self,
-        id: u16,
-        reason: u8,
-        wire: &mut Wire<'_>,
-        notes: &mut Notes,
-        events: &mut dyn FnMut(UpstreamEvent<'_>),
-    ) -> bool {
-        self.counter = self.counter.wrapping_add(1);
-        let order = self.counter;
-        let Some((slot, request)) = self.find(id, MqttQos::Two, wire.ids) else {
-            // Somebody else's exchange under this id is not to be disturbed by a PUBREL.
-            if reason < reasons::FAILURE && wire.ids.get(id).is_none() {
-                wire.pubrel(id, reasons::PACKET_ID_NOT_FOUND);
-            }
-            return false;
-        };
-        if reason >= reasons::FAILURE {
-            if request.released {
-                // The broker has owned the message since its first PUBREC; PUBCOMP ends it.
-                return false;
-            }
-            if self.is_for_later(slot, outcome(reason)) {
-                self.postpone(slot, wire.now, wire.ids, notes);
-                return true;
-            }
-            self.finish(slot, outcome(reason), Waste::Refused, wire.ids, notes, events);
-            return true;
-        }
-        if !request.released {
-            request.released = true;
-            request.order = order;
-            if !std::mem::replace(&mut request.reported, true)
-                && (request.token != NOBODY || !notes.are_kept())
-            {
-                events(UpstreamEvent::Received { token: request.token });
-            }
-            notes.record(&Record::RequestReleased { key: request.accepted });
-        }
-        if notes.are_kept() {
-            // The broker forgets the id with its PUBCOMP: what is published under it then is new.
-            notes.defer(Step::Release { slot, key: request.accepted });
-        } else {
-            wire.pubrel(id, 0);
-        }
-        true
-    }
-
-    /// PUBCOMP. False if it fits nothing.
-    pub(super) fn pubcomp(
-        &mut self,
-        id: u16,
-        ids: &mut PacketIds,
-        notes: &mut Notes,
-        events: &mut dyn FnMut(UpstreamEvent<'_>),
-    ) -> bool {
-        match self.find(id, MqttQos::Two, ids) {
-            Some((slot, request)) if request.released => {
-                // Whatever its reason code: "not found" says that the exchange was over before.
-                self.finish(slot, Ok(()), Waste::Refused, ids, notes, events);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The connection is gone: everything waits again, in order. `hung_up`: the broker ended it.
-    ///
-    /// A 3.1.1 broker can refuse a publication only by hanging up, and would get it again with
-    /// every new connection. So the publication that heads the window then is sent alone,
-    /// so that nothing else can be the cause, and refused if that happens again and again.
-    pub(super) fn connection_lost(
-        &mut self,
-        hung_up: bool,
-        ids: &mut PacketIds,
-        stats: &mut Stats,
-        notes: &mut Notes,
-        events: &mut dyn FnMut(UpstreamEvent<'_>),
-    ) {
-        let sent = self.requests.iter().filter(|(_, request)| request.written && !request.released);
-        let head = sent.min_by_key(|(_, request)| request.order);
-        let head = head.map(|(slot, request)| (slot, request.accepted));
-        if std::mem::take(&mut self.progress) {
-            self.suspect = None;
-        } else if let (Some((slot, accepted)), true) = (head, hung_up) {
-            let strikes = match self.suspect {
-                Some((suspect, strikes)) if suspect == accepted => strikes + 1,
-                _ => 1,
-            };
-            self.suspect = Some((accepted, strikes));
-            if strikes >= GIVE_UP_AFTER {
-                self.suspect = None;
-                stats.given_up += 1;
-                let outcome = Err(Refusal::NotSupported);
-                self.finish(slot, outcome, Waste::Refused, ids, notes, events);
-            }
-        }
-        self.again_at = None;
-        self.leaving = 0;
-        self.drop_sent_zero();
-        for (_, request) in &mut self.requests {
-            request.sent = false;
-            request.written = false;
-        }
-        self.queue_all();
-        self.keep_all(notes, events);
-    }
-
-    /// A new connection, and the broker has lost the session: all ids are free and everything is
-    /// new.
-    pub(super) fn session_lost(
-        &mut self,
-        ids: &mut PacketIds,
-        stats: &mut Stats,
-        notes: &mut Notes,
-    ) {
-        for (_, request) in &mut self.requests {
-            if request.id == 0 {
-                continue;
-            }
-            ids.release(request.id);
-            stats.republished += 1;
-            if request.released {
-                stats.republished_after_pubrec += 1;
-            }
-            if request.recorded && request.qos == MqttQos::Two {
-                notes.record(&Record::RequestSent { key: request.accepted, packet_id: 0 });
-            }
-            request.id = 0;
-            request.known = false;
-            request.released = false;
-            request.order = request.accepted;
-        }
-        self.queue_all();
-    }
-
     /// Topic of a request.
     pub(super) fn topic_of(&self, slot: usize) -> Option<&str> {
         let (topic, ..) = self.requests.get(slot)?.parts();
@@ -571,29 +350,6 @@ impl Outgoing {
             self.backlog = Backlog::default();
             self.pool = Vec::new();
             self.pooled = 0;
-        }
-    }
-
-    /// Rebuilds the queue. PUBRELs come first, in the order of their PUBRECs: a PUBREC that comes
-    /// on the next connection must not be answered before them (MQTT 3.1.1 §4.6). Then what the
-    /// broker may know already, then what is new.
-    pub(super) fn queue_all(&mut self) {
-        let rank = |request: &Request| match request {
-            Request { released: true, .. } => 0,
-            Request { id: 0, .. } => 2,
-            _ => 1,
-        };
-        let mut all: Vec<(u8, u64, usize)> = self
-            .requests
-            .iter()
-            .map(|(slot, request)| (rank(request), request.order, slot))
-            .collect();
-        all.sort_unstable();
-        self.waiting = all.into_iter().map(|(_, _, slot)| slot).collect();
-        self.live = VecDeque::new();
-        self.backlog = Backlog::default();
-        for (_, request) in &self.requests {
-            self.backlog.add(request.origin);
         }
     }
 
@@ -710,64 +466,6 @@ impl Outgoing {
         true
     }
 
-    /// The request that an acknowledgement is for.
-    fn find(&mut self, id: u16, qos: MqttQos, ids: &PacketIds) -> Option<(usize, &mut Request)> {
-        let Some(Exchange::Publish(slot)) = ids.get(id) else { return None };
-        let request = self.requests.get_mut(slot)?;
-        if request.qos != qos || !request.written {
-            return None;
-        }
-        self.progress = true;
-        Some((slot, request))
-    }
-
-    /// A request is over. `why`: what to call it if it was in the spool and did not succeed.
-    pub(super) fn finish(
-        &mut self,
-        slot: usize,
-        outcome: Result<(), Refusal>,
-        why: Waste,
-        ids: &mut PacketIds,
-        notes: &mut Notes,
-        events: &mut dyn FnMut(UpstreamEvent<'_>),
-    ) {
-        let Some(request) = self.requests.get(slot) else { return };
-        let token = request.token;
-        if request.recorded {
-            notes.record(&Record::RequestOver { key: request.accepted });
-        }
-        if request.recorded
-            && token == NOBODY
-            && outcome.is_err()
-            && let Record::Request { topic, .. } = request.record()
-        {
-            events(UpstreamEvent::Wasted { topic, why });
-        }
-        self.take_out(slot, ids);
-        if token != NOBODY || !notes.are_kept() {
-            events(UpstreamEvent::Published { token, outcome });
-        }
-    }
-
-    /// Takes a request out of the table.
-    pub(super) fn take_out(&mut self, slot: usize, ids: &mut PacketIds) {
-        let Some(mut request) = self.requests.try_remove(slot) else { return };
-        if request.id != 0 {
-            ids.release(request.id);
-        }
-        if request.recorded {
-            self.spooled = self.spooled.saturating_sub(request.room());
-        } else {
-            self.bytes = self.bytes.saturating_sub(request.data.len());
-        }
-        let capacity = request.data.capacity();
-        if capacity <= POOLED_CAPACITY && self.pooled.saturating_add(capacity) <= POOL {
-            request.data.clear();
-            self.pooled = self.pooled.saturating_add(capacity);
-            self.pool.push(request.data);
-        }
-    }
-
     fn window(&self, limits: &Limits) -> usize {
         let suspicion = self.suspect.is_some_and(|(_, strikes)| strikes >= SUSPECT_AFTER);
         if suspicion && !self.progress {
@@ -788,9 +486,4 @@ impl Wire<'_> {
     pub(super) fn pubrel(&mut self, id: u16, reason: u8) {
         wire::put_acknowledgement(self.output, self.protocol, first::PUBREL, id, reason);
     }
-}
-
-/// What a reason code means.
-fn outcome(reason: u8) -> Result<(), Refusal> {
-    if reason < reasons::FAILURE { Ok(()) } else { Err(reasons::refusal(reason)) }
 }
