@@ -48,6 +48,19 @@ pub(super) struct Gateway<M> {
     served: Option<Time>,
 }
 
+/// What the loop joins with a machine.
+pub(super) struct Parts {
+    pub(super) links: Vec<UdpLink>,
+    /// Those that clients share.
+    pub(super) brokers: Vec<BrokerConnection>,
+    /// Those of single clients.
+    pub(super) own: OwnConnections,
+    pub(super) store: Option<Writer>,
+    pub(super) signals: Signals,
+    pub(super) reload: Option<Reload>,
+    pub(super) clock: Clock,
+}
+
 /// A connection to the broker that clients share.
 struct Shared {
     line: LineId,
@@ -69,13 +82,7 @@ enum Turn {
 impl<M: Machine> Gateway<M> {
     /// Must be called inside the runtime.
     pub(super) fn new(
-        links: Vec<UdpLink>,
-        brokers: Vec<BrokerConnection>,
-        own: OwnConnections,
-        store: Option<Writer>,
-        signals: Signals,
-        reload: Option<Reload>,
-        clock: Clock,
+        Parts { links, brokers, own, store, signals, reload, clock }: Parts,
         make: impl FnOnce(Time) -> M,
     ) -> Self {
         let brokers = brokers.into_iter().zip(0..).map(|(connection, number)| Shared {

@@ -34,7 +34,7 @@ use crate::transport::udp::{OpenError, UdpLink};
 #[cfg(feature = "embedded-broker")]
 use crate::upstream::embedded;
 use crate::upstream::{self, BrokerConnection, Server, TlsError};
-use gateway::Gateway;
+use gateway::{Gateway, Parts};
 use own::OwnConnections;
 use reload::Reload;
 use state::State;
@@ -156,8 +156,8 @@ fn run_loop<M: Machine>(
         let own = OwnConnections::new(settings, ways, most_own(config));
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
-        let loop_ = Gateway::new(links, brokers, own, store, signals, reload, clock, make);
-        loop_.run().await;
+        let parts = Parts { links, brokers, own, store, signals, reload, clock };
+        Gateway::new(parts, make).run().await;
         Ok(())
     });
     // A name that is being looked up must not hold up the end.

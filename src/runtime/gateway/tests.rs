@@ -341,11 +341,12 @@ fn run(
         let asked = Rc::new(Cell::new(0));
         let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };
         let clock = Clock::start(Time(0));
-        let gateway =
-            Gateway::new(links, vec![broker], own, store, signals, None, clock, |now: Time| {
-                let after = |deadline: &Time| now.after(deadline.since(Time(0)));
-                Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
-            });
+        let (brokers, reload) = (vec![broker], None);
+        let parts = Parts { links, brokers, own, store, signals, reload, clock };
+        let gateway = Gateway::new(parts, |now: Time| {
+            let after = |deadline: &Time| now.after(deadline.since(Time(0)));
+            Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
+        });
         ready.send((addresses, sender)).unwrap();
         gateway.run().await;
         log.lock().unwrap().push(format!("asked {}", asked.get()));
