@@ -69,7 +69,7 @@ listen = "127.0.0.1:$port"
 [[udp]]
 listen = "127.0.0.1:$((port + 1))"
 [log]
-level = "warn"
+level = "info"
 TOML
         "$gateway" --config "$work/gateway.toml" > "$work/gateway.log" 2>&1 &
         children+=($!)
