@@ -98,6 +98,47 @@ fn with_a_certificate_of_ours() {
     assert!(log.contains("u'gateway.site'"), "it knows us by our certificate: {log}");
 }
 
+/// In transparent mode a rule can have another one, and after a SIGHUP there may be others in the files.
+#[test]
+fn with_certificates_of_single_devices() {
+    let authority = Authority::new("Site CA");
+    let demands = format!(
+        "cafile {}\nrequire_certificate true\nuse_identity_as_username true",
+        authority.file().display()
+    );
+    let broker = Broker::with_tls(&authority.issue(&["localhost"], Valid::Now), &demands);
+    let of = |name: &str| authority.issue(&[name], Valid::Now);
+    let (shared, meters, others) = (of("gateway.site"), of("meters.site"), of("others.site"));
+    let files = |issued: &Issued| {
+        format!("cert_file = {:?}\nkey_file = {:?}\n", issued.certificate, issued.key)
+    };
+    let rules = format!(
+        "[upstream.tls]\nca_file = {:?}\n{}[[client]]\nid = \"meter-*\"\n{}",
+        authority.file(),
+        files(&shared),
+        files(&meters)
+    );
+    let mode = "mode = \"transparent\"";
+    let gateway = Gateway::start(&configuration(&broker.url("mqtts"), mode, &rules));
+    gateway.wait_for_broker(1);
+    let mut meter = Device::connected(gateway.link(), "meter-7");
+    let _other = Device::connected(gateway.link(), "other");
+    let logged = |client: &str, user: &str| {
+        let log = broker.mosquitto.log();
+        let by = |line: &&str| line.contains(&format!("as {client} (")) && line.contains(user);
+        assert!(log.lines().any(|line| by(&line)), "no {client} by {user}: {log}");
+    };
+    logged("meter-7", "u'meters.site'");
+    logged("other", "u'gateway.site'");
+    std::fs::copy(&others.certificate, &meters.certificate).unwrap();
+    std::fs::copy(&others.key, &meters.key).unwrap();
+    gateway.hang_up();
+    gateway.log.wait_for(&["gateway.toml: read again"]);
+    meter.disconnect();
+    assert_eq!(meter.connect("meter-7"), ReturnCode::ACCEPTED);
+    logged("meter-7", "u'others.site'");
+}
+
 /// The address of the broker is not what its certificate says, and we know that.
 #[test]
 fn under_another_name() {
