@@ -532,9 +532,13 @@ impl Contract {
     }
 
     /// The gateway sends it something that only goes to those that it knows: whatever doubt there
-    /// was, it is gone, and so is what was in flight before.
-    pub fn goes_on(&mut self, now: Time, msg_id: u16) {
-        if std::mem::take(&mut self.doubtful) {
+    /// was, it is gone, and so is what was in flight before. If it goes to a place that the sensor has
+    /// left, its CONNECT was lost in a crash: what it says from where it is now is not heard, and it may
+    /// be given up at any time.
+    pub fn goes_on(&mut self, now: Time, msg_id: u16, here: bool) {
+        let doubtful = self.doubtful;
+        self.doubtful &= !here;
+        if doubtful {
             let others = self.down.iter_mut().filter(|(other, _)| **other != msg_id);
             others.for_each(|(_, exchange)| exchange.open = false);
             self.tire(now);
