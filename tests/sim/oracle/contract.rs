@@ -408,6 +408,18 @@ impl Contract {
         Ok(())
     }
 
+    /// A CONNECT that goes on with the session comes while the broker is asked for subscriptions. Their
+    /// SUBACKs do not leave within a will dialogue. Who takes no REGISTER can be told the ids by nothing
+    /// else, so the gateway tries them.
+    pub fn subacks_are_lost(&mut self) {
+        if !self.stack.answers_register {
+            let asked = self.requests.values().filter(|r| r.qos.is_some() && !r.answered);
+            let names = asked.map(|request| &request.filter).filter(|name| !self.knows(name));
+            let names: Vec<String> = names.cloned().collect();
+            self.half_told.extend(names);
+        }
+    }
+
     /// Answers that wait for the disk may not leave any more.
     pub fn answers_are_lost(&mut self) {
         let asked = self.requests.values().filter(|r| r.qos.is_some() && !r.answered);
