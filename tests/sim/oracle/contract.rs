@@ -408,6 +408,18 @@ impl Contract {
         Ok(())
     }
 
+    /// A CONNECT that goes on with the session comes while the broker is asked for subscriptions. Their
+    /// SUBACKs do not leave within a will dialogue. Who takes no REGISTER can be told the ids by nothing
+    /// else, so the gateway tries them.
+    pub fn subacks_are_lost(&mut self) {
+        if !self.stack.answers_register {
+            let asked = self.requests.values().filter(|r| r.qos.is_some() && !r.answered);
+            let names = asked.map(|request| &request.filter).filter(|name| !self.knows(name));
+            let names: Vec<String> = names.cloned().collect();
+            self.half_told.extend(names);
+        }
+    }
+
     /// Answers that wait for the disk may not leave any more.
     pub fn answers_are_lost(&mut self) {
         let asked = self.requests.values().filter(|r| r.qos.is_some() && !r.answered);
@@ -532,9 +544,13 @@ impl Contract {
     }
 
     /// The gateway sends it something that only goes to those that it knows: whatever doubt there
-    /// was, it is gone, and so is what was in flight before.
-    pub fn goes_on(&mut self, now: Time, msg_id: u16) {
-        if std::mem::take(&mut self.doubtful) {
+    /// was, it is gone, and so is what was in flight before. If it goes to a place that the sensor has
+    /// left, its CONNECT was lost in a crash: what it says from where it is now is not heard, and it may
+    /// be given up at any time.
+    pub fn goes_on(&mut self, now: Time, msg_id: u16, here: bool) {
+        let doubtful = self.doubtful;
+        self.doubtful &= !here;
+        if doubtful {
             let others = self.down.iter_mut().filter(|(other, _)| **other != msg_id);
             others.for_each(|(_, exchange)| exchange.open = false);
             self.tire(now);

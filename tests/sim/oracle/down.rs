@@ -298,7 +298,9 @@ impl Oracle {
         let Some(message) = fed.message.filter(|_| !fed.retain) else { return Ok(()) };
         let Some(descent) = self.descents.get(&message) else { return Ok(()) };
         let mut others = self.upstream.down.iter().filter(|(other, _)| **other != id);
-        if self.copies && others.any(|(_, other)| other.message == fed.message) {
+        // What the gateway published twice, because the connection broke, comes twice as well.
+        let several = self.copies || descent.publications > 1;
+        if several && others.any(|(_, other)| other.message == fed.message) {
             // Another copy is still held back.
             return Ok(());
         }

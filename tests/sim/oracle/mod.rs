@@ -215,7 +215,8 @@ impl Oracle {
         if let Message::Register { msg_id, .. } | Message::Publish(Publish { msg_id, .. }) =
             packet.message
         {
-            self.contracts[sensor].goes_on(now, msg_id);
+            let here = self.contracts[sensor].address == Some(to);
+            self.contracts[sensor].goes_on(now, msg_id, here);
             if self.contracts[sensor].tired_of_register() {
                 self.forgive_unacknowledged(sensor);
             }

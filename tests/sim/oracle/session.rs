@@ -87,6 +87,9 @@ impl Oracle {
         if !repetition || self.stored.is_none() {
             contract.new_will = None;
         }
+        if connect.will && !connect.clean_session {
+            contract.subacks_are_lost();
+        }
         for request in contract.requests.values_mut() {
             request.disturbed = true;
         }
