@@ -133,7 +133,7 @@ impl World {
         let mut events = Vec::new();
         let mut input = std::mem::take(&mut self.input);
         let result =
-            self.session.handle_input(self.now, &mut input, &mut |event| events.push(own(event)));
+            self.session.handle_input(self.now, &mut input, &mut |event| events.extend(own(event)));
         self.input = input;
         assert_eq!(result, Ok(()));
         for event in events {

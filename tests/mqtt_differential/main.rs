@@ -262,7 +262,7 @@ impl World {
         if self.chance(50) {
             self.session.peer_closed();
         }
-        self.session.closed(self.now, &mut |event| events.push(own(event)));
+        self.session.closed(self.now, &mut |event| events.extend(own(event)));
         for event in &events {
             match event {
                 // Cut too often in a row, it is taken for what the server hangs up on.
@@ -359,9 +359,10 @@ enum Event {
     Message { delivery: Option<DeliveryId>, number: u64, qos: MqttQos },
 }
 
-fn own(event: UpstreamEvent<'_>) -> Event {
-    match event {
-        UpstreamEvent::Complaint { .. } => unreachable!("the broker refuses nothing"),
+fn own(event: UpstreamEvent<'_>) -> Option<Event> {
+    Some(match event {
+        // What it says about a refusal; the refusal follows.
+        UpstreamEvent::Complaint { .. } => return None,
         UpstreamEvent::Refused { .. } | UpstreamEvent::Closed => {
             unreachable!("a session does not say that")
         }
@@ -384,5 +385,5 @@ fn own(event: UpstreamEvent<'_>) -> Event {
             let number = u64::from_be_bytes(payload[..8].try_into().unwrap());
             Event::Message { delivery, number, qos }
         }
-    }
+    })
 }
