@@ -1,3 +1,4 @@
 //! Links: they move datagrams between devices and the core and know nothing of sessions.
 
+pub mod framing;
 pub mod udp;
