@@ -60,7 +60,7 @@ pub struct Config {
 pub struct Upstream {
     /// Brokers in the order in which they are tried; at least one.
     pub brokers: Vec<Broker>,
-    /// Each device has its own connection to the broker, unless a [[client]] says otherwise.
+    /// Each device has its own connection to the broker, unless a `[[client]]` says otherwise.
     pub transparent: bool,
     /// Protocol version spoken to the broker.
     pub version: Version,
