@@ -46,7 +46,7 @@ const CASES: &[Case] = &[
     case("[udpp]\n", "1:2", "no key `udpp`", "did you mean `udp`?"),
     case("max_clients = 3", "1:1", "no key `max_clients`", "it belongs under [sessions]"),
     case("[log]\nzzz = 1", "2:1", "no key `zzz` under [log]", "allowed under [log]: level, format"),
-    case("[[serial]]\ndevice = 1", "1:3", "`serial` at the top level is not available", "take it"),
+    case("[[ble]]\nadapter = 1", "1:3", "`ble` at the top level is not available", "take it"),
     case(
         "[upstream.tls]\ncafile = \"x\"",
         "2:1",
@@ -424,6 +424,29 @@ fn links_have_problems_of_their_own() {
             "[[udp]]\nlisten = \"0.0.0.0:1\"\n[[udp]]\nlisten = \"127.0.0.1:1\"",
             "4:10",
             "127.0.0.1:1 is in the way of 0.0.0.0:1",
+        ),
+        ("[[serial]]\n", "1:1", "this [[serial]] has no `device`"),
+        ("[serial]\ndevice = \"/a\"", "1:2", "`serial` is a list of tables, but this is a table"),
+        ("[[serial]]\ndevice = 1", "2:10", "`device` is a string, but this is a whole number"),
+        ("[[serial]]\ndevice = \"ttyS0\"", "2:10", "`device` cannot be \"ttyS0\""),
+        ("[[serial]]\ndevice = \"/a\\u0000\"", "2:10", "`device` cannot be \"/a\\0\""),
+        (
+            "[[serial]]\ndevice = \"/a\"\n[[serial]]\ndevice = \"/a\"",
+            "4:10",
+            "device /a is there twice",
+        ),
+        ("[[serial]]\ndevice = \"/a\"\nbaud = 1", "3:8", "`baud` is out of range"),
+        (
+            "[[serial]]\ndevice = \"/a\"\nframing = \"cobs\"",
+            "3:11",
+            "`framing` \"cobs\" is not available in this version",
+        ),
+        ("[[serial]]\ndevice = \"/a\"\nframing = \"x\"", "3:11", "`framing` cannot be \"x\""),
+        ("[[serial]]\ndevice = \"/a\"\nmax_packet = \"31B\"", "3:14", "out of range"),
+        (
+            "[[serial]]\ndevice = \"/a\"\nrate_limit = 1",
+            "3:1",
+            "`rate_limit` under [[serial]] is not available in this version",
         ),
     ] {
         let shown = errors(text, &[]);

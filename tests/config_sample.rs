@@ -50,7 +50,7 @@ fn everything_in_use(left_out: &str) -> String {
 }
 
 /// Settings that are shown with an example because they have no default.
-const EXAMPLES: [&str; 13] = [
+const EXAMPLES: [&str; 14] = [
     "username",
     "password",
     "password_file",
@@ -62,6 +62,7 @@ const EXAMPLES: [&str; 13] = [
     "2",
     "advertise_to",
     "groups",
+    "[[serial]]",
     "[[client]]",
     "[client.topics]",
 ];
@@ -118,6 +119,7 @@ fn every_line_can_be_taken_into_use() {
         assert_eq!(config.topics.len(), 2);
         assert_eq!(config.udp[0].advertise_to.len(), 2);
         assert_eq!(config.udp[0].groups.len(), 1);
+        assert_eq!(config.serial.len(), 1);
         assert_eq!(config.clients.len(), 1);
         for text in [config.to_toml(), format!("{config:?}"), format!("{:?}", config.upstream)] {
             assert!(!text.contains("hush") && !text.contains("secret"), "{text}");
@@ -212,6 +214,11 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("udp groups", "[]"),
     ("udp retry_interval", "\"5s\""),
     ("udp receive_buffer", "\"5KiB\""),
+    ("serial device", "\"/dev/ttyS0\""),
+    ("serial baud", "9600"),
+    ("serial framing", "\"length\""),
+    ("serial retry_interval", "\"5s\""),
+    ("serial max_packet", "\"100B\""),
     ("client id", "\"other\""),
     ("client link", "\"udp 0*\""),
     ("client allow", "false"),
@@ -258,6 +265,8 @@ const OF_OTHERS: &[&str] = &[
     "udp listen",
     "udp groups",
     "udp receive_buffer",
+    "serial baud",
+    "serial framing",
     "store sync",
     "store batch_records",
     "store batch_time",
@@ -397,6 +406,14 @@ groups = ["[ff02::2%3]:1883"]
 retry_interval = "2s"
 [[udp]]
 listen = "127.0.0.1:2000"
+[[serial]]
+device = "/dev/ttyS0"
+[[serial]]
+device = "/dev/ttyS1"
+baud = 9600
+framing = "length"
+retry_interval = "3s"
+max_packet = "60B"
 [[client]]
 id = "meter-\"ü\"?*"
 link = "udp 127*"

@@ -127,8 +127,8 @@ fn sources() -> String {
 #[test]
 fn quoted_log_lines_are_written_somewhere() {
     let sources = sources();
-    let (text, tls) = (page("troubleshooting.md"), page("tls.md"));
-    let rows = [rows(&text, "the log says"), rows(&tls, "the log says")].concat();
+    let pages = ["troubleshooting.md", "tls.md", "serial.md"].map(page);
+    let rows: Vec<_> = pages.iter().flat_map(|text| rows(text, "the log says")).collect();
     let mut checked = 0;
     for row in &rows {
         for line in quoted(row[0]) {
@@ -155,7 +155,8 @@ fn configurations_that_are_shown_are_right() {
     for page in files("docs", "md") {
         let text = read(&page);
         for block in text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
-            let link = if block.contains("[[udp]]") { "" } else { "[[udp]]\nlisten = \"[::1]:1\"" };
+            let has_link = block.contains("[[udp]]") || block.contains("[[serial]]");
+            let link = if has_link { "" } else { "[[udp]]\nlisten = \"[::1]:1\"" };
             let path = directory.path().join("gateway.toml");
             let variables: [(OsString, OsString); 0] = [];
             if let Err(error) = Config::from_toml(&path, &format!("{block}{link}"), variables) {

@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
 use crate::store::commit::CommitSettings;
+use crate::transport::framing::Framing;
 use crate::upstream::{Server, TlsSettings};
 use crate::{core, mqtt};
 
@@ -36,8 +37,10 @@ pub struct Config {
     pub discovery: Discovery,
     /// Predefined topics of every client, ascending by id; ids 1..=65,534.
     pub topics: Vec<(u16, Box<str>)>,
-    /// UDP listeners, at least one. The index is the link's number.
+    /// UDP listeners. The index is the link's number. There is one, or a serial line.
     pub udp: Vec<UdpLink>,
+    /// Serial lines, each device once. Their numbers go on from those of the UDP listeners.
+    pub serial: Vec<SerialLink>,
     /// What applies to clients by their id and link; the first that matches. Patterns are not empty,
     /// and none is covered by one before it.
     pub clients: Vec<core::ClientRule>,
@@ -202,6 +205,21 @@ pub struct UdpLink {
     pub receive_buffer: usize,
 }
 
+/// One `[[serial]]`.
+#[derive(Clone, Debug)]
+pub struct SerialLink {
+    /// Path of the device, absolute.
+    pub device: Box<str>,
+    /// Bits a second, 300..=4,000,000.
+    pub baud: u32,
+    /// How packets are put on the line.
+    pub framing: Framing,
+    /// Overrides [`Sessions::retry_interval`].
+    pub retry_interval: Option<Duration>,
+    /// Longest packet either way, octets, the header of a forwarder included; 32..=65,535.
+    pub max_packet: usize,
+}
+
 /// `[status]`.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -233,10 +251,12 @@ impl Config {
     /// Names of the links, by number.
     #[must_use]
     pub fn link_names(&self) -> Vec<String> {
-        self.udp.iter().map(|link| format!("udp {}", link.listen)).collect()
+        let udp = self.udp.iter().map(|link| format!("udp {}", link.listen));
+        let serial = self.serial.iter().map(|link| format!("serial {}", link.device));
+        udp.chain(serial).collect()
     }
 
-    /// What the core is told. One link for each `[[udp]]`, in order.
+    /// What the core is told. One link for each `[[udp]]` and then for each `[[serial]]`, in order.
     #[must_use]
     pub fn core_settings(&self) -> core::Settings {
         let sessions = &self.sessions;
@@ -245,17 +265,7 @@ impl Config {
             name: self.name.clone(),
             topic_prefix: self.upstream.topic_prefix.clone(),
             predefined: self.topics.clone(),
-            links: self
-                .udp
-                .iter()
-                .zip(self.link_names())
-                .map(|(link, name)| core::LinkSettings {
-                    name: name.into(),
-                    retry_interval: link.retry_interval,
-                    max_packet: MAX_UDP_PAYLOAD,
-                    broadcast: !link.advertise_to.is_empty(),
-                })
-                .collect(),
+            links: self.link_settings(),
             max_clients: sessions.max_clients,
             max_client_id_length: sessions.max_client_id_length,
             retry_interval: sessions.retry_interval,
@@ -282,6 +292,24 @@ impl Config {
             broker_patience: self.upstream.connect_timeout * 2,
             durable: true,
         }
+    }
+
+    fn link_settings(&self) -> Vec<core::LinkSettings> {
+        let udp = self
+            .udp
+            .iter()
+            .map(|link| (link.retry_interval, MAX_UDP_PAYLOAD, !link.advertise_to.is_empty()));
+        // Everybody at the other end of a line hears what is said on it.
+        let serial = self.serial.iter().map(|link| (link.retry_interval, link.max_packet, true));
+        udp.chain(serial)
+            .zip(self.link_names())
+            .map(|((retry_interval, max_packet, broadcast), name)| core::LinkSettings {
+                name: name.into(),
+                retry_interval,
+                max_packet,
+                broadcast,
+            })
+            .collect()
     }
 
     /// What the MQTT session is told. The will is the retained `offline` on the status topic.
@@ -402,6 +430,7 @@ impl Default for Config {
             },
             topics: Vec::new(),
             udp: Vec::new(),
+            serial: Vec::new(),
             clients: core.rules,
             deny_by_default: core.deny_by_default,
             store: CommitSettings::default(),

@@ -1,7 +1,7 @@
 //! Every key there is, and those that are known but not there yet.
 
 /// The tables with their keys. The root is the table without a name.
-pub(super) const KEYS: [(&str, &[&str]); 15] = [
+pub(super) const KEYS: [(&str, &[&str]); 16] = [
     (
         "",
         &[
@@ -14,6 +14,7 @@ pub(super) const KEYS: [(&str, &[&str]); 15] = [
             "discovery",
             "topics",
             "udp",
+            "serial",
             "client",
             "access",
             "store",
@@ -68,6 +69,7 @@ pub(super) const KEYS: [(&str, &[&str]); 15] = [
     ),
     ("discovery", &["advertise_interval", "answer_search"]),
     ("udp", &["listen", "advertise_to", "groups", "retry_interval", "receive_buffer"]),
+    ("serial", &["device", "baud", "framing", "retry_interval", "max_packet"]),
     (
         "client",
         &[
@@ -105,8 +107,17 @@ pub(super) const KEYS: [(&str, &[&str]); 15] = [
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 5] =
-    [("", "serial"), ("", "ble"), ("", "admin"), ("udp", "dtls"), ("udp", "max_packet")];
+const LATER: [(&str, &str); 9] = [
+    ("", "ble"),
+    ("", "admin"),
+    ("udp", "dtls"),
+    ("udp", "max_packet"),
+    ("serial", "address"),
+    ("serial", "reliable"),
+    ("serial", "send_device"),
+    ("serial", "flow_control"),
+    ("serial", "rate_limit"),
+];
 
 /// The keys of a table.
 pub(super) fn allowed(table: &str) -> &'static [&'static str] {
@@ -139,7 +150,7 @@ fn list(table: &str) -> String {
 pub(super) fn describe(table: &str) -> String {
     match table {
         "" => "at the top level".to_owned(),
-        "udp" | "client" => format!("under [[{table}]]"),
+        "udp" | "serial" | "client" => format!("under [[{table}]]"),
         _ => format!("under [{table}]"),
     }
 }

@@ -9,6 +9,7 @@ use super::clients::{Surroundings, read_access, read_clients};
 use super::endpoint::Endpoint;
 use super::error::{self, ConfigError, Invalid, Origin, Problem};
 use super::reader::{Complaint, Reader, bad_value};
+use super::serial::read_serial;
 use super::state::{self, check_state_dir, read_spool, read_store};
 use super::tls::read_tls;
 use super::tree::{Node, Table, Value, parse_document};
@@ -119,6 +120,7 @@ fn read_config(
     let discovery = root.table("discovery");
     let topics = root.table("topics");
     let udp = root.tables("udp");
+    let serial = root.tables("serial");
     let clients = root.tables("client");
     let access = root.table("access");
     let store = root.table("store");
@@ -147,9 +149,15 @@ fn read_config(
     discovery.boolean("answer_search", &mut config.discovery.answer_search);
     discovery.finish();
     read_topics(topics, &mut config.topics, &mut found);
-    if let Some(udp) = udp {
-        read_links(udp, &mut config.udp, &mut found);
+    if let (Some([]), Some([])) = (udp.as_deref(), serial.as_deref()) {
+        let complaint = Complaint::new(
+            "there is no link to any device",
+            "at least one is needed; add these two lines:\n\n[[udp]]\nlisten = \"0.0.0.0:1883\"",
+        );
+        found.push(complaint.at(&Origin::Missing));
     }
+    read_links(udp.unwrap_or_default(), &mut config.udp, &mut found);
+    read_serial(serial.unwrap_or_default(), &mut config.serial, &mut found);
     let links = config.link_names();
     let longest = config.sessions.max_client_id_length;
     let transparent = config.upstream.transparent;
@@ -391,13 +399,6 @@ pub(super) fn read_topics(
 }
 
 fn read_links(tables: Vec<(Origin, Table)>, links: &mut Vec<UdpLink>, problems: &mut Vec<Problem>) {
-    if tables.is_empty() {
-        let complaint = Complaint::new(
-            "there is no link to any device",
-            "at least one is needed; add these two lines:\n\n[[udp]]\nlisten = \"0.0.0.0:1883\"",
-        );
-        problems.push(complaint.at(&Origin::Missing));
-    }
     for (begin, table) in tables {
         let mut reader = Reader::new("udp", table, problems);
         let mut listen = None;

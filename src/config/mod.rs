@@ -14,6 +14,7 @@ mod load;
 mod reader;
 mod reload;
 mod sample;
+mod serial;
 mod state;
 mod tls;
 mod tree;
@@ -21,8 +22,8 @@ mod units;
 mod values;
 
 pub use checked::{
-    Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, OWN_TOPICS, Secret, Sessions,
-    Status, UdpLink, Upstream,
+    Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, OWN_TOPICS, Secret, SerialLink,
+    Sessions, Status, UdpLink, Upstream,
 };
 pub use endpoint::{Endpoint, EndpointError};
 pub use env::PREFIX as ENVIRONMENT_PREFIX;

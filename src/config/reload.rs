@@ -46,6 +46,7 @@ impl Config {
             clients,
             deny_by_default,
             udp,
+            serial,
             log,
             upstream,
             ..
@@ -68,7 +69,18 @@ impl Config {
         }
         if !same {
             // Which of them is which nobody can say.
-            changes.taken.retain(|name| name != LINK_INTERVAL);
+            changes.taken.retain(|name| name != UDP_INTERVAL);
+        }
+        // A line is known by its device.
+        let mut same = self.serial.len() == serial.len();
+        for link in &mut self.serial {
+            match serial.iter().find(|new| new.device == link.device) {
+                Some(new) => link.retry_interval = new.retry_interval,
+                None => same = false,
+            }
+        }
+        if !same {
+            changes.taken.retain(|name| name != SERIAL_INTERVAL);
         }
         changes
     }
@@ -97,7 +109,13 @@ impl Config {
             config.udp.iter().map(|link| link.retry_interval).collect()
         };
         if own(self) == own(new) {
-            changes.taken.remove(LINK_INTERVAL);
+            changes.taken.remove(UDP_INTERVAL);
+        }
+        let own = |config: &Config| -> Vec<_> {
+            config.serial.iter().map(|link| link.retry_interval).collect()
+        };
+        if own(self) == own(new) {
+            changes.taken.remove(SERIAL_INTERVAL);
         }
         // Passwords are not printed.
         if self.upstream.password != new.upstream.password {
@@ -110,7 +128,8 @@ impl Config {
     }
 }
 
-const LINK_INTERVAL: &str = "[[udp]] retry_interval";
+const UDP_INTERVAL: &str = "[[udp]] retry_interval";
+const SERIAL_INTERVAL: &str = "[[serial]] retry_interval";
 
 /// By which name a key is told that can change at once.
 fn live(key: &str) -> Option<String> {
@@ -123,7 +142,8 @@ fn live(key: &str) -> Option<String> {
             Some(key.to_owned())
         }
         "log" if rest == "level" => Some(key.to_owned()),
-        "udp" if rest.ends_with(".retry_interval") => Some(LINK_INTERVAL.to_owned()),
+        "udp" if rest.ends_with(".retry_interval") => Some(UDP_INTERVAL.to_owned()),
+        "serial" if rest.ends_with(".retry_interval") => Some(SERIAL_INTERVAL.to_owned()),
         _ => None,
     }
 }
@@ -256,5 +276,20 @@ mod tests {
         let (taken, kept) = changes("", &format!("{link}retry_interval = \"1s\"\n"));
         assert_eq!(taken, [""; 0]);
         assert!(kept.iter().any(|key| key == "udp.1.listen = not set"), "{kept:?}");
+    }
+
+    #[test]
+    fn lines_stay_but_for_their_intervals() {
+        let line = "[[serial]]\ndevice = \"/dev/ttyS0\"\n";
+        let (taken, kept) = changes(line, &format!("{line}retry_interval = \"1s\"\n"));
+        assert_eq!((taken, kept.len()), (vec!["[[serial]] retry_interval".to_owned()], 0));
+        let (taken, kept) = changes(line, &format!("{line}baud = 9600\nframing = \"length\"\n"));
+        assert_eq!(taken, [""; 0]);
+        assert_eq!(kept, ["serial.0.baud = 57600", "serial.0.framing = \"slip\""]);
+        let (_, kept) = changes("", line);
+        assert!(kept.iter().any(|key| key == "serial.0.device = not set"), "{kept:?}");
+        // Intervals that follow those of the sessions are not told apart from them.
+        let faster = format!("[sessions]\nretry_interval = \"1s\"\n{line}");
+        assert_eq!(changes(line, &faster).0, ["sessions.retry_interval"]);
     }
 }

@@ -47,6 +47,17 @@ impl Config {
             );
             out.size("receive_buffer", link.receive_buffer as u64);
         }
+        for link in &self.serial {
+            out.table("[[serial]]");
+            out.text("device", &link.device);
+            out.plain("baud", link.baud);
+            out.text("framing", &link.framing.to_string());
+            out.duration(
+                "retry_interval",
+                link.retry_interval.unwrap_or(self.sessions.retry_interval),
+            );
+            out.size("max_packet", link.max_packet as u64);
+        }
         for rule in &self.clients {
             self.write_client(rule, &mut out);
         }

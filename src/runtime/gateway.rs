@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tracing::{info, warn};
 
+use super::links::Link;
 use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
 use super::own::OwnConnections;
@@ -19,7 +20,7 @@ use crate::core::upstream::LineId;
 use crate::ops::signals::{Signal, Signals};
 use crate::store::writer::Writer;
 use crate::time::Time;
-use crate::transport::udp::{ReceiveBuffers, UdpLink};
+use crate::transport::udp::ReceiveBuffers;
 use crate::upstream::{BrokerConnection, Ended};
 
 /// How long the broker may take to receive our goodbye.
@@ -32,7 +33,7 @@ pub(super) struct Gateway<M> {
     machine: M,
     clock: Clock,
     timer: Timer,
-    links: Vec<UdpLink>,
+    links: Vec<Link>,
     buffers: ReceiveBuffers,
     /// Those that clients share.
     brokers: Vec<Shared>,
@@ -50,7 +51,7 @@ pub(super) struct Gateway<M> {
 
 /// What the loop joins with a machine.
 pub(super) struct Parts {
-    pub(super) links: Vec<UdpLink>,
+    pub(super) links: Vec<Link>,
     /// Those that clients share.
     pub(super) brokers: Vec<BrokerConnection>,
     /// Those of single clients.
@@ -90,7 +91,7 @@ impl<M: Machine> Gateway<M> {
             connection,
             input: BytesMut::new(),
         });
-        let names = links.iter().map(|link| format!("udp {}", link.local_addr())).collect();
+        let names = links.iter().map(ToString::to_string).collect();
         Self {
             notices: Notices::new(names),
             machine: make(clock.now()),
@@ -152,7 +153,7 @@ impl<M: Machine> Gateway<M> {
         }
         for link in &mut self.links {
             let (machine, id) = (&mut self.machine, link.id());
-            let taken = link.poll_receive(cx, &mut self.buffers, &mut |from, bytes| {
+            let taken = link.poll_receive(cx, now, &mut self.buffers, &mut |from, bytes| {
                 machine.datagram(now, id, from, bytes);
             });
             if let Poll::Ready(taken) = taken {
@@ -267,7 +268,7 @@ impl<M: Machine> Gateway<M> {
                 link.transmit(self.machine.outgoing());
             }
             progress |= link.poll_flush(cx).is_ready();
-            link.watch_drops();
+            link.watch();
         }
         self.notices.write(self.machine.outgoing());
         if some || !self.machine.outgoing().notices().is_empty() {
@@ -322,10 +323,7 @@ impl<M: Machine> Gateway<M> {
     async fn stop(mut self) {
         // Nothing is taken from devices any more; what they repeat finds the next gateway.
         for link in &mut self.links {
-            let drops = link.refresh_kernel_drops();
-            if drops > 0 {
-                warn!("udp {}: {drops} datagrams were lost in all", link.local_addr());
-            }
+            link.sum_up();
         }
         self.links.clear();
         self.machine.shutdown(self.clock.now());

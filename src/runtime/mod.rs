@@ -6,6 +6,7 @@
 
 mod engine;
 mod gateway;
+mod links;
 mod machine;
 mod notices;
 mod own;
@@ -30,11 +31,13 @@ use crate::ops::signals::Signals;
 use crate::store::file::StateError;
 use crate::store::writer::Writer;
 use crate::time::Time;
+use crate::transport::serial::SerialLink;
 use crate::transport::udp::{OpenError, UdpLink};
 #[cfg(feature = "embedded-broker")]
 use crate::upstream::embedded;
 use crate::upstream::{self, BrokerConnection, Server, TlsError};
 use gateway::{Gateway, Parts};
+use links::Link;
 use own::OwnConnections;
 use reload::Reload;
 use state::State;
@@ -138,7 +141,8 @@ fn run_loop<M: Machine>(
     // First what another program may have taken already, so that an error leaves nothing behind.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(2)
+        // Names and files; and serial devices, which take their time to open and to close.
+        .max_blocking_threads(2 + config.serial.len())
         .build()
         .map_err(RunError::System)?;
     let result = runtime.block_on(async {
@@ -172,7 +176,8 @@ const OTHER_FILES: u64 = 64;
 /// How many clients can have a connection of their own. The rest of the gateway is to have its files
 /// however many clients there are.
 fn most_own(config: &Config) -> usize {
-    let others = OTHER_FILES + 2 * u64::from(config.upstream.connections) + config.udp.len() as u64;
+    let links = config.udp.len() + config.serial.len();
+    let others = OTHER_FILES + 2 * u64::from(config.upstream.connections) + links as u64;
     // The other end of each is in this process, too, if the broker is.
     let each = 1 + u64::from(config.upstream.uses_embedded());
     let needed = u64::from(config.sessions.max_clients) * each + others;
@@ -195,15 +200,21 @@ fn most_own(config: &Config) -> usize {
     }
 }
 
-fn open_links(config: &Config) -> Result<Vec<UdpLink>, RunError> {
+fn open_links(config: &Config) -> Result<Vec<Link>, RunError> {
     let mut links = Vec::new();
     for (index, settings) in config.udp.iter().enumerate() {
-        let id = LinkId(u16::try_from(index).unwrap_or(u16::MAX));
-        let link = UdpLink::open(id, settings).map_err(RunError::Udp)?;
+        let link = UdpLink::open(link_id(index), settings).map_err(RunError::Udp)?;
         info!("listening for MQTT-SN on udp {}", link.local_addr());
-        links.push(link);
+        links.push(Link::Udp(link));
+    }
+    for settings in &config.serial {
+        links.push(Link::Serial(SerialLink::new(link_id(links.len()), settings)));
     }
     Ok(links)
+}
+
+fn link_id(index: usize) -> LinkId {
+    LinkId(u16::try_from(index).unwrap_or(u16::MAX))
 }
 
 /// The ways to the brokers; starts the built-in one if it is among them.

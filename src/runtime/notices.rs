@@ -20,13 +20,15 @@ const MAX_KEYS: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Notices {
     limit: RateLimit<(u8, LinkId)>,
-    /// Names of the links, by number; empty if there is only one, which needs none.
+    /// Names of the links, by number; empty if there is only one whose addresses need none.
     links: Vec<String>,
 }
 
 impl Notices {
     pub(super) fn new(links: Vec<String>) -> Self {
-        let links = if links.len() > 1 { links } else { Vec::new() };
+        // On a serial line nobody has an address: its name stands for it.
+        let needed = links.len() > 1 || links.iter().any(|link| link.starts_with("serial "));
+        let links = if needed { links } else { Vec::new() };
         Self { limit: RateLimit::new(BURST, INTERVAL, MAX_KEYS), links }
     }
 

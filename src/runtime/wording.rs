@@ -58,7 +58,8 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// Address, the forwarder's node and, if there are several links, the link.
+/// Address, the forwarder's node and, if there are several links, the link. Of a serial line, its name
+/// alone.
 pub(super) struct Where<'a> {
     pub(super) at: Place,
     pub(super) links: &'a [String],
@@ -67,12 +68,23 @@ pub(super) struct Where<'a> {
 
 impl fmt::Display for Where<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Shown(&self.at.address).fmt(f)?;
+        let link = self.links.get(usize::from(self.at.link.0));
+        // Who sits at the end of a line has no address.
+        let named = match link {
+            Some(link) if self.at.address.octets().is_empty() => {
+                f.write_str(link)?;
+                true
+            }
+            _ => {
+                Shown(&self.at.address).fmt(f)?;
+                false
+            }
+        };
         let node = self.effects.bytes(self.at.node);
         if !node.is_empty() {
             write!(f, " (forwarder node {})", Hex(node))?;
         }
-        match self.links.get(usize::from(self.at.link.0)) {
+        match link.filter(|_| !named) {
             Some(link) => write!(f, " on {link}"),
             None => Ok(()),
         }

@@ -1,3 +1,5 @@
 //! Links: they move datagrams between devices and the core and know nothing of sessions.
 
+pub mod framing;
+pub mod serial;
 pub mod udp;

@@ -11,6 +11,7 @@ mod policies;
 mod reload;
 mod rig;
 mod roaming;
+mod serial;
 mod sleep;
 mod sleep_witnesses;
 mod sleeping_crowd;

@@ -21,6 +21,7 @@ use crate::store::commit::{Commit, Outcome, SyncMode};
 use crate::store::file::FileStorage;
 use crate::store::journal::{Journal, Storage};
 use crate::store::record::Record;
+use crate::transport::udp::UdpLink;
 use crate::upstream::{Accepted, Brokers, Server, Settings};
 
 /// Speaks lines with the broker. What a device sends goes to the broker as a line and back to the
@@ -334,6 +335,7 @@ fn run(
             })
             .collect();
         let addresses = links.iter().map(UdpLink::local_addr).collect();
+        let links = links.into_iter().map(Link::Udp).collect();
         let (sender, signals) = Signals::channel();
         let ways = Ways::to(settings.brokers.clone());
         let own = OwnConnections::new(settings.clone(), ways, usize::MAX);

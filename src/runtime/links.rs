@@ -1,0 +1,104 @@
+//! Links of every kind, as the loop sees them.
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use tracing::{info, warn};
+
+use crate::core::{Address, Effects, LinkId};
+use crate::time::Time;
+use crate::transport::serial::SerialLink;
+use crate::transport::udp::{ReceiveBuffers, Taken, UdpLink};
+
+/// A link to devices. Shown by its name, with the address that it really has.
+#[derive(Debug)]
+pub(super) enum Link {
+    Udp(UdpLink),
+    Serial(SerialLink),
+}
+
+impl Link {
+    pub(super) fn id(&self) -> LinkId {
+        match self {
+            Self::Udp(link) => link.id(),
+            Self::Serial(link) => link.id(),
+        }
+    }
+
+    /// Takes what has come and gives each packet to `each`.
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Time,
+        buffers: &mut ReceiveBuffers,
+        each: &mut dyn FnMut(&Address, &[u8]),
+    ) -> Poll<Taken> {
+        match self {
+            Self::Udp(link) => link.poll_receive(cx, buffers, each),
+            Self::Serial(link) => link.poll_receive(cx, now, each),
+        }
+    }
+
+    /// Sends what is for this link among the effects, or queues it.
+    pub(super) fn transmit(&mut self, effects: &Effects) {
+        match self {
+            Self::Udp(link) => link.transmit(effects),
+            Self::Serial(link) => link.transmit(effects),
+        }
+    }
+
+    /// Sends what is queued.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Udp(link) => link.poll_flush(cx),
+            Self::Serial(link) => link.poll_flush(cx),
+        }
+    }
+
+    /// Warns about new losses.
+    pub(super) fn watch(&mut self) {
+        match self {
+            Self::Udp(link) => link.watch_drops(),
+            Self::Serial(link) => link.watch(),
+        }
+    }
+
+    /// Says what was lost in all, if something was.
+    pub(super) fn sum_up(&mut self) {
+        match self {
+            Self::Udp(link) => {
+                let drops = link.refresh_kernel_drops();
+                if drops > 0 {
+                    warn!("udp {}: {drops} datagrams were lost in all", link.local_addr());
+                }
+            }
+            Self::Serial(link) => {
+                let (stats, thrown_away) = (link.stats(), link.discarded());
+                info!(
+                    "serial {}: {} packets received, {} sent; {} dropped while the device was away, \
+                     {} because the line was too slow; {} octets received that are no packets \
+                     ({} damaged, {} too long, {} cut off); opened {} times",
+                    link.device(),
+                    stats.received,
+                    stats.sent,
+                    stats.away_drops,
+                    stats.overflow_drops,
+                    thrown_away.octets,
+                    thrown_away.damaged,
+                    thrown_away.overlong,
+                    thrown_away.cut_off,
+                    stats.openings
+                );
+            }
+        }
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(link) => write!(f, "udp {}", link.local_addr()),
+            Self::Serial(link) => write!(f, "serial {}", link.device()),
+        }
+    }
+}

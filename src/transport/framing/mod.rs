@@ -1,0 +1,143 @@
+//! Packets on a line that has none: where one begins and ends in a stream of octets.
+//!
+//! Pure: fed with octets and the time. Whatever comes in, no more than one packet is kept.
+
+mod length;
+mod slip;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::time::Time;
+
+/// How packets are put on a line.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Framing {
+    /// RFC 1055, one MQTT-SN packet a frame.
+    #[default]
+    Slip,
+    /// MQTT-SN packets back to back, told apart by their own lengths.
+    Length,
+}
+
+impl Framing {
+    /// Words of the configuration.
+    pub const WORDS: [(&'static str, Self); 2] = [("slip", Self::Slip), ("length", Self::Length)];
+
+    /// Appends a packet as it goes on the line.
+    pub fn encode(self, packet: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Slip => slip::encode(packet, out),
+            Self::Length => out.extend_from_slice(packet),
+        }
+    }
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::WORDS.iter().find(|(_, framing)| framing == self);
+        f.write_str(word.map_or("", |(word, _)| word))
+    }
+}
+
+/// What a decoder has thrown away since it was made.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Discarded {
+    /// Octets on the line, all reasons together.
+    pub octets: u64,
+    /// Frames with an escape that does not exist, or runs of octets that no packet begins with.
+    pub damaged: u64,
+    /// Packets that are longer than allowed.
+    pub overlong: u64,
+    /// Packets whose rest did not come in time.
+    pub cut_off: u64,
+}
+
+/// Finds the packets in what comes from a line.
+#[derive(Debug)]
+pub struct Decoder(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Slip(slip::Decoder),
+    Length(length::Decoder),
+}
+
+impl Decoder {
+    /// For packets of at most `max_packet` octets, on a line with so many bits a second.
+    #[must_use]
+    pub fn new(framing: Framing, max_packet: usize, baud: u32) -> Self {
+        Self(match framing {
+            Framing::Slip => Kind::Slip(slip::Decoder::new(max_packet)),
+            Framing::Length => Kind::Length(length::Decoder::new(max_packet, gap(baud))),
+        })
+    }
+
+    /// Takes what has come at this time and gives each packet that is complete to `each`.
+    pub fn feed(&mut self, now: Time, octets: &[u8], each: &mut dyn FnMut(&[u8])) {
+        match &mut self.0 {
+            Kind::Slip(decoder) => decoder.feed(octets, each),
+            Kind::Length(decoder) => decoder.feed(now, octets, each),
+        }
+    }
+
+    /// Forgets a packet that has begun: what comes now is from another opening of the line.
+    pub fn reset(&mut self) {
+        match &mut self.0 {
+            Kind::Slip(decoder) => decoder.reset(),
+            Kind::Length(decoder) => decoder.reset(),
+        }
+    }
+
+    /// What was thrown away so far.
+    #[must_use]
+    pub fn discarded(&self) -> Discarded {
+        match &self.0 {
+            Kind::Slip(decoder) => decoder.discarded(),
+            Kind::Length(decoder) => decoder.discarded(),
+        }
+    }
+}
+
+/// How long a line may be silent within a packet: 100 ms, and the time of what a port may hold
+/// back before it hands it over.
+fn gap(baud: u32) -> Duration {
+    /// Octets: the receive buffers of usual ports, twice.
+    const HELD_BACK: u32 = 32;
+    /// Start, eight bits, stop.
+    const BITS: u32 = 10;
+    Duration::from_millis(100) + Duration::from_secs((HELD_BACK * BITS).into()) / baud.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_lines_have_longer_gaps() {
+        assert_eq!(gap(0), Duration::from_millis(320_100));
+        assert_eq!(gap(9_600).as_millis(), 133);
+        assert_eq!(gap(4_000_000).as_millis(), 100);
+    }
+
+    /// What goes out of one end comes in at the other, whatever is in it.
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for (word, framing) in Framing::WORDS {
+            assert_eq!(framing.to_string(), word);
+            let mut line = Vec::new();
+            let mut packets = Vec::new();
+            for length in [2_usize, 3, 100, 255] {
+                let mut packet = vec![length as u8, 0x0C];
+                packet.extend((2..length).map(|at| [0xC0, 0xDB, 0xDC, 0xDD, 0][at % 5]));
+                framing.encode(&packet, &mut line);
+                packets.push(packet);
+            }
+            let mut decoder = Decoder::new(framing, 255, 57_600);
+            let mut found: Vec<Vec<u8>> = Vec::new();
+            decoder.feed(Time(0), &line, &mut |packet| found.push(packet.to_vec()));
+            assert_eq!(found, packets, "{word}");
+            assert_eq!(decoder.discarded(), Discarded::default());
+        }
+    }
+}

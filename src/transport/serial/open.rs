@@ -1,0 +1,169 @@
+//! Opening a serial device, and why it cannot be opened. These calls may block: not for the loop.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::unistd::{Gid, Group, Uid, User};
+use tokio_serial::{ErrorKind, SerialPortBuilderExt, SerialStream};
+
+/// Why a device cannot be opened now. It is tried again, whatever the reason.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Trouble {
+    /// There is nothing under this name.
+    Missing,
+    /// Something is there, but not a serial line.
+    NotSerial,
+    /// This user may not open it; the group that may, and the user.
+    Forbidden { group: Option<String>, user: String },
+    /// Another program has it to itself; which one, if that can be seen.
+    InUse { by: Option<String> },
+    /// What the system says.
+    Other(String),
+}
+
+/// Opens it for us alone, with 8 data bits, no parity, 1 stop bit and no flow control. Must be called
+/// inside the runtime.
+pub(super) fn open(device: &str, baud: u32) -> Result<SerialStream, Trouble> {
+    match fs::metadata(device) {
+        Ok(found) if !found.file_type().is_char_device() => return Err(Trouble::NotSerial),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Trouble::Missing),
+        // What else is wrong is said when it is opened.
+        Ok(_) | Err(_) => {}
+    }
+    tokio_serial::new(device, baud).open_native_async().map_err(|error| match error.kind() {
+        ErrorKind::Io(io::ErrorKind::NotFound) => Trouble::Missing,
+        ErrorKind::Io(io::ErrorKind::PermissionDenied) => {
+            Trouble::Forbidden { group: group_of(device), user: own_name() }
+        }
+        // So it reports EBUSY, and a lock that is held.
+        ErrorKind::NoDevice => Trouble::InUse { by: holder(device) },
+        _ if error.description == Errno::ENOTTY.desc() => Trouble::NotSerial,
+        _ => Trouble::Other(error.description),
+    })
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str(
+                "there is no such device; plug it in, or see with `ls -l /dev/serial/by-id` what it \
+                 is called and set `device` under [[serial]]",
+            ),
+            Self::NotSerial => {
+                f.write_str("this is no serial device; set `device` under [[serial]] to one")
+            }
+            Self::Forbidden { group: Some(group), user } => write!(
+                f,
+                "user {user} may not open it; it belongs to group {group}: `usermod -aG {group} \
+                 {user}`, then start the gateway again"
+            ),
+            Self::Forbidden { group: None, user } => {
+                write!(f, "user {user} may not open it; `ls -lL` shows who may")
+            }
+            Self::InUse { by: Some(program) } => {
+                write!(f, "{program} has it open; stop that, or give it another device")
+            }
+            Self::InUse { by: None } => f.write_str(
+                "another program has it to itself; `fuser -v` with the device, as root, names it",
+            ),
+            Self::Other(text) => write!(f, "it cannot be opened: {text}"),
+        }
+    }
+}
+
+/// The group that a device belongs to.
+fn group_of(device: &str) -> Option<String> {
+    let group = Gid::from_raw(fs::metadata(device).ok()?.gid());
+    Group::from_gid(group).ok().flatten().map(|group| group.name)
+}
+
+fn own_name() -> String {
+    let user = Uid::effective();
+    match User::from_uid(user) {
+        Ok(Some(user)) => user.name,
+        _ => user.to_string(),
+    }
+}
+
+/// The first other process that has the device open, as far as we may look.
+fn holder(device: &str) -> Option<String> {
+    let device = fs::canonicalize(device).ok()?;
+    let own = std::process::id();
+    let mut ours = false;
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if !has_open(&entry.path(), &device) {
+            continue;
+        }
+        if id == own {
+            ours = true;
+            continue;
+        }
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let name = name.trim().replace(char::is_control, "?");
+        return Some(format!("process {id} ({name})"));
+    }
+    ours.then(|| "this gateway itself, under another [[serial]],".to_owned())
+}
+
+fn has_open(process: &Path, device: &Path) -> bool {
+    let Ok(files) = fs::read_dir(process.join("fd")) else { return false };
+    files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target == device))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::pty::openpty;
+    use nix::unistd::ttyname;
+
+    use super::*;
+
+    fn refused(device: &str) -> Trouble {
+        open(device, 57_600).expect_err("it cannot be opened")
+    }
+
+    #[tokio::test]
+    async fn every_trouble_is_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        assert_eq!(refused(&path("none")), Trouble::Missing);
+        std::os::unix::fs::symlink(path("none"), path("dangling")).unwrap();
+        assert_eq!(refused(&path("dangling")), Trouble::Missing);
+        fs::write(path("file"), "").unwrap();
+        assert_eq!(refused(&path("file")), Trouble::NotSerial);
+        assert_eq!(refused("/dev/null"), Trouble::NotSerial);
+    }
+
+    #[tokio::test]
+    async fn a_device_is_for_one_only() {
+        let pty = openpty(None, None).unwrap();
+        let device = ttyname(&pty.slave).unwrap().display().to_string();
+        drop(pty.slave);
+        let first = open(&device, 250_000).unwrap();
+        let Trouble::InUse { by: Some(by) } = refused(&device) else { panic!("it is in use") };
+        assert_eq!(by, "this gateway itself, under another [[serial]],");
+        drop(first);
+        assert!(open(&device, 9_600).is_ok(), "it is free again");
+    }
+
+    #[test]
+    fn every_trouble_says_what_to_do() {
+        let group = Some("dialout".to_owned());
+        let forbidden = Trouble::Forbidden { group, user: "mqtt".to_owned() };
+        assert_eq!(
+            forbidden.to_string(),
+            "user mqtt may not open it; it belongs to group dialout: `usermod -aG dialout mqtt`, \
+             then start the gateway again"
+        );
+        let by = Some("process 7 (minicom)".to_owned());
+        assert!(Trouble::InUse { by }.to_string().starts_with("process 7 (minicom) has it open"));
+        assert!(Trouble::InUse { by: None }.to_string().contains("fuser -v"));
+        assert_eq!(group_of("/dev/null").as_deref(), Some("root"));
+    }
+}

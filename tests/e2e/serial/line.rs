@@ -1,0 +1,229 @@
+//! A serial line, made of a pseudo-terminal, with a radio at its end: devices find it by UDP, and it
+//! frames what they say with code of its own.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
+use nix::pty::openpty;
+use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+use nix::unistd::ttyname;
+use tempfile::TempDir;
+
+/// A line that can be unplugged.
+pub struct Line {
+    directory: TempDir,
+    framing: &'static str,
+    address: SocketAddr,
+    pty: Arc<Mutex<Option<Pty>>>,
+    stop: Arc<AtomicBool>,
+    radio: Option<JoinHandle<()>>,
+}
+
+struct Pty {
+    master: File,
+    /// Without one that is open the master would fail while the gateway is away.
+    _slave: OwnedFd,
+    /// Octets that are no whole packet yet.
+    rest: Vec<u8>,
+}
+
+impl Line {
+    /// A line that is plugged in.
+    pub fn new(framing: &'static str) -> Self {
+        let line = Self::unplugged(framing);
+        line.plug();
+        line
+    }
+
+    /// One that is not.
+    pub fn unplugged(framing: &'static str) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let (pty, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let radio = {
+            let (pty, stop) = (Arc::clone(&pty), Arc::clone(&stop));
+            std::thread::spawn(move || run(framing, &socket, &pty, &stop))
+        };
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory, framing, address, pty, stop, radio: Some(radio) }
+    }
+
+    /// Where devices find the radio.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the gateway knows the line by.
+    pub fn device(&self) -> PathBuf {
+        self.directory.path().join("radio")
+    }
+
+    /// Its `[[serial]]`.
+    pub fn table(&self) -> String {
+        let device = self.device();
+        format!("[[serial]]\ndevice = \"{}\"\nframing = \"{}\"\n\n", device.display(), self.framing)
+    }
+
+    /// Plugs it in: another terminal under the same name.
+    pub fn plug(&self) {
+        let pty = openpty(None, None).unwrap();
+        // A program that is started would keep the line plugged in.
+        for end in [&pty.master, &pty.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
+        let mut settings = tcgetattr(&pty.slave).unwrap();
+        cfmakeraw(&mut settings);
+        tcsetattr(&pty.slave, SetArg::TCSANOW, &settings).unwrap();
+        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        let name = ttyname(&pty.slave).unwrap();
+        let pty = Pty { master: pty.master.into(), _slave: pty.slave, rest: Vec::new() };
+        *self.pty.lock().unwrap() = Some(pty);
+        symlink(name, self.device()).unwrap();
+    }
+
+    pub fn unplug(&self) {
+        fs::remove_file(self.device()).unwrap();
+        *self.pty.lock().unwrap() = None;
+    }
+
+    /// Holds the device as another program does that wants it for itself.
+    pub fn lock(&self) -> Flock<File> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(OFlag::O_NOCTTY.bits()).open(self.device());
+        Flock::lock(file.unwrap(), FlockArg::LockExclusiveNonblock).expect("the lock")
+    }
+
+    /// Puts octets on the line as they are.
+    pub fn noise(&self, octets: &[u8]) {
+        let mut pty = self.pty.lock().unwrap();
+        write(&mut pty.as_mut().expect("it is plugged in").master, octets);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.radio.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || ended.is_none_or(|ended| ended.is_ok()), "the radio");
+    }
+}
+
+/// The radio: from devices to the line and back. Packets for devices behind a forwarder find them by
+/// the node id.
+fn run(framing: &str, socket: &UdpSocket, pty: &Mutex<Option<Pty>>, stop: &AtomicBool) {
+    let mut devices: HashMap<Vec<u8>, SocketAddr> = HashMap::new();
+    let mut buffer = vec![0; 65_536];
+    while !stop.load(Ordering::Relaxed) {
+        let mut idle = true;
+        let mut pty = pty.lock().unwrap();
+        if let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            idle = false;
+            let packet = &buffer[..length];
+            devices.insert(node(packet).to_vec(), from);
+            // What is sent to a line that is unplugged is lost.
+            if let Some(pty) = &mut *pty {
+                write(&mut pty.master, &frame(framing, packet));
+            }
+        }
+        if let Some(Pty { master, rest, .. }) = &mut *pty
+            && let Ok(length) = master.read(&mut buffer)
+        {
+            idle = false;
+            rest.extend_from_slice(&buffer[..length]);
+            while let Some(packet) = next(framing, rest) {
+                if let Some(device) = devices.get(node(&packet)) {
+                    socket.send_to(&packet, device).unwrap();
+                }
+            }
+        }
+        drop(pty);
+        if idle {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn write(master: &mut File, mut octets: &[u8]) {
+    while !octets.is_empty() {
+        match master.write(octets) {
+            Ok(written) => octets = &octets[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => panic!("the line: {error}"),
+        }
+    }
+}
+
+fn node(packet: &[u8]) -> &[u8] {
+    match *packet {
+        [length, 0xFE, ..] => &packet[3..length.into()],
+        _ => &[],
+    }
+}
+
+fn frame(framing: &str, packet: &[u8]) -> Vec<u8> {
+    if framing == "length" {
+        return packet.to_vec();
+    }
+    // As simple devices do: no END in front.
+    let mut line = Vec::new();
+    for octet in packet {
+        match octet {
+            0xC0 => line.extend([0xDB, 0xDC]),
+            0xDB => line.extend([0xDB, 0xDD]),
+            other => line.push(*other),
+        }
+    }
+    line.push(0xC0);
+    line
+}
+
+/// The next packet that is whole.
+fn next(framing: &str, line: &mut Vec<u8>) -> Option<Vec<u8>> {
+    if framing == "length" {
+        let mut length = length(line)?;
+        if line.get(1) == Some(&0xFE) {
+            length += self::length(&line[length.min(line.len())..])?;
+        }
+        return (line.len() >= length).then(|| line.drain(..length).collect());
+    }
+    loop {
+        let end = line.iter().position(|octet| *octet == 0xC0)?;
+        let frame: Vec<u8> = line.drain(..=end).take(end).collect();
+        if !frame.is_empty() {
+            let mut octets = frame.into_iter();
+            let mut packet = Vec::new();
+            while let Some(octet) = octets.next() {
+                packet.push(match octet {
+                    0xDB => match octets.next() {
+                        Some(0xDC) => 0xC0,
+                        Some(0xDD) => 0xDB,
+                        other => panic!("0xDB is followed by {other:?}"),
+                    },
+                    plain => plain,
+                });
+            }
+            return Some(packet);
+        }
+    }
+}
+
+fn length(line: &[u8]) -> Option<usize> {
+    match *line {
+        [1, high, low, ..] => Some(u16::from_be_bytes([high, low]).into()),
+        [1] | [1, _] | [] => None,
+        [length, ..] => Some(length.into()),
+    }
+}
