@@ -62,7 +62,7 @@ impl fmt::Display for Trouble {
                  {user}`, then start the gateway again"
             ),
             Self::Forbidden { group: None, user } => {
-                write!(f, "user {user} may not open it; `ls -lL` shows who may")
+                write!(f, "user {user} may not open it; `ls -lL` with the device shows who may")
             }
             Self::InUse { by: Some(program) } => {
                 write!(f, "{program} has it open; stop that, or give it another device")
@@ -75,10 +75,19 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// The group that a device belongs to.
+/// The group whose members may use a device.
 fn group_of(device: &str) -> Option<String> {
-    let group = Gid::from_raw(fs::metadata(device).ok()?.gid());
-    Group::from_gid(group).ok().flatten().map(|group| group.name)
+    let found = fs::metadata(device).ok()?;
+    if !is_for_group(found.mode(), found.gid()) {
+        return None;
+    }
+    Group::from_gid(Gid::from_raw(found.gid())).ok().flatten().map(|group| group.name)
+}
+
+/// Nobody is told to join the group of root.
+fn is_for_group(mode: u32, group: u32) -> bool {
+    const READ_AND_WRITE: u32 = 0o060;
+    mode & READ_AND_WRITE == READ_AND_WRITE && group != 0
 }
 
 fn own_name() -> String {
@@ -164,6 +173,8 @@ mod tests {
         let by = Some("process 7 (minicom)".to_owned());
         assert!(Trouble::InUse { by }.to_string().starts_with("process 7 (minicom) has it open"));
         assert!(Trouble::InUse { by: None }.to_string().contains("fuser -v"));
-        assert_eq!(group_of("/dev/null").as_deref(), Some("root"));
+        assert!(is_for_group(0o20660, 20));
+        assert!(!is_for_group(0o20620, 5), "writing is not enough");
+        assert!(!is_for_group(0o20660, 0));
     }
 }
