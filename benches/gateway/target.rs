@@ -139,7 +139,7 @@ impl Target {
 
     /// Commits so far, as it says itself when it gets SIGHUP.
     pub fn commits(&self) -> Result<u64, Failure> {
-        const BEGIN: &str = "SIGHUP: ";
+        const BEGIN: &str = "SIGHUP; ";
         const COMMITS: &str = " writes to the state directory";
         let lines = |log: &str| log.lines().filter(|line| line.contains(BEGIN)).count();
         let path = self.process.directory.path().join("log");
