@@ -27,6 +27,9 @@ impl Address {
     /// Longest address, octets.
     pub const MAX: usize = 39;
 
+    /// That of a peer who needs none: there is nobody else on its link.
+    pub const NONE: Self = Self { len: 0, bytes: [0; Self::MAX] };
+
     /// An address from its octets; `None` if there are more than [`Self::MAX`].
     #[must_use]
     pub fn new(octets: &[u8]) -> Option<Self> {

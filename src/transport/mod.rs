@@ -1,5 +1,6 @@
 //! Links: they move datagrams between devices and the core and know nothing of sessions.
 
 pub mod framing;
+pub mod line;
 pub mod serial;
 pub mod udp;

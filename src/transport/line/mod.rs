@@ -1,0 +1,238 @@
+//! A line without IO: what is on it, what waits for it, and how fast it goes.
+//!
+//! [`Line`] joins a [`Station`], which knows what sits at the other end, with a queue and a pace. It
+//! is fed with octets and the time, and drained of octets.
+
+mod airtime;
+mod pace;
+mod plain;
+mod queue;
+mod station;
+
+pub use airtime::{Air, Lora};
+pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
+
+use super::framing::{Discarded, Framing};
+use crate::core::Address;
+use crate::time::Time;
+use pace::Pace;
+use plain::Plain;
+use queue::{Queue, Queued};
+
+/// What may wait to be written: what the line carries in this many seconds. More would come after
+/// it has been repeated.
+const QUEUE_SECONDS: u64 = 4;
+/// The same at least, octets, so that slow lines can have some answers and messages.
+const QUEUE_MIN: usize = 2_048;
+
+/// How a line is used.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is spoken on it.
+    pub framing: Framing,
+    /// Bits a second.
+    pub baud: u32,
+    /// Longest packet either way, octets, the header of a forwarder included.
+    pub max_packet: usize,
+    /// What the radio behind it can carry.
+    pub air: Air,
+    /// Permille of the time that the radio may be on the air.
+    pub duty_cycle: Option<u16>,
+}
+
+/// A line.
+#[derive(Debug)]
+pub struct Line {
+    station: Box<dyn Station>,
+    max_packet: usize,
+    open: bool,
+    queue: Queue,
+    pace: Pace,
+    outbox: Outbox,
+    stats: Stats,
+}
+
+/// What went through a line since its start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Packets received.
+    pub received: u64,
+    /// Packets put on the line.
+    pub sent: u64,
+    /// Packets dropped because too many octets waited to be sent.
+    pub overflow_drops: u64,
+    /// Packets dropped because the device was away, or went away while they waited.
+    pub away_drops: u64,
+    /// Packets dropped because they are longer than the radio can carry, or have no address of it.
+    pub unsendable: u64,
+    /// Packets that were repeated while the first of them still waited, and so were not queued.
+    pub merged: u64,
+}
+
+impl Line {
+    /// A line that is not open yet.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let Settings { framing, baud, max_packet, air, duty_cycle } = *settings;
+        let station: Box<dyn Station> = match framing {
+            Framing::Slip | Framing::Length => Box::new(Plain::new(framing, max_packet, baud)),
+        };
+        let mut pace = Pace::new(baud);
+        pace.set_air(air, duty_cycle, max_packet);
+        let carries = QUEUE_SECONDS.saturating_mul(pace.octets_per_second());
+        let most = usize::try_from(carries).unwrap_or(usize::MAX);
+        Self {
+            station,
+            max_packet,
+            open: false,
+            queue: Queue::new(most.max(QUEUE_MIN).max(2 * max_packet)),
+            pace,
+            outbox: Outbox::default(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// The line was opened.
+    pub fn opened(&mut self, now: Time) {
+        self.open = true;
+        self.station.opened(now, &mut self.outbox);
+    }
+
+    /// It is gone: nobody is there to read what waits.
+    pub fn closed(&mut self) {
+        self.open = false;
+        self.stats.away_drops += self.queue.clear();
+        self.outbox.octets.clear();
+    }
+
+    /// Takes what has come and gives each packet to `each`.
+    pub fn feed(&mut self, now: Time, port: Port, octets: &[u8], each: &mut Each<'_>) {
+        let Self { station, outbox, stats, .. } = self;
+        station.feed(now, port, octets, outbox, &mut |from, signal, packet| {
+            stats.received += 1;
+            each(from, signal, packet);
+        });
+    }
+
+    /// Queues a packet, for everybody without an address. What has no room, and what is sent while the
+    /// device is away, is dropped and counted, as radios may.
+    pub fn push(&mut self, to: Option<&Address>, packet: &[u8]) {
+        if !self.open {
+            self.stats.away_drops += 1;
+            return;
+        }
+        match self.queue.push(to, packet) {
+            Queued::Waits => {}
+            Queued::Already => self.stats.merged += 1,
+            Queued::Full => self.stats.overflow_drops += 1,
+        }
+    }
+
+    /// The device there begins anew: what waits for it, in packets that begin with the header `head` of
+    /// a forwarder, or with none, is of no use any more.
+    pub fn recall(&mut self, to: &Address, head: &[u8]) {
+        self.queue.recall(to, head);
+    }
+
+    /// Appends to `out` the frames that may be written now: what the station has to say, and, in turn,
+    /// what waits, as far as the pace allows. Call it again when [`Self::next_timeout`] has come.
+    pub fn poll_output(&mut self, now: Time, out: &mut impl Extend<u8>) {
+        if !self.open {
+            return;
+        }
+        if self.station.next_timeout().is_some_and(|at| at <= now) {
+            self.station.timeout(now, &mut self.outbox);
+        }
+        self.write(now, out);
+        while self.station.is_ready()
+            && self.queue.peek().is_some_and(|next| self.pace.next(now, next.packet.len()) <= now)
+            && let Some(next) = self.queue.pop()
+        {
+            let to = next.to.as_ref().map_or(To::All, To::One);
+            match self.station.send(now, to, &next.packet, &mut self.outbox) {
+                Ok(()) => {
+                    self.stats.sent += 1;
+                    self.pace.send(now, next.packet.len());
+                    self.write(now, out);
+                }
+                Err(why) => {
+                    self.stats.unsendable += 1;
+                    self.outbox.note(NoteKind::Trouble, self.explain(why, next.packet.len()));
+                }
+            }
+            self.queue.reuse(next.packet);
+        }
+    }
+
+    /// When [`Self::poll_output`] will have something to do, if nothing happens before.
+    #[must_use]
+    pub fn next_timeout(&self, now: Time) -> Option<Time> {
+        if !self.open {
+            return None;
+        }
+        let ready = self.station.is_ready();
+        let next = self.queue.peek().filter(|_| ready);
+        let next = next.map(|next| self.pace.next(now, next.packet.len()));
+        [self.station.next_timeout(), next].into_iter().flatten().min()
+    }
+
+    /// Octets of publications for which there is room: what the core may send.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        // While it is away it takes everything, as a radio that nobody hears does; otherwise sessions
+        // would wait for it that are elsewhere by now.
+        if self.open { self.queue.room() } else { usize::MAX }
+    }
+
+    /// Octets of the longest packet that can be sent.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        self.max_packet.min(self.station.largest())
+    }
+
+    /// What went through it.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What came in and was thrown away before anybody saw it.
+    #[must_use]
+    pub fn discarded(&self) -> Discarded {
+        self.station.discarded()
+    }
+
+    /// What the radio said about what was sent.
+    #[must_use]
+    pub fn outcomes(&self) -> Outcomes {
+        self.station.outcomes()
+    }
+
+    /// What the operator wants to know.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        self.outbox.take_notes()
+    }
+
+    /// Moves what the station has said to the line.
+    fn write(&mut self, now: Time, out: &mut impl Extend<u8>) {
+        if !self.outbox.octets.is_empty() {
+            self.pace.write(now, self.outbox.octets.len());
+            out.extend(self.outbox.octets.drain(..));
+        }
+    }
+
+    fn explain(&self, why: Unsendable, octets: usize) -> String {
+        match why {
+            Unsendable::TooLong => format!(
+                "a packet of {octets} octets was dropped: the radio carries {} at most",
+                self.largest()
+            ),
+            Unsendable::BadAddress => "a packet was dropped: its address is none of this line's. \
+                                       Did the framing change?"
+                .to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
