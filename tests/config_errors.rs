@@ -450,7 +450,7 @@ fn links_have_problems_of_their_own() {
         ),
         (
             "[[serial]]\ndevice = \"/a\"\nsend_device = \"/a\"",
-            "3:1",
+            "3:15",
             "`send_device` is `device` again",
         ),
         (
