@@ -2,13 +2,17 @@
 //!
 //! Pure: fed with octets and the time. Whatever comes in, no more than one packet is kept.
 
+mod guess;
 mod length;
+mod pieces;
 mod slip;
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::time::Time;
+pub use guess::{Guess, guess};
+pub use pieces::{Fault, Frame, Piece, What, pieces};
 
 /// How packets are put on a line.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
