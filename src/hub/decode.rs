@@ -46,7 +46,7 @@ fn send(mut fields: Fields<'_>) -> Result<Send<'_>, DecodeError> {
     } else if address == Address::default() {
         Destination::Broadcast
     } else {
-        let length = u8::try_from(address.as_slice().len()).unwrap_or(u8::MAX);
+        let length = u8::try_from(address.octets().len()).unwrap_or(u8::MAX);
         return Err(DecodeError::BadAddress { length });
     };
     Ok(Send { sequence: NonZeroU8::new(sequence), to, packet: fields.rest })

@@ -59,7 +59,7 @@ fn put_hello(hello: &Hello<'_>, frame: &mut FrameWriter<'_>) {
 }
 
 fn put_address(address: Address, frame: &mut FrameWriter<'_>) {
-    put_counted(address.as_slice(), frame);
+    put_counted(address.octets(), frame);
 }
 
 fn put_text(text: Text<'_>, frame: &mut FrameWriter<'_>) {

@@ -216,7 +216,7 @@ impl Address {
 
     /// As the radio has it.
     #[must_use]
-    pub fn as_slice(&self) -> &[u8] {
+    pub fn octets(&self) -> &[u8] {
         self.octets.get(..self.length.into()).unwrap_or_default()
     }
 }
