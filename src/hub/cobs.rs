@@ -34,7 +34,7 @@ pub const fn frame_len_max(contents: usize) -> usize {
 /// writer.push(&[0x02]);
 /// writer.push(&[0x16]);
 /// assert_eq!(writer.finish(), Ok(7));
-/// assert_eq!(line[..7], [0x00, 0x05, 0x02, 0x16, 0x09, 0x9A, 0x00]);
+/// assert_eq!(line[..7], [0x00, 0x05, 0x02, 0x16, 0xF6, 0x65, 0x00]);
 /// ```
 #[derive(Debug)]
 pub struct FrameWriter<'a> {
@@ -70,7 +70,7 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     /// [`BufferTooSmall`] if it does not fit; what is written is no frame then.
     pub fn finish(mut self) -> Result<usize, BufferTooSmall> {
-        for octet in self.crc.to_be_bytes() {
+        for octet in (!self.crc).to_be_bytes() {
             self.stuff(octet);
         }
         self.end_block();
@@ -138,7 +138,7 @@ pub struct Discarded {
 /// use mqtt_sn_gateway::hub::{FrameDecoder, FrameError};
 ///
 /// let mut decoder = FrameDecoder::new([0; 8]);
-/// for octet in [0x00, 0x05, 0x02, 0x16, 0x09, 0x9A] {
+/// for octet in [0x00, 0x05, 0x02, 0x16, 0xF6, 0x65] {
 ///     assert_eq!(decoder.push(octet), None);
 /// }
 /// assert_eq!(decoder.push(0x00), Some(Ok(&[0x02, 0x16][..])));
@@ -235,7 +235,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> FrameDecoder<B> {
         let error = match length.checked_sub(CRC_LEN) {
             _ if self.block > 0 => Some(FrameError::Stuffing),
             None | Some(0) => Some(FrameError::TooShort),
-            Some(_) if self.crc != 0 => Some(FrameError::Crc),
+            Some(_) if self.crc != crc16::RESIDUE => Some(FrameError::Crc),
             Some(_) => None,
         };
         if let Some(error) = error {

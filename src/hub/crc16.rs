@@ -1,23 +1,25 @@
-//! CRC-16 with the polynomial of CCITT, 0x1021, most significant bit first, nothing reflected and
-//! nothing inverted at the end. Two formats on serial lines have it, with different starts.
+//! CRC-16 with the polynomial of CCITT, 0x1021, most significant bit first, nothing reflected. Two
+//! formats on serial lines have it, with different starts and ends.
 
-/// Start of hub frames and of framing `cobs`: CRC-16/IBM-3740, also known as CCITT-FALSE, whose
-/// check value is 0x29B1. Zeros in front of a frame change it.
+/// Start of hub frames and of framing `cobs`: CRC-16/GENIBUS, which is inverted at the end and whose
+/// check value is 0xD64E. A zero too many changes it, in front of a frame and behind it; where it is
+/// not inverted, one behind the CRC does not, and a delimiter with one wrong bit is just that.
 pub const START: u16 = 0xFFFF;
+
+/// What [`START`] has become after any octets and their right CRC, the high octet first.
+pub const RESIDUE: u16 = 0x1D0F;
 
 /// Start of CRC-16/XMODEM, whose check value is 0x31C3.
 pub const START_XMODEM: u16 = 0;
 
-/// The CRC after `octets`, if it was `crc` before them.
-///
-/// With the two octets of the right CRC behind them, the high one first, any octets have CRC 0.
+/// The CRC after `octets`, if it was `crc` before them; nothing is inverted yet.
 ///
 /// ```
-/// use mqtt_sn_gateway::hub::crc16::{START, START_XMODEM, crc16};
+/// use mqtt_sn_gateway::hub::crc16::{RESIDUE, START, START_XMODEM, crc16};
 ///
-/// assert_eq!(crc16(START, b"123456789"), 0x29B1);
+/// assert_eq!(!crc16(START, b"123456789"), 0xD64E);
+/// assert_eq!(crc16(START, b"123456789\xD6\x4E"), RESIDUE);
 /// assert_eq!(crc16(START_XMODEM, b"123456789"), 0x31C3);
-/// assert_eq!(crc16(START, b"123456789\x29\xB1"), 0);
 /// ```
 #[must_use]
 pub const fn crc16(crc: u16, octets: &[u8]) -> u16 {

@@ -30,12 +30,12 @@
 //! let length = encode(&received, &mut frame).unwrap();
 //! assert_eq!(
 //!     frame[..length],
-//!     [0, 3, 1, 0x82, 2, 71, 7, 1, 5, 2, 0x16, 0xAA, 0xF6, 0],
+//!     [0, 3, 1, 0x82, 2, 71, 7, 1, 5, 2, 0x16, 0x55, 0x09, 0],
 //! );
 //!
 //! // And this comes from it, octet by octet: PINGRESP to device 5.
 //! let mut send = None;
-//! for octet in [0, 4, 1, 2, 7, 7, 1, 5, 2, 0x17, 0x47, 0xBF, 0] {
+//! for octet in [0, 4, 1, 2, 7, 7, 1, 5, 2, 0x17, 0xB8, 0x40, 0] {
 //!     let Some(frame) = line.push(octet) else { continue };
 //!     // A frame that is damaged is as good as none: the device will ask again.
 //!     let Ok(contents) = frame else { continue };
