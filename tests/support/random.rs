@@ -1,5 +1,7 @@
 //! Numbers that are the same in every run.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 /// xorshift64*: small, and the same everywhere.
 pub struct Random(pub u64);
 
