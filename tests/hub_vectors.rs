@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU8;
 use std::path::Path;
+use std::process::Command;
 
 use mqtt_sn_gateway::codec;
 use mqtt_sn_gateway::hub::{
@@ -311,6 +312,23 @@ fn the_framings_do_not_mistake_each_other() {
     for message in examples().iter().filter(|message| message.is_from_hub()) {
         assert!(codec::decode(&contents(&frame(message))).is_err());
     }
+}
+
+/// Firmware takes the module along: it compiles with `core` and nothing else.
+#[test]
+fn the_module_stands_alone() {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/hub/mod.rs");
+    let directory = tempfile::tempdir().expect("a directory");
+    let source = directory.path().join("firmware.rs");
+    fs::write(&source, format!("#![no_std]\n#[path = {module:?}]\npub mod hub;\n"))
+        .expect("a file");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .args(["--edition=2024", "--crate-type=lib", "--emit=metadata", "-Dwarnings", "--out-dir"])
+        .args([directory.path(), &source])
+        .output()
+        .expect("rustc");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

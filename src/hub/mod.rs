@@ -2,12 +2,13 @@
 //! in them. A hub is a microcontroller with a radio; it brings the packets of many devices to the
 //! gateway and takes packets for them.
 //!
-//! No allocation, no `std`, nothing that can panic: the same code serves the gateway and firmware.
+//! No allocation, no `std`, nothing that can panic, nothing of the rest of this library: the same code
+//! serves the gateway and firmware, which can take the module along as it is.
 //! `docs/hub.md` has the format octet by octet, and what a hub does when.
 //!
 //! A frame is COBS between delimiters, and ends with a CRC-16; inside is one [`Message`].
-//! [`encode`] writes a whole frame, [`FrameDecoder`] finds frames in what comes, octet by octet, and
-//! [`decode`] reads what is in one:
+//! [`encode()`] writes a whole frame, [`FrameDecoder`] finds frames in what comes, octet by octet, and
+//! [`decode()`] reads what is in one:
 //!
 //! ```
 //! use mqtt_sn_gateway::hub::{
