@@ -2,6 +2,7 @@
 //!
 //! Pure: fed with octets and the time. Whatever comes in, no more than one packet is kept.
 
+mod cobs;
 mod length;
 mod slip;
 
@@ -16,18 +17,22 @@ pub enum Framing {
     /// RFC 1055, one MQTT-SN packet a frame.
     #[default]
     Slip,
+    /// COBS, one MQTT-SN packet with a CRC-16 a frame.
+    Cobs,
     /// MQTT-SN packets back to back, told apart by their own lengths.
     Length,
 }
 
 impl Framing {
     /// Words of the configuration.
-    pub const WORDS: [(&'static str, Self); 2] = [("slip", Self::Slip), ("length", Self::Length)];
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("slip", Self::Slip), ("cobs", Self::Cobs), ("length", Self::Length)];
 
     /// Appends a packet as it goes on the line.
     pub fn encode(self, packet: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Slip => slip::encode(packet, out),
+            Self::Cobs => cobs::encode(packet, out),
             Self::Length => out.extend_from_slice(packet),
         }
     }
@@ -45,7 +50,7 @@ impl fmt::Display for Framing {
 pub struct Discarded {
     /// Octets on the line, all reasons together.
     pub octets: u64,
-    /// Frames with an escape that does not exist, or runs of octets that no packet begins with.
+    /// Frames with a wrong CRC or with stuffing that does not exist, or runs of octets that no packet begins with.
     pub damaged: u64,
     /// Packets that are longer than allowed.
     pub overlong: u64,
@@ -60,6 +65,7 @@ pub struct Decoder(Kind);
 #[derive(Debug)]
 enum Kind {
     Slip(slip::Decoder),
+    Cobs(cobs::Decoder),
     Length(length::Decoder),
 }
 
@@ -69,6 +75,7 @@ impl Decoder {
     pub fn new(framing: Framing, max_packet: usize, baud: u32) -> Self {
         Self(match framing {
             Framing::Slip => Kind::Slip(slip::Decoder::new(max_packet)),
+            Framing::Cobs => Kind::Cobs(cobs::Decoder::new(max_packet)),
             Framing::Length => Kind::Length(length::Decoder::new(max_packet, gap(baud))),
         })
     }
@@ -77,6 +84,7 @@ impl Decoder {
     pub fn feed(&mut self, now: Time, octets: &[u8], each: &mut dyn FnMut(&[u8])) {
         match &mut self.0 {
             Kind::Slip(decoder) => decoder.feed(octets, each),
+            Kind::Cobs(decoder) => decoder.feed(octets, each),
             Kind::Length(decoder) => decoder.feed(now, octets, each),
         }
     }
@@ -85,6 +93,7 @@ impl Decoder {
     pub fn reset(&mut self) {
         match &mut self.0 {
             Kind::Slip(decoder) => decoder.reset(),
+            Kind::Cobs(decoder) => decoder.reset(),
             Kind::Length(decoder) => decoder.reset(),
         }
     }
@@ -94,6 +103,7 @@ impl Decoder {
     pub fn discarded(&self) -> Discarded {
         match &self.0 {
             Kind::Slip(decoder) => decoder.discarded(),
+            Kind::Cobs(decoder) => decoder.discarded(),
             Kind::Length(decoder) => decoder.discarded(),
         }
     }

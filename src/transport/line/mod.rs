@@ -77,7 +77,7 @@ impl Line {
     pub fn new(settings: &Settings) -> Self {
         let Settings { framing, baud, max_packet, air, duty_cycle } = *settings;
         let station: Box<dyn Station> = match framing {
-            Framing::Slip | Framing::Length => Box::new(Plain::new(framing, max_packet, baud)),
+            Framing::Slip | Framing::Cobs | Framing::Length => Box::new(Plain::new(framing, max_packet, baud)),
         };
         let mut pace = Pace::new(baud);
         pace.set_air(air, duty_cycle, max_packet);
