@@ -2,7 +2,9 @@
 //!
 //! Pure: fed with octets and the time. Whatever comes in, no more than one packet is kept.
 
+mod cobs;
 mod guess;
+pub(in crate::transport) mod hub;
 mod length;
 mod pieces;
 mod slip;
@@ -20,18 +22,37 @@ pub enum Framing {
     /// RFC 1055, one MQTT-SN packet a frame.
     #[default]
     Slip,
+    /// COBS, one MQTT-SN packet with a CRC-16 a frame.
+    Cobs,
     /// MQTT-SN packets back to back, told apart by their own lengths.
     Length,
+    /// Our own format for radio hubs.
+    Hub,
 }
 
 impl Framing {
     /// Words of the configuration.
-    pub const WORDS: [(&'static str, Self); 2] = [("slip", Self::Slip), ("length", Self::Length)];
+    pub const WORDS: [(&'static str, Self); 4] =
+        [("slip", Self::Slip), ("cobs", Self::Cobs), ("length", Self::Length), ("hub", Self::Hub)];
+}
 
+/// Those framings that have frames for packets and nothing else.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Packing {
+    /// [`Framing::Slip`].
+    Slip,
+    /// [`Framing::Cobs`].
+    Cobs,
+    /// [`Framing::Length`].
+    Length,
+}
+
+impl Packing {
     /// Appends a packet as it goes on the line.
     pub fn encode(self, packet: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Slip => slip::encode(packet, out),
+            Self::Cobs => cobs::encode(packet, out),
             Self::Length => out.extend_from_slice(packet),
         }
     }
@@ -49,7 +70,7 @@ impl fmt::Display for Framing {
 pub struct Discarded {
     /// Octets on the line, all reasons together.
     pub octets: u64,
-    /// Frames with an escape that does not exist, or runs of octets that no packet begins with.
+    /// Frames with a wrong CRC or with stuffing that does not exist, or runs of octets that no packet begins with.
     pub damaged: u64,
     /// Packets that are longer than allowed.
     pub overlong: u64,
@@ -64,16 +85,18 @@ pub struct Decoder(Kind);
 #[derive(Debug)]
 enum Kind {
     Slip(slip::Decoder),
+    Cobs(cobs::Decoder),
     Length(length::Decoder),
 }
 
 impl Decoder {
     /// For packets of at most `max_packet` octets, on a line with so many bits a second.
     #[must_use]
-    pub fn new(framing: Framing, max_packet: usize, baud: u32) -> Self {
-        Self(match framing {
-            Framing::Slip => Kind::Slip(slip::Decoder::new(max_packet)),
-            Framing::Length => Kind::Length(length::Decoder::new(max_packet, gap(baud))),
+    pub fn new(packing: Packing, max_packet: usize, baud: u32) -> Self {
+        Self(match packing {
+            Packing::Slip => Kind::Slip(slip::Decoder::new(max_packet)),
+            Packing::Cobs => Kind::Cobs(cobs::Decoder::new(max_packet)),
+            Packing::Length => Kind::Length(length::Decoder::new(max_packet, gap(baud))),
         })
     }
 
@@ -81,6 +104,7 @@ impl Decoder {
     pub fn feed(&mut self, now: Time, octets: &[u8], each: &mut dyn FnMut(&[u8])) {
         match &mut self.0 {
             Kind::Slip(decoder) => decoder.feed(octets, each),
+            Kind::Cobs(decoder) => decoder.feed(octets, each),
             Kind::Length(decoder) => decoder.feed(now, octets, each),
         }
     }
@@ -89,6 +113,7 @@ impl Decoder {
     pub fn reset(&mut self) {
         match &mut self.0 {
             Kind::Slip(decoder) => decoder.reset(),
+            Kind::Cobs(decoder) => decoder.reset(),
             Kind::Length(decoder) => decoder.reset(),
         }
     }
@@ -98,6 +123,7 @@ impl Decoder {
     pub fn discarded(&self) -> Discarded {
         match &self.0 {
             Kind::Slip(decoder) => decoder.discarded(),
+            Kind::Cobs(decoder) => decoder.discarded(),
             Kind::Length(decoder) => decoder.discarded(),
         }
     }
@@ -129,18 +155,20 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         for (word, framing) in Framing::WORDS {
             assert_eq!(framing.to_string(), word);
+        }
+        for packing in [Packing::Slip, Packing::Cobs, Packing::Length] {
             let mut line = Vec::new();
             let mut packets = Vec::new();
             for length in [2_usize, 3, 100, 255] {
                 let mut packet = vec![length as u8, 0x0C];
                 packet.extend((2..length).map(|at| [0xC0, 0xDB, 0xDC, 0xDD, 0][at % 5]));
-                framing.encode(&packet, &mut line);
+                packing.encode(&packet, &mut line);
                 packets.push(packet);
             }
-            let mut decoder = Decoder::new(framing, 255, 57_600);
+            let mut decoder = Decoder::new(packing, 255, 57_600);
             let mut found: Vec<Vec<u8>> = Vec::new();
             decoder.feed(Time(0), &line, &mut |packet| found.push(packet.to_vec()));
-            assert_eq!(found, packets, "{word}");
+            assert_eq!(found, packets, "{packing:?}");
             assert_eq!(decoder.discarded(), Discarded::default());
         }
     }

@@ -1,9 +1,12 @@
 //! What was on a line, piece by piece: frames, what they say, and what is none of them. For people
 //! who look at a capture, and for [`super::guess`].
 
-use super::{Decoder, Discarded, Framing};
+mod hub;
+
+use super::{Decoder, Discarded, Framing, Packing, slip};
 use crate::codec::{decode, frame_length, type_name};
 use crate::time::Time;
+use hub::HubLine;
 
 /// A piece of what was on a line. Pieces follow each other without gaps.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,9 +24,11 @@ pub struct Piece {
 pub enum What {
     /// A whole frame.
     Frame(Frame),
+    /// A whole frame, but what is in it is nothing that this framing has: why, in words.
+    Unreadable(String),
     /// No frame, or one that is of no use.
     Noise(Fault),
-    /// The beginning of a frame, and then the line was silent or the capture ends.
+    /// The beginning of a frame, and then the capture ends.
     Rest,
 }
 
@@ -44,8 +49,6 @@ pub enum Fault {
     Damaged,
     /// It is longer than a packet can be.
     Overlong,
-    /// Another frame began before it was whole.
-    CutOff,
 }
 
 /// Takes a capture apart, with packets of at most `max_packet` octets.
@@ -53,16 +56,24 @@ pub fn pieces(framing: Framing, max_packet: usize, octets: &[u8], each: &mut dyn
     let cutter = Cutter { at: 0, each };
     match framing {
         Framing::Slip => {
-            delimited(Plain::new(framing, max_packet), super::slip::END, octets, cutter)
+            let plain = Plain::new(Packing::Slip, max_packet);
+            delimited(plain, slip::END, octets, cutter);
+        }
+        Framing::Cobs => {
+            let plain = Plain::new(Packing::Cobs, max_packet);
+            delimited(plain, crate::hub::DELIMITER, octets, cutter);
         }
         Framing::Length => back_to_back(max_packet, octets, cutter),
+        Framing::Hub => {
+            delimited(HubLine::new(max_packet), crate::hub::DELIMITER, octets, cutter);
+        }
     }
 }
 
 /// Takes frames apart that end with an octet which is nowhere else.
 trait Dissect {
-    /// Takes octets up to the end of a frame, and gives away what it is if it is a good one.
-    fn feed(&mut self, octets: &[u8]) -> Option<Frame>;
+    /// Takes octets up to the end of a frame, and says what it is if it is whole.
+    fn feed(&mut self, octets: &[u8]) -> Option<What>;
 
     /// What was thrown away so far.
     fn discarded(&self) -> Discarded;
@@ -74,8 +85,8 @@ fn delimited(mut dissector: impl Dissect, end: u8, octets: &[u8], mut cutter: Cu
         let before = dissector.discarded();
         let found = dissector.feed(frame);
         fed += frame.len();
-        if let Some(frame) = found {
-            cutter.cut(fed, What::Frame(frame));
+        if let Some(what) = found {
+            cutter.cut(fed, what);
         } else if let Some(fault) = fault(&before, &dissector.discarded()) {
             cutter.cut(fed, What::Noise(fault));
         }
@@ -87,8 +98,6 @@ fn delimited(mut dissector: impl Dissect, end: u8, octets: &[u8], mut cutter: Cu
 fn fault(before: &Discarded, after: &Discarded) -> Option<Fault> {
     if after.overlong > before.overlong {
         Some(Fault::Overlong)
-    } else if after.cut_off > before.cut_off {
-        Some(Fault::CutOff)
     } else if after.octets > before.octets {
         Some(Fault::Damaged)
     } else {
@@ -157,16 +166,16 @@ impl Cutter<'_> {
 struct Plain(Decoder);
 
 impl Plain {
-    fn new(framing: Framing, max_packet: usize) -> Self {
-        Self(Decoder::new(framing, max_packet, u32::MAX))
+    fn new(packing: Packing, max_packet: usize) -> Self {
+        Self(Decoder::new(packing, max_packet, u32::MAX))
     }
 }
 
 impl Dissect for Plain {
-    fn feed(&mut self, octets: &[u8]) -> Option<Frame> {
+    fn feed(&mut self, octets: &[u8]) -> Option<What> {
         let mut found = None;
         self.0.feed(Time(0), octets, &mut |packet| {
-            found = Some(Frame { says: String::new(), packet: Some(packet.to_vec()) });
+            found = Some(What::Frame(Frame { says: String::new(), packet: Some(packet.to_vec()) }));
         });
         found
     }
@@ -261,10 +270,17 @@ mod tests {
             [(state >> 24) as u8, 0xC0, 0xDB, 0xDC, 0, (state >> 24) as u8 >> 4]
                 [(state >> 16) as usize % 6]
         };
+        // PINGREQ with slip and cobs, BUSY of a hub.
+        let good = [
+            &[0xC0, 2, 0x16, 0xC0][..],
+            &[0, 5, 2, 0x16, 0xF6, 0x65, 0],
+            &[3, 1, 0x84, 1, 1, 1, 3, 0x1F, 0x99, 0],
+        ];
         for (_, framing) in Framing::WORDS {
             let mut frames = 0;
             for length in (0..200).chain(1_000..1_050) {
-                let line: Vec<u8> = (0..length).map(|_| octet()).collect();
+                let mut line: Vec<u8> = (0..length).map(|_| octet()).collect();
+                line.splice(length / 2..length / 2, good.concat());
                 let mut at = 0;
                 for piece in cut(framing, 20, &line) {
                     assert_eq!(piece.at, at, "{framing}");
