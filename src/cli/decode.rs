@@ -2,7 +2,7 @@
 
 mod fields;
 mod frame;
-mod hex;
+pub(super) mod hex;
 mod pcap;
 
 use std::fs::File;

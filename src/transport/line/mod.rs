@@ -44,6 +44,13 @@ pub struct Settings {
     pub duty_cycle: Option<u16>,
 }
 
+/// Which end of a line is ours. Framings for radios differ by direction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Gateway,
+    Device,
+}
+
 /// A line.
 #[derive(Debug)]
 pub struct Line {
@@ -77,15 +84,26 @@ pub struct Stats {
 }
 
 impl Line {
-    /// A line that is not open yet.
+    /// The gateway's end of a line that is not open yet.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
+        Self::at(End::Gateway, settings)
+    }
+
+    /// The other end: that of devices, or of the radio that brings their packets.
+    #[must_use]
+    pub fn for_device(settings: &Settings) -> Self {
+        Self::at(End::Device, settings)
+    }
+
+    fn at(end: End, settings: &Settings) -> Self {
         let Settings { framing, baud, max_packet, air, duty_cycle } = *settings;
-        let station: Box<dyn Station> = match framing {
-            Framing::Slip => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
-            Framing::Cobs => Box::new(Plain::new(Packing::Cobs, max_packet, baud)),
-            Framing::Length => Box::new(Plain::new(Packing::Length, max_packet, baud)),
-            Framing::Hub => Box::new(Hub::new(max_packet)),
+        let station: Box<dyn Station> = match (framing, end) {
+            (Framing::Slip, _) => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
+            (Framing::Cobs, _) => Box::new(Plain::new(Packing::Cobs, max_packet, baud)),
+            (Framing::Length, _) => Box::new(Plain::new(Packing::Length, max_packet, baud)),
+            (Framing::Hub, End::Gateway) => Box::new(Hub::new(max_packet)),
+            (Framing::Hub, End::Device) => Box::new(HubEnd::new(max_packet)),
         };
         let configured = Ability { air, duty_cycle };
         let mut pace = Pace::new(baud);
@@ -201,6 +219,12 @@ impl Line {
         // While it is away it takes everything, as a radio that nobody hears does; otherwise sessions
         // would wait for it that are elsewhere by now.
         if self.open { self.queue.room() } else { usize::MAX }
+    }
+
+    /// Whether nothing waits any more to be written.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.queue.peek().is_none()
     }
 
     /// Octets of the longest packet that can be sent.

@@ -1,6 +1,8 @@
 //! Devices on serial lines, which are pseudo-terminals here.
 
 mod line;
+mod pair;
+mod tools;
 
 use std::net::SocketAddr;
 
