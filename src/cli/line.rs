@@ -78,8 +78,7 @@ impl Place {
     pub(super) fn of(framing: Framing, number: u16) -> Self {
         match framing {
             Framing::Slip | Framing::Cobs | Framing::Length => Self::Nowhere,
-            Framing::Hub => Address::new(&number.to_be_bytes())
-                .map_or(Self::Nowhere, |address| Self::At(address)),
+            Framing::Hub => Address::new(&number.to_be_bytes()).map_or(Self::Nowhere, Self::At),
         }
     }
 

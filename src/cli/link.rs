@@ -9,6 +9,7 @@ mod words;
 use std::io;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep_until;
 
@@ -201,7 +202,7 @@ impl Link {
             ),
             Loss::NoAnswer(name) => format!(
                 "no answer {} after {} tries, {} apart ({name}): {}",
-                self.way.from_gateway(),
+                self.way.whence(),
                 self.tries,
                 crate::config::format_duration(self.retry),
                 self.way.silence()
@@ -239,7 +240,7 @@ impl Way {
     }
 
     /// Behind "no answer".
-    fn from_gateway(&self) -> String {
+    fn whence(&self) -> String {
         match self {
             Self::Udp(udp) => format!("from {}", udp.gateway()),
             Self::Serial(serial) => format!("on {}", serial.name()),
@@ -282,9 +283,13 @@ impl Interrupts {
 
 /// Runs a command on a runtime of its own.
 pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    runtime()?.block_on(command)
+}
+
+/// A runtime for this thread.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::run(format!("cannot start: {error}")))?
-        .block_on(command)
+        .map_err(|error| Failure::run(format!("cannot start: {error}")))
 }

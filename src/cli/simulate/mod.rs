@@ -19,11 +19,13 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::line::LineArguments;
 use super::values::{client_id, duration, host_port, qos};
 use super::{Failure, print};
 use crate::client::MAX_PAYLOAD;
 use crate::codec::Qos;
 use faults::Rates;
+use net::Way;
 use plan::Plan;
 use report::Report;
 use world::World;
@@ -48,6 +50,14 @@ counted as excused.
 Sleepers wake a little before --sleep is over: by turns to collect with PINGREQ and to publish with \
 CONNECT. Measured times include everything: gateway, broker and this program on its one core.
 
+With --serial all devices share a line that has the gateway at its other end. With framing hub each \
+has an address, with others each sits behind a forwarder with a node id of its own; the gateway \
+sees them as different devices. The line is written to as fast as --baud says, and what would not \
+go through is held back and counted, not lost. On a slow line everything takes its time: half of \
+it is used if --rate and --connect-rate say nothing, and an answer may wait for some seconds. The \
+gateway's retry_interval for the line should be longer than that. If the line itself loses octets, \
+say --lossy-network.
+
 Examples:
   mqtt-sn-gateway simulate                               100 devices, QoS 1, 30 s
   mqtt-sn-gateway simulate -n 1000 --rate 2000 -q 0,1,2  all kinds of messages
@@ -55,6 +65,7 @@ Examples:
   mqtt-sn-gateway simulate -n 10000 --connect-rate 0 --rate 1000     everybody connects at once
   mqtt-sn-gateway simulate -n 20 --will 50 --keep-alive 10           half of them vanish
   mqtt-sn-gateway simulate --gateway gateway.example --lossy-network --json
+  mqtt-sn-gateway simulate --serial /dev/ttyUSB1 --framing cobs --baud 115200 -n 20 -q 0,1,2
 
 Exit codes: 0 every promise held, 1 one was broken, a device did not get in, or the gateway cannot \
 be reached, 2 wrong usage.")]
@@ -63,11 +74,15 @@ pub struct Arguments {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883", value_parser = host_port)]
     gateway: (String, u16),
 
-    /// Devices, each with a UDP port of its own
+    #[command(flatten)]
+    line: LineArguments,
+
+    /// Devices, each with a UDP port of its own, or with a place of its own on a line
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=payload::MOST_DEVICES as i64))]
     devices: u32,
 
-    /// Messages per second of all devices together; without it one per device
+    /// Messages per second of all devices together; without it one per device, or what takes half
+    /// of a line
     #[arg(short, long, value_name = "N", value_parser = rate, conflicts_with = "interval")]
     rate: Option<f64>,
 
@@ -139,17 +154,18 @@ pub struct Arguments {
     #[arg(short, long, value_name = "SECONDS", default_value_t = 60)]
     keep_alive: u16,
 
-    /// Devices that connect per second; 0 for all at once
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    connect_rate: u32,
+    /// Devices that connect per second, 0 for all at once; without it 500, or what takes half of a
+    /// line
+    #[arg(long, value_name = "N")]
+    connect_rate: Option<u32>,
 
     /// Devices of a hundred that have a will and vanish in the end, so that it is published
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     will: f64,
 
-    /// How long a device waits for an answer before it asks again
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
-    retry: Duration,
+    /// How long a device waits for an answer before it asks again; without it 3s, or 15s on a line
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    retry: Option<Duration>,
 
     /// How often it asks again
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -164,6 +180,17 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// How long a device waits for an answer if nothing else is said.
+const RETRY: Duration = Duration::from_secs(3);
+/// The same on a line, where some seconds of it may wait at either end.
+const RETRY_ON_LINE: Duration = Duration::from_secs(15);
+/// Bits on a line for an octet: start, eight bits, stop.
+const BITS: f64 = 10.0;
+/// Octets that go each way for a message beside its payload: headers, and acknowledgements.
+const ABOUT_A_MESSAGE: f64 = 60.0;
+/// Octets each way until a device has connected and subscribed.
+const CONNECTING: f64 = 250.0;
 
 /// Runs the command.
 ///
@@ -183,7 +210,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 impl Arguments {
     fn plan(&self) -> Result<Plan, Failure> {
-        let (host, port) = &self.gateway;
         if self.will > 0.0 && self.keep_alive == 0 {
             return Err(Failure::usage(
                 "without a keep-alive nobody misses a device, so no will is published: give \
@@ -194,20 +220,18 @@ impl Arguments {
         let interval = match (self.rate, self.interval) {
             (Some(rate), _) => f64::from(self.devices) / rate * 1e6,
             (None, Some(interval)) => interval.as_secs_f64() * 1e6,
-            (None, None) => 1e6,
+            (None, None) => self.usual_interval(),
         };
+        let (way, gateway_name) = self.way()?;
+        let on_line = matches!(way, Way::Line(_));
         let rates = Rates {
             loss: self.loss / 100.0,
             duplicate: self.duplicate / 100.0,
             delay: self.delay.map_or(0, micros),
         };
         Ok(Plan {
-            gateway: look_up(host, *port)?,
-            gateway_name: if host.contains(':') {
-                format!("[{host}]:{port}")
-            } else {
-                format!("{host}:{port}")
-            },
+            way,
+            gateway_name,
             prefix: self.id_prefix.clone().unwrap_or_else(random_prefix),
             run: RandomState::new().hash_one("run") as u32,
             devices,
@@ -217,7 +241,10 @@ impl Arguments {
             size: self.size as usize,
             interval: (interval as u64).max(1),
             duration: micros(self.duration),
-            connect_interval: 1_000_000_u64.checked_div(self.connect_rate.into()).unwrap_or(0),
+            connect_interval: match self.connect_rate {
+                Some(rate) => 1_000_000_u64.checked_div(rate.into()).unwrap_or(0),
+                None => self.usual_connect_interval(),
+            },
             sleepers: self.sleepers / 100.0,
             sleep: self.sleep,
             persistent: self.persistent,
@@ -225,11 +252,38 @@ impl Arguments {
             wills: self.will / 100.0,
             rates,
             seed: self.seed,
-            retry: self.retry,
+            retry: self.retry.unwrap_or(if on_line { RETRY_ON_LINE } else { RETRY }),
             retries: self.retries,
             grace: micros(self.grace.unwrap_or_else(|| self.usual_grace(&rates))),
             lossy: self.lossy_network,
         })
+    }
+
+    fn way(&self) -> Result<(Way, String), Failure> {
+        if let Some(line) = self.line.plan() {
+            let name = format!("serial {}", line.device);
+            return Ok((Way::Line(line), name));
+        }
+        let (host, port) = &self.gateway;
+        let name =
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        Ok((Way::Udp(look_up(host, *port)?), name))
+    }
+
+    /// Microseconds on the line that half of it takes for so many octets of each device.
+    fn share_of_line(&self, octets: f64) -> f64 {
+        let bits = octets * BITS;
+        self.line.plan().map_or(0.0, |line| 2.0 * bits * 1e6 / f64::from(line.settings.baud))
+    }
+
+    /// A second, or longer on a line that would be too slow for it.
+    fn usual_interval(&self) -> f64 {
+        let message = f64::from(self.size) + ABOUT_A_MESSAGE;
+        (f64::from(self.devices) * self.share_of_line(message)).max(1e6)
+    }
+
+    fn usual_connect_interval(&self) -> u64 {
+        self.share_of_line(CONNECTING).max(2_000.0) as u64
     }
 
     /// Gateways usually wait 10 to 15 s for an acknowledgement and repeat a few times.

@@ -2,6 +2,7 @@
 
 mod line;
 mod pair;
+mod simulate;
 mod tools;
 
 use std::net::SocketAddr;

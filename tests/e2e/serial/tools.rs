@@ -13,7 +13,7 @@ use crate::support::mosquitto::Mosquitto;
 const FRAMINGS: [&str; 4] = ["slip", "cobs", "length", "hub"];
 
 /// A gateway whose only link is the line.
-fn start(line: &Pair, rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
+pub(super) fn start(line: &Pair, rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
     let mosquitto = mosquitto("");
     let broker = mosquitto.address();
     let tables = format!("{}[topics]\n7 = \"up/known\"\n\n{rest}", line.table());
@@ -34,7 +34,7 @@ fn tool(line: &Pair, framing: &str, arguments: &[&str]) -> Command {
 }
 
 #[track_caller]
-fn ended(output: &Output, code: i32) -> (String, String) {
+pub(super) fn ended(output: &Output, code: i32) -> (String, String) {
     let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).expect("UTF-8");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{out}{err}");
