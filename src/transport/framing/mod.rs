@@ -2,7 +2,14 @@
 //!
 //! Pure: fed with octets and the time. Whatever comes in, no more than one packet is kept.
 
+pub mod aquila;
+mod crc16;
+mod escaped;
 mod length;
+pub mod loralink;
+#[cfg(test)]
+mod noise;
+pub mod rh_serial;
 mod slip;
 
 use std::fmt;

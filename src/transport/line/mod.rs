@@ -4,12 +4,20 @@
 //! is fed with octets and the time, and drained of octets.
 
 mod airtime;
+mod aquila;
+#[cfg(test)]
+mod bench;
+mod loralink;
 mod pace;
 mod plain;
 mod queue;
+mod rh_serial;
 mod station;
 
 pub use airtime::{Air, Lora};
+pub use aquila::{Aquila, AquilaBridge, AquilaSettings, Key};
+pub use loralink::{LoraLink, LoraModem};
+pub use rh_serial::{RhSerial, RhSettings};
 pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
 
 use super::framing::{Discarded, Framing};
