@@ -11,8 +11,7 @@ fn root() -> &'static Path {
 
 fn rules() -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join("udev")).expect("the folder of rules");
-    let mut rules: Vec<PathBuf> =
-        entries.map(|entry| entry.expect("an entry").path()).collect();
+    let mut rules: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     rules.retain(|path| path.extension().is_some_and(|extension| extension == "rules"));
     rules.sort();
     rules

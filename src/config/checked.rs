@@ -221,6 +221,8 @@ pub struct SerialLink {
     pub open_delay: Duration,
     /// Overrides [`Sessions::retry_interval`].
     pub retry_interval: Option<Duration>,
+    /// Where the key of the network came from, if it was a file.
+    pub key_file: Option<PathBuf>,
 }
 
 /// `[status]`.

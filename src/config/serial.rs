@@ -1,29 +1,27 @@
 //! `[[serial]]`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::checked::SerialLink;
 use super::error::{Origin, Problem};
 use super::load::{HOUR, SHORTEST};
+use super::radios::{self, read_radio};
 use super::reader::{Complaint, Reader, bad_value};
 use super::tree::Table;
 use crate::transport::framing::Framing;
-use crate::transport::line::{Air, Lora, Settings};
+use crate::transport::line::{Air, AquilaSettings, Lora, RhSettings, Settings};
 use crate::transport::serial::FlowControl;
-
-/// `baud` of a `[[serial]]` that does not say, bits a second.
-const DEFAULT_BAUD: u32 = 57_600;
-/// `max_packet` of a `[[serial]]` that does not say, octets.
-const DEFAULT_MAX_PACKET: usize = 1_024;
 
 /// Longest `open_delay`.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// Framings that a later version has.
-const LATER: [&str; 6] = ["cobs", "xbee", "loralink", "aquila", "rh-serial", "hub"];
+const LATER: [&str; 3] = ["cobs", "xbee", "hub"];
 
 pub(super) fn read_serial(
     tables: Vec<(Origin, Table)>,
+    directory: &Path,
     links: &mut Vec<SerialLink>,
     problems: &mut Vec<Problem>,
 ) {
@@ -34,14 +32,17 @@ pub(super) fn read_serial(
             send_device: None,
             line: Settings {
                 framing: Framing::default(),
-                baud: DEFAULT_BAUD,
-                max_packet: DEFAULT_MAX_PACKET,
+                baud: 0,
+                max_packet: 0,
                 air: Air::default(),
                 duty_cycle: None,
+                rh_serial: RhSettings::default(),
+                aquila: AquilaSettings::default(),
             },
             flow_control: FlowControl::default(),
             open_delay: Duration::ZERO,
             retry_interval: None,
+            key_file: None,
         };
         let place = reader.text("device", &mut link.device, |text| check_device(text, links));
         if place.is_none() {
@@ -49,17 +50,21 @@ pub(super) fn read_serial(
                         lists what is plugged in";
             reader.complain(&begin, Complaint::new("this [[serial]] has no `device`", help));
         }
-        reader.integer("baud", 300..=4_000_000, &mut link.line.baud);
         reader.text("framing", &mut link.line.framing, check_framing);
+        link.line.baud = radios::default_baud(link.line.framing);
+        reader.integer("baud", 300..=4_000_000, &mut link.line.baud);
         reader.choice("flow_control", &mut link.flow_control, &FlowControl::WORDS);
         reader.duration_or_never("open_delay", SHORTEST..=LONGEST_DELAY, &mut link.open_delay);
         let mut retry = Duration::ZERO;
         if reader.duration("retry_interval", SHORTEST..=HOUR, &mut retry).is_some() {
             link.retry_interval = Some(retry);
         }
-        reader.size("max_packet", 32..=65_535, &mut link.line.max_packet);
+        let (usual, most) = radios::max_packet(link.line.framing);
+        link.line.max_packet = usual;
+        reader.size("max_packet", 32..=most, &mut link.line.max_packet);
         read_send_device(&mut reader, &mut link, links);
         read_pace(&mut reader, &mut link.line);
+        read_radio(&mut reader, directory, &mut link);
         reader.finish();
         links.push(link);
     }

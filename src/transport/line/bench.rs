@@ -1,8 +1,23 @@
 //! A station by itself, for tests: what it hears, writes and says.
 
 use super::station::{Note, NoteKind, Outbox, Port, Station, To, Unsendable};
+use super::{Air, AquilaSettings, RhSettings, Settings};
 use crate::core::{Address, Signal};
 use crate::time::Time;
+use crate::transport::framing::Framing;
+
+/// A line with 115,200 bits a second.
+pub(super) fn settings(framing: Framing, max_packet: usize) -> Settings {
+    Settings {
+        framing,
+        baud: 115_200,
+        max_packet,
+        air: Air::default(),
+        duty_cycle: None,
+        rh_serial: RhSettings::default(),
+        aquila: AquilaSettings::default(),
+    }
+}
 
 pub(super) struct Bench<S> {
     pub(super) station: S,

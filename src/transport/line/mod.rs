@@ -14,6 +14,8 @@ mod queue;
 mod rh_serial;
 mod station;
 
+use std::hash::{BuildHasher, RandomState};
+
 use bytes::BytesMut;
 
 pub use airtime::{Air, Lora};
@@ -22,7 +24,7 @@ pub use loralink::{LoraLink, LoraModem};
 pub use rh_serial::{RhSerial, RhSettings};
 pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
 
-use super::framing::{Discarded, Framing};
+use super::framing::{Discarded, Framing, Packing};
 use crate::core::Address;
 use crate::time::Time;
 use pace::Pace;
@@ -48,6 +50,10 @@ pub struct Settings {
     pub air: Air,
     /// Permille of the time that the radio may be on the air.
     pub duty_cycle: Option<u16>,
+    /// What [`Framing::RhSerial`] wants to know.
+    pub rh_serial: RhSettings,
+    /// What [`Framing::Aquila`] wants to know.
+    pub aquila: AquilaSettings,
 }
 
 /// A line.
@@ -83,9 +89,13 @@ impl Line {
     /// A line that is not open yet.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let Settings { framing, baud, max_packet, air, duty_cycle } = *settings;
+        let Settings { framing, baud, max_packet, air, duty_cycle, .. } = *settings;
         let station: Box<dyn Station> = match framing {
-            Framing::Slip | Framing::Length => Box::new(Plain::new(framing, max_packet, baud)),
+            Framing::Slip => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
+            Framing::Length => Box::new(Plain::new(Packing::Length, max_packet, baud)),
+            Framing::RhSerial => Box::new(RhSerial::new(settings, seed())),
+            Framing::LoraLink => Box::new(LoraLink::new(max_packet)),
+            Framing::Aquila => Box::new(Aquila::new(settings, seed())),
         };
         let mut pace = Pace::new(baud);
         pace.set_air(air, duty_cycle, max_packet);
@@ -249,6 +259,11 @@ impl Line {
                 .to_owned(),
         }
     }
+}
+
+/// Another one at each start.
+fn seed() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 #[cfg(test)]

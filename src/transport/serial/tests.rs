@@ -25,10 +25,13 @@ async fn open_line(framing: Framing) -> (SerialLink, File) {
             max_packet: 1_024,
             air: line::Air::default(),
             duty_cycle: None,
+            rh_serial: line::RhSettings::default(),
+            aquila: line::AquilaSettings::default(),
         },
         flow_control: FlowControl::None,
         open_delay: Duration::ZERO,
         retry_interval: None,
+        key_file: None,
     };
     let mut link = SerialLink::new(ID, &settings);
     poll_fn(|cx| {

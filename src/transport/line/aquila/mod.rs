@@ -21,6 +21,7 @@ use std::time::Duration;
 
 pub use bridge::AquilaBridge;
 
+use super::Settings;
 use super::station::{Each, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
 use crate::core::{Address, Signal};
 use crate::time::Time;
@@ -78,16 +79,19 @@ pub struct AquilaSettings {
     pub key: Key,
     /// Whoever asks is given an address and the key; nothing else goes on.
     pub pairing: bool,
-    /// Longest packet, octets.
-    pub max_packet: usize,
-    /// Anything, another one at each start.
-    pub seed: u64,
+}
+
+impl Default for AquilaSettings {
+    fn default() -> Self {
+        Self { pan_id: 1, key: Key::NONE, pairing: false }
+    }
 }
 
 /// Speaks with a bridge.
 #[derive(Debug)]
 pub struct Aquila {
     settings: AquilaSettings,
+    max_packet: usize,
     decoder: Decoder,
     phase: Phase,
     pairing: Pairing,
@@ -125,18 +129,20 @@ enum Phase {
 }
 
 impl Aquila {
-    /// A line that is not open yet.
+    /// A line that is not open yet. `seed` is another one at each start.
     #[must_use]
-    pub fn new(settings: AquilaSettings) -> Self {
+    pub fn new(settings: &Settings, seed: u64) -> Self {
+        let Settings { max_packet, aquila, .. } = *settings;
         Self {
-            decoder: Decoder::new(settings.max_packet.saturating_add(HEAD)),
+            settings: aquila,
+            max_packet,
+            decoder: Decoder::new(max_packet.saturating_add(HEAD)),
             phase: Phase::Idle,
-            pairing: Pairing::new(settings.seed),
+            pairing: Pairing::new(seed),
             silent: 0,
             told: Told::default(),
             outcomes: Outcomes::default(),
             ignored: 0,
-            settings,
         }
     }
 
@@ -354,7 +360,7 @@ impl Station for Aquila {
     }
 
     fn largest(&self) -> usize {
-        self.settings.max_packet.min(LARGEST)
+        self.max_packet.min(LARGEST)
     }
 
     fn discarded(&self) -> Discarded {

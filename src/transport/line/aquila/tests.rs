@@ -1,20 +1,22 @@
-use super::super::bench::{Bench, join};
+use super::super::bench::{Bench, join, settings};
 use super::*;
+use crate::transport::framing::Framing;
 
 const PINGREQ: [u8; 2] = [2, 0x16];
 const KEY: Key = Key([0xC0; 16]);
 
-fn settings() -> AquilaSettings {
-    AquilaSettings { pan_id: 3, key: Key::NONE, pairing: false, max_packet: 200, seed: 9 << 56 }
+fn network() -> AquilaSettings {
+    AquilaSettings { pan_id: 3, key: Key::NONE, pairing: false }
 }
 
-fn aquila(settings: AquilaSettings) -> Bench<Aquila> {
-    Bench::new(Aquila::new(settings))
+fn aquila(aquila: AquilaSettings) -> Bench<Aquila> {
+    let settings = Settings { aquila, ..settings(Framing::Aquila, 200) };
+    Bench::new(Aquila::new(&settings, 9 << 56))
 }
 
 /// One whose bridge is set up.
 fn running() -> Bench<Aquila> {
-    let mut bench = aquila(settings());
+    let mut bench = aquila(network());
     bench.hear(&frame(&[0, 0, 2, CONFIG]));
     bench.wait(300);
     bench.hear(&frame(&[0, 0, 2, ACK]));
@@ -38,7 +40,7 @@ const REFUSED_IT: [u8; 4] = [0, 0, 2, 0];
 
 #[test]
 fn the_bridge_is_set_up_when_it_has_started() {
-    let mut bench = aquila(AquilaSettings { pan_id: 0xC0, key: KEY, ..settings() });
+    let mut bench = aquila(AquilaSettings { pan_id: 0xC0, key: KEY, ..network() });
     assert!(!bench.station.is_ready());
     // What it says when it has started, and too early for it.
     bench.hear(&frame(&ACKED));
@@ -73,7 +75,7 @@ fn a_bridge_that_asks_is_set_up_at_once_and_again() {
 #[test]
 fn an_old_bridge_refuses_the_key() {
     for (key, expected) in [(KEY, 1), (Key::NONE, 0)] {
-        let mut bench = aquila(AquilaSettings { key, ..settings() });
+        let mut bench = aquila(AquilaSettings { key, ..network() });
         bench.wait(2_200);
         bench.hear(&frame(&REFUSED_IT));
         bench.hear(&frame(&ACKED));
@@ -121,7 +123,7 @@ fn devices_are_heard() {
     // The length says anything; LQI is RSSI once more; RSSI is not known.
     bench.hear(&frame(&[0xB5, 0xB5, 0, 0xFE, 1, 2, 1, 2, 0x16]));
     bench.hear(&frame(&[9, 0, 99, 0xFE, 1, 253, 0, 2, 0x16]));
-    let mut copy = aquila(settings());
+    let mut copy = aquila(network());
     for wrong in [[0, 0], [255, 0], [255, 255]] {
         let [low, high] = wrong;
         copy.hear(&frame(&[0xB5, 0xB5, 7, 0xFE, 1, low, high, 2, 0x16]));
@@ -139,7 +141,7 @@ fn devices_are_heard() {
 
 #[test]
 fn a_bridge_that_says_nothing() {
-    let mut bench = aquila(settings());
+    let mut bench = aquila(network());
     bench.wait(2_200 + 300 + 5_000);
     assert_eq!(bench.said(NoteKind::Trouble).len(), 1);
     // It is tried nevertheless, and set up again from time to time.
@@ -168,7 +170,7 @@ fn a_bridge_that_says_nothing() {
 
 #[test]
 fn the_key_is_not_shown() {
-    let bench = aquila(AquilaSettings { key: Key([0xAB; 16]), ..settings() });
+    let bench = aquila(AquilaSettings { key: Key([0xAB; 16]), ..network() });
     let shown = format!("{:?}", bench.station);
     assert!(shown.contains("(hidden)") && !shown.contains("171"), "{shown}");
 }
@@ -180,7 +182,7 @@ fn asks(device: u8) -> Vec<u8> {
 
 #[test]
 fn devices_are_paired_if_that_is_wanted() {
-    let mut bench = aquila(AquilaSettings { pairing: true, key: KEY, ..settings() });
+    let mut bench = aquila(AquilaSettings { pairing: true, key: KEY, ..network() });
     assert_eq!(bench.said(NoteKind::Trouble).len(), 1, "it is dangerous");
     bench.hear(&asks(1));
     bench.hear(&frame(&[0, 0, 2, CONFIG]));
@@ -231,7 +233,7 @@ fn nobody_is_paired_if_it_is_not_wanted() {
 
 #[test]
 fn both_ends() {
-    let (mut gateway, mut bridge) = (aquila(settings()), Bench::new(AquilaBridge::new(200)));
+    let (mut gateway, mut bridge) = (aquila(network()), Bench::new(AquilaBridge::new(200)));
     join(&mut gateway, &mut bridge);
     gateway.wait(300);
     join(&mut gateway, &mut bridge);

@@ -14,8 +14,8 @@
 mod flights;
 mod heard;
 
-use super::airtime::Air;
 use super::station::{Each, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
+use super::{Air, Settings};
 use crate::core::{Address, Signal};
 use crate::time::Time;
 use crate::transport::framing::Discarded;
@@ -45,20 +45,21 @@ pub struct RhSettings {
     pub address: u8,
     /// Datagrams are acknowledged, both ways.
     pub reliable: bool,
-    /// Longest datagram, octets, without the header of RadioHead.
-    pub max_packet: usize,
-    /// Bits a second.
-    pub baud: u32,
-    /// What the radio behind it can carry.
-    pub air: Air,
-    /// Anything, another one at each start.
-    pub seed: u64,
+}
+
+impl Default for RhSettings {
+    fn default() -> Self {
+        Self { address: 1, reliable: false }
+    }
 }
 
 /// Speaks with whatever has RadioHead at the other end of the line. Both ends are alike.
 #[derive(Debug)]
 pub struct RhSerial {
     settings: RhSettings,
+    max_packet: usize,
+    baud: u32,
+    air: Air,
     decoder: Decoder,
     /// Last id that was used, by device.
     ids: [u8; 256],
@@ -81,24 +82,28 @@ struct Told {
 }
 
 impl RhSerial {
-    /// A line that is not open yet.
+    /// A line that is not open yet. `seed` is another one at each start.
     #[must_use]
-    pub fn new(settings: RhSettings) -> Self {
-        let settings = RhSettings { max_packet: settings.max_packet.min(LARGEST), ..settings };
+    pub fn new(settings: &Settings, seed: u64) -> Self {
+        let Settings { max_packet, baud, air, rh_serial, .. } = *settings;
+        let max_packet = max_packet.min(LARGEST);
         let mut ids = [0; 256];
         // A device that knows the last id from before our start would take another datagram for it.
         for (id, spread) in ids.iter_mut().zip((0..).map(|at: u64| at.wrapping_mul(167))) {
-            *id = settings.seed.wrapping_add(spread).to_be_bytes()[7];
+            *id = seed.wrapping_add(spread).to_be_bytes()[7];
         }
         Self {
-            decoder: Decoder::new(settings.max_packet),
+            settings: rh_serial,
+            max_packet,
+            baud,
+            air,
+            decoder: Decoder::new(max_packet),
             ids,
             heard: Heard::default(),
-            flights: Flights::new(settings.seed),
+            flights: Flights::new(seed),
             outcomes: Outcomes::default(),
             ignored: 0,
             told: Told::default(),
-            settings,
         }
     }
 
@@ -180,9 +185,8 @@ impl RhSerial {
     fn launch(&mut self, now: Time, mut flight: Flight, out: &mut Outbox) {
         encode(flight.header, &flight.packet, &mut out.octets);
         let octets = flight.header.encoded_len(&flight.packet);
-        let RhSettings { air, baud, .. } = self.settings;
-        let air = air.time(flight.packet.len()) + air.time(ACK_PAYLOAD.len());
-        let until = self.flights.patience(octets, baud).saturating_add(air);
+        let air = self.air.time(flight.packet.len()) + self.air.time(ACK_PAYLOAD.len());
+        let until = self.flights.patience(octets, self.baud).saturating_add(air);
         flight.until = now.after(until);
         self.flights.launch(flight);
     }
@@ -262,7 +266,7 @@ impl Station for RhSerial {
     }
 
     fn largest(&self) -> usize {
-        self.settings.max_packet
+        self.max_packet
     }
 
     fn discarded(&self) -> Discarded {

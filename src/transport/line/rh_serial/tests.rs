@@ -1,13 +1,14 @@
-use super::super::bench::{Bench, join};
+use super::super::bench::{Bench, join, settings};
 use super::*;
+use crate::transport::framing::Framing;
 use crate::transport::framing::rh_serial::Decoder;
 
 const PINGREQ: [u8; 2] = [2, 0x16];
 
 fn station(address: u8, reliable: bool) -> Bench<RhSerial> {
-    let (air, seed) = (Air::Unknown, 77);
-    let settings = RhSettings { address, reliable, max_packet: 60, baud: 115_200, air, seed };
-    Bench::new(RhSerial::new(settings))
+    let settings = settings(Framing::RhSerial, 60);
+    let rh_serial = RhSettings { address, reliable };
+    Bench::new(RhSerial::new(&Settings { rh_serial, ..settings }, 77))
 }
 
 fn frame(to: u8, from: u8, id: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
