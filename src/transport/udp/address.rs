@@ -107,7 +107,8 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match UdpAddress::decode(self.0) {
             Some(address) => address.fmt(f),
-            None => write!(f, "{:?}", self.0),
+            // That of a radio.
+            None => self.0.octets().iter().try_for_each(|octet| write!(f, "{octet:02x}")),
         }
     }
 }
@@ -178,5 +179,6 @@ mod tests {
     fn logs_show_the_device() {
         let address = there_and_back("[2001:db8::1]:5000", Some("2001:db8::2")).encode();
         assert_eq!(Shown(&address).to_string(), "[2001:db8::1]:5000");
+        assert_eq!(Shown(&Address::new(&[0, 0xA7]).unwrap()).to_string(), "00a7");
     }
 }

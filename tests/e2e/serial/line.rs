@@ -77,18 +77,8 @@ impl Line {
 
     /// Plugs it in: another terminal under the same name.
     pub fn plug(&self) {
-        let pty = openpty(None, None).unwrap();
-        // A program that is started would keep the line plugged in.
-        for end in [&pty.master, &pty.slave] {
-            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        }
-        let mut settings = tcgetattr(&pty.slave).unwrap();
-        cfmakeraw(&mut settings);
-        tcsetattr(&pty.slave, SetArg::TCSANOW, &settings).unwrap();
-        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-        let name = ttyname(&pty.slave).unwrap();
-        let pty = Pty { master: pty.master.into(), _slave: pty.slave, rest: Vec::new() };
-        *self.pty.lock().unwrap() = Some(pty);
+        let (master, slave, name) = open();
+        *self.pty.lock().unwrap() = Some(Pty { master, _slave: slave, rest: Vec::new() });
         symlink(name, self.device()).unwrap();
     }
 
@@ -117,6 +107,21 @@ impl Drop for Line {
         let ended = self.radio.take().map(JoinHandle::join);
         assert!(std::thread::panicking() || ended.is_none_or(|ended| ended.is_ok()), "the radio");
     }
+}
+
+/// A terminal: the radio's end, which does not wait, the gateway's, and its name.
+pub(super) fn open() -> (File, OwnedFd, PathBuf) {
+    let pty = openpty(None, None).unwrap();
+    // A program that is started would keep the line plugged in.
+    for end in [&pty.master, &pty.slave] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+    }
+    let mut settings = tcgetattr(&pty.slave).unwrap();
+    cfmakeraw(&mut settings);
+    tcsetattr(&pty.slave, SetArg::TCSANOW, &settings).unwrap();
+    fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let name = ttyname(&pty.slave).unwrap();
+    (pty.master.into(), pty.slave, name)
 }
 
 /// The radio: from devices to the line and back. Packets for devices behind a forwarder find them by
@@ -154,7 +159,7 @@ fn run(framing: &str, socket: &UdpSocket, pty: &Mutex<Option<Pty>>, stop: &Atomi
     }
 }
 
-fn write(master: &mut File, mut octets: &[u8]) {
+pub(super) fn write(master: &mut File, mut octets: &[u8]) {
     while !octets.is_empty() {
         match master.write(octets) {
             Ok(written) => octets = &octets[written..],

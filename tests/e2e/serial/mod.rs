@@ -1,6 +1,11 @@
 //! Devices on serial lines, which are pseudo-terminals here.
 
+mod aquila;
 mod line;
+mod loralink;
+mod radio;
+mod radiohead;
+mod radios;
 
 use std::net::SocketAddr;
 
@@ -12,9 +17,14 @@ use line::Line;
 
 /// A gateway without a UDP link, on lines. `rest` is whole tables.
 fn start(lines: &[&Line], rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
+    let tables: String = lines.iter().map(|line| line.table()).collect();
+    start_on(&tables, rest)
+}
+
+/// The same, on lines with these tables.
+fn start_on(tables: &str, rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
     let mosquitto = mosquitto("");
     let broker = mosquitto.address();
-    let tables: String = lines.iter().map(|line| line.table()).collect();
     let text = configuration(&format!("mqtt://{broker}"), "", &format!("{tables}{rest}"));
     let gateway = Gateway::start(&text.replace("[[udp]]\nlisten = \"127.0.0.1:0\"\n", ""));
     gateway.wait_for_broker(1);

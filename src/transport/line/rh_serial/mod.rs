@@ -75,7 +75,7 @@ pub struct RhSerial {
 #[derive(Debug, Default)]
 struct Told {
     our_address: bool,
-    unwanted_ack: bool,
+    reliable: bool,
     silence: bool,
     /// Something was acknowledged.
     acked: bool,
@@ -139,16 +139,27 @@ impl RhSerial {
         if flags & ACK != 0 {
             return self.acknowledged(now, header, out);
         }
-        let signal = Signal::default();
         let Some(address) = Address::new(&[from]) else { return };
-        if !self.settings.reliable || to == BROADCAST {
-            each(&address, signal, payload);
-            return;
+        if to == ours {
+            let is_new = self.heard.is_new(now, header, payload);
+            if self.settings.reliable {
+                let ack = Header { to: from, from: ours, id: header.id, flags: ACK };
+                encode(ack, ACK_PAYLOAD, &mut out.octets);
+                if !is_new {
+                    return;
+                }
+            } else if !is_new {
+                self.is_reliable(from, out);
+            }
         }
-        let ack = Header { to: from, from: ours, id: header.id, flags: ACK };
-        encode(ack, ACK_PAYLOAD, &mut out.octets);
-        if self.heard.is_new(now, header, payload) {
-            each(&address, signal, payload);
+        each(&address, Signal::default(), payload);
+    }
+
+    /// A device acknowledges, or repeats itself until it is acknowledged, and nobody has said so.
+    fn is_reliable(&mut self, device: u8, out: &mut Outbox) {
+        if !self.told.reliable {
+            self.told.reliable = true;
+            out.note(NoteKind::Trouble, reliable(device));
         }
     }
 
@@ -159,11 +170,7 @@ impl RhSerial {
     fn acknowledged(&mut self, now: Time, header: Header, out: &mut Outbox) {
         let Header { to, from, id, .. } = header;
         if !self.settings.reliable {
-            if !self.told.unwanted_ack {
-                self.told.unwanted_ack = true;
-                out.note(NoteKind::Trouble, unwanted_ack(from));
-            }
-            return;
+            return self.is_reliable(from, out);
         }
         if to == self.settings.address && self.flights.take(from, id).is_some() {
             self.outcomes.delivered += 1;
@@ -292,10 +299,10 @@ fn same_address(ours: u8) -> String {
     )
 }
 
-fn unwanted_ack(from: u8) -> String {
+fn reliable(device: u8) -> String {
     format!(
-        "{from:02x} acknowledges what it receives, so it uses RHReliableDatagram and waits for \
-         acknowledgements, too: set `reliable = true`"
+        "{device:02x} uses RHReliableDatagram, and while it waits for acknowledgements it hears nothing \
+         else: set `reliable = true`"
     )
 }
 

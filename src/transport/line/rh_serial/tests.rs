@@ -208,11 +208,19 @@ fn what_is_under_way_has_a_bound() {
 #[test]
 fn a_device_that_waits_for_acknowledgements_is_told_of() {
     let mut bench = station(1, false);
-    bench.hear(&frame(1, 7, 42, 0x80, b"!"));
-    bench.hear(&frame(1, 7, 43, 0x80, b"!"));
-    assert_eq!(bench.packets(), []);
-    let said = bench.said(NoteKind::Trouble);
-    assert!(said.len() == 1 && said[0].contains("reliable = true"), "{said:?}");
+    let acks = [frame(1, 7, 42, 0x80, b"!"), frame(1, 7, 43, 0x80, b"!")].concat();
+    let repeated = [frame(1, 7, 42, 0, &PINGREQ), frame(1, 7, 42, 0, &PINGREQ)].concat();
+    for (signs, packets) in [(acks, 0), (repeated, 2)] {
+        bench.open();
+        bench.hear(&signs);
+        assert_eq!(bench.packets().len(), packets);
+        let said = bench.said(NoteKind::Trouble);
+        assert!(said.len() == 1 && said[0].contains("reliable = true"), "{said:?}");
+    }
+    // One that says the same twice.
+    bench.open();
+    bench.hear(&frame(1, 8, 0, 0, &PINGREQ).repeat(2));
+    assert_eq!((bench.packets().len(), bench.notes()), (2, vec![]));
 }
 
 /// Both ends are ours, and the line loses a quarter of what is said.
