@@ -9,9 +9,18 @@ use mqtt_sn_gateway::codec::{DecodeError, type_name};
 
 #[path = "../fuzz/check_decode.rs"]
 mod check_decode;
+#[path = "../fuzz/check_hub.rs"]
+mod check_hub;
 #[cfg(feature = "mqtt")]
 #[path = "../fuzz/check_journal.rs"]
 mod check_journal;
+#[cfg(feature = "gateway")]
+#[path = "../fuzz/check_radios.rs"]
+mod check_radios;
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
 
 const MUTATIONS: usize = 200_000;
 /// Longest input that a mutation makes.
@@ -53,28 +62,6 @@ impl Reached {
                 self.errors.insert(error.kind());
             }
         }
-    }
-}
-
-/// xorshift64*: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    /// A number below `end`, 0 if that is 0.
-    fn below(&mut self, end: usize) -> usize {
-        let end = u64::try_from(end).expect("small").max(1);
-        usize::try_from((self.next() >> 11) % end).expect("below a usize")
-    }
-
-    fn octet(&mut self) -> u8 {
-        self.next().to_be_bytes()[0]
     }
 }
 
@@ -135,6 +122,51 @@ fn mutations_of_the_corpus_hold() {
     assert_eq!(reached.errors.len(), DecodeError::KINDS.len());
 }
 
+/// What the octets are in a frame, and what as a line.
+fn judge_hub(octets: &[u8]) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    seen.insert(match check_hub::check_contents(octets) {
+        Ok(message) => format!("message {:02X}", message.type_code()),
+        Err(error) => error.kind().to_owned(),
+    });
+    let (frames, discarded) = check_hub::check_line(octets);
+    for (count, what) in [
+        (frames.len() as u64, "frame"),
+        (discarded.stuffing, "stuffing"),
+        (discarded.too_short, "short frame"),
+        (discarded.crc, "crc"),
+        (discarded.too_long, "long frame"),
+    ] {
+        if count > 0 {
+            seen.insert(what.to_owned());
+        }
+    }
+    seen
+}
+
+#[test]
+fn lines_of_hubs_hold() {
+    let corpus = corpus("hub");
+    let all: BTreeSet<_> = corpus.iter().flat_map(|(_, octets)| judge_hub(octets)).collect();
+    assert_eq!(all.len(), 6 + 6 + 5, "{all:?}");
+    let mut random = Random(0x4855_4255_4255_4231);
+    let (mut seen, mut whole) = (BTreeSet::new(), 0);
+    let mut octets = Vec::with_capacity(LENGTH_MAX);
+    for _ in 0..MUTATIONS / 10 {
+        octets.clear();
+        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
+        for _ in 0..=random.below(3) {
+            let other = &corpus[random.below(corpus.len())].1;
+            mutate(&mut octets, other, &mut random);
+        }
+        let judged = judge_hub(&octets);
+        whole += usize::from(judged.contains("frame"));
+        seen.extend(judged);
+    }
+    assert_eq!(seen, all);
+    assert!((MUTATIONS / 100..MUTATIONS / 11).contains(&whole), "{whole} with a frame");
+}
+
 /// What the octets are as a file, and what as records.
 #[cfg(feature = "mqtt")]
 fn judge(octets: &[u8]) -> [&'static str; 2] {
@@ -175,4 +207,47 @@ fn journals_hold() {
         seen.extend(judge(&octets));
     }
     assert!(seen.len() >= 8, "{seen:?}");
+}
+
+/// What the octets are as the line of a radio.
+#[cfg(feature = "gateway")]
+fn judge_radio(octets: &[u8]) -> BTreeSet<String> {
+    let seen = check_radios::check(octets);
+    let discarded = seen.discarded;
+    let counts = [
+        (seen.packets as u64, "packets"),
+        (seen.sent as u64, "sent"),
+        (seen.results, "results"),
+        (discarded.octets, "octets"),
+        (discarded.damaged, "damaged"),
+        (discarded.overlong, "overlong"),
+        (discarded.cut_off, "cut off"),
+    ];
+    let some = counts.into_iter().filter(|(count, _)| *count > 0);
+    some.map(|(_, what)| format!("{} {what}", seen.station)).collect()
+}
+
+/// Packets, answers and damage of every kind at every station, but that SLIP knows no frames that are
+/// cut off, that results come of radios only, and that no messages go out while devices are paired.
+#[cfg(feature = "gateway")]
+#[test]
+fn lines_of_radios_hold() {
+    let corpus = corpus("radios");
+    let all: BTreeSet<_> = corpus.iter().flat_map(|(_, octets)| judge_radio(octets)).collect();
+    let lacking = ["1 results", "5 results", "6 results", "4 results", "4 sent"];
+    let lacking = lacking.into_iter().chain(["3 cut off", "4 cut off", "6 cut off"]);
+    assert_eq!(all.len(), 7 * check_radios::STATIONS - lacking.count(), "{all:?}");
+    let mut random = Random(0x5241_4449_4F53_4F4E);
+    let mut seen = BTreeSet::new();
+    let mut octets = Vec::with_capacity(LENGTH_MAX);
+    for _ in 0..MUTATIONS / 10 {
+        octets.clear();
+        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
+        for _ in 0..=random.below(3) {
+            let other = &corpus[random.below(corpus.len())].1;
+            mutate(&mut octets, other, &mut random);
+        }
+        seen.extend(judge_radio(&octets));
+    }
+    assert_eq!(seen, all);
 }

@@ -70,8 +70,8 @@ impl Config {
             if let Some(lora) = link.line.air.lora {
                 out.text("lora", &lora.to_string());
             }
-            if let Some(permille) = link.line.duty_cycle {
-                out.text("duty_cycle", &format!("{}%", f64::from(permille) / 10.0));
+            if let Some(share) = link.line.duty_cycle {
+                out.text("duty_cycle", &format!("{}%", f64::from(share) / 100.0));
             }
             write_radio(link, &mut out);
         }
@@ -222,7 +222,7 @@ impl Config {
 /// What is for one framing only.
 fn write_radio(link: &SerialLink, out: &mut Toml) {
     match link.line.framing {
-        Framing::Slip | Framing::Length | Framing::LoraLink => {}
+        Framing::Slip | Framing::Cobs | Framing::Length | Framing::Hub | Framing::LoraLink => {}
         Framing::RhSerial => {
             out.plain("address", link.line.rh_serial.address);
             out.plain("reliable", link.line.rh_serial.reliable);

@@ -1,11 +1,15 @@
 //! Frames of Aquila's bridges: SLIP around a content and its CRC-16/XMODEM, least significant octet
 //! first.
 
-use super::crc16::xmodem;
 use super::{Discarded, slip};
+use crate::hub::crc16::{START_XMODEM, crc16};
 
 /// Octets of the CRC.
 const CRC: usize = 2;
+
+fn xmodem(content: &[u8]) -> u16 {
+    crc16(START_XMODEM, content)
+}
 
 /// Appends a frame.
 pub fn encode(content: &[u8], out: &mut Vec<u8>) {

@@ -30,14 +30,6 @@ pub(super) fn encode(body: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Octets of a frame with this body.
-pub(super) fn encoded_len(body: &[u8]) -> usize {
-    let length = u16::try_from(body.len() + 1).unwrap_or(u16::MAX).to_be_bytes();
-    let octets =
-        |some: &[u8]| some.iter().map(|octet| 1 + usize::from(is_escaped(*octet))).sum::<usize>();
-    1 + octets(&length) + octets(body) + octets(&[sum(body)])
-}
-
 /// Takes frames apart.
 #[derive(Debug)]
 pub(super) struct Decoder {
@@ -80,8 +72,8 @@ impl Decoder {
         }
     }
 
-    /// Takes what has come and gives each body that is whole to `each`.
-    pub(super) fn feed(&mut self, octets: &[u8], each: &mut dyn FnMut(&[u8])) {
+    /// Takes what has come and gives each body that is whole to `each`, with the octets of its frame.
+    pub(super) fn feed(&mut self, octets: &[u8], each: &mut dyn FnMut(&[u8], u64)) {
         for octet in octets {
             self.take(*octet, each);
         }
@@ -98,7 +90,7 @@ impl Decoder {
         self.discarded
     }
 
-    fn take(&mut self, octet: u8, each: &mut dyn FnMut(&[u8])) {
+    fn take(&mut self, octet: u8, each: &mut dyn FnMut(&[u8], u64)) {
         if octet == START {
             if self.state != State::Outside {
                 self.discarded.cut_off += 1;
@@ -130,7 +122,7 @@ impl Decoder {
     }
 
     /// Takes an octet of a frame, as it was before it was escaped.
-    fn value(&mut self, value: u8, each: &mut dyn FnMut(&[u8])) {
+    fn value(&mut self, value: u8, each: &mut dyn FnMut(&[u8], u64)) {
         match self.state {
             State::Outside => {}
             State::Length => self.state = State::LengthLow(value),
@@ -149,7 +141,7 @@ impl Decoder {
             State::Body(length) if self.body.len() < length => self.body.push(value),
             State::Body(_) => {
                 if value == sum(&self.body) {
-                    each(&self.body);
+                    each(&self.body, self.raw);
                     self.raw = 0;
                     self.give_up();
                 } else {

@@ -44,22 +44,9 @@ pub struct ToModem<'a> {
 impl<'a> FromModem<'a> {
     /// Appends it as it goes on the line.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        escaped::encode(&self.body(), out);
-    }
-
-    /// Octets on the line.
-    #[must_use]
-    pub fn encoded_len(&self) -> usize {
-        escaped::encoded_len(&self.body())
-    }
-
-    fn body(&self) -> Vec<u8> {
-        let mut body = vec![self.source];
-        body.extend_from_slice(&self.rssi.to_be_bytes());
-        body.extend_from_slice(&self.snr.to_be_bytes());
-        body.push(self.kind);
-        body.extend_from_slice(self.payload);
-        body
+        let (rssi, snr) = (self.rssi.to_be_bytes(), self.snr.to_be_bytes());
+        let body = [&[self.source][..], &rssi, &snr, &[self.kind], self.payload].concat();
+        escaped::encode(&body, out);
     }
 
     fn parse(body: &'a [u8]) -> Option<Self> {
@@ -95,11 +82,11 @@ impl Decoder {
         Self(escaped::Decoder::new(HEAD, max_packet.saturating_add(HEAD)))
     }
 
-    /// Takes what has come and gives each frame that is whole to `each`.
-    pub fn feed(&mut self, octets: &[u8], each: &mut dyn FnMut(FromModem<'_>)) {
-        self.0.feed(octets, &mut |body| {
+    /// Takes what has come and gives each frame that is whole to `each`, with its octets on the line.
+    pub fn feed(&mut self, octets: &[u8], each: &mut dyn FnMut(FromModem<'_>, u64)) {
+        self.0.feed(octets, &mut |body, raw| {
             if let Some(frame) = FromModem::parse(body) {
-                each(frame);
+                each(frame, raw);
             }
         });
     }
@@ -129,7 +116,7 @@ impl HostDecoder {
 
     /// Takes what has come and gives each frame that is whole to `each`.
     pub fn feed(&mut self, octets: &[u8], each: &mut dyn FnMut(ToModem<'_>)) {
-        self.0.feed(octets, &mut |body| {
+        self.0.feed(octets, &mut |body, _| {
             if let Some(frame) = ToModem::parse(body) {
                 each(frame);
             }

@@ -3,7 +3,7 @@
 //! Pure: fed with octets and the time. Whatever comes in, no more than one packet is kept.
 
 pub mod aquila;
-mod crc16;
+mod cobs;
 mod escaped;
 mod length;
 pub mod loralink;
@@ -23,8 +23,12 @@ pub enum Framing {
     /// RFC 1055, one MQTT-SN packet a frame.
     #[default]
     Slip,
+    /// COBS, one MQTT-SN packet with a CRC-16 a frame.
+    Cobs,
     /// MQTT-SN packets back to back, told apart by their own lengths.
     Length,
+    /// Our own format for radio hubs.
+    Hub,
     /// RadioHead's RH_Serial.
     RhSerial,
     /// The LoRa modems that Paho's gateway calls LoRaLink.
@@ -35,9 +39,11 @@ pub enum Framing {
 
 impl Framing {
     /// Words of the configuration.
-    pub const WORDS: [(&'static str, Self); 5] = [
+    pub const WORDS: [(&'static str, Self); 7] = [
         ("slip", Self::Slip),
+        ("cobs", Self::Cobs),
         ("length", Self::Length),
+        ("hub", Self::Hub),
         ("rh-serial", Self::RhSerial),
         ("loralink", Self::LoraLink),
         ("aquila", Self::Aquila),
@@ -49,6 +55,8 @@ impl Framing {
 pub enum Packing {
     /// [`Framing::Slip`].
     Slip,
+    /// [`Framing::Cobs`].
+    Cobs,
     /// [`Framing::Length`].
     Length,
 }
@@ -58,6 +66,7 @@ impl Packing {
     pub fn encode(self, packet: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Slip => slip::encode(packet, out),
+            Self::Cobs => cobs::encode(packet, out),
             Self::Length => out.extend_from_slice(packet),
         }
     }
@@ -75,7 +84,7 @@ impl fmt::Display for Framing {
 pub struct Discarded {
     /// Octets on the line, all reasons together.
     pub octets: u64,
-    /// Frames with an escape that does not exist, or runs of octets that no packet begins with.
+    /// Frames with a wrong CRC or with stuffing that does not exist, or runs of octets that no packet begins with.
     pub damaged: u64,
     /// Packets that are longer than allowed.
     pub overlong: u64,
@@ -90,6 +99,7 @@ pub struct Decoder(Kind);
 #[derive(Debug)]
 enum Kind {
     Slip(slip::Decoder),
+    Cobs(cobs::Decoder),
     Length(length::Decoder),
 }
 
@@ -99,6 +109,7 @@ impl Decoder {
     pub fn new(packing: Packing, max_packet: usize, baud: u32) -> Self {
         Self(match packing {
             Packing::Slip => Kind::Slip(slip::Decoder::new(max_packet)),
+            Packing::Cobs => Kind::Cobs(cobs::Decoder::new(max_packet)),
             Packing::Length => Kind::Length(length::Decoder::new(max_packet, gap(baud))),
         })
     }
@@ -107,6 +118,7 @@ impl Decoder {
     pub fn feed(&mut self, now: Time, octets: &[u8], each: &mut dyn FnMut(&[u8])) {
         match &mut self.0 {
             Kind::Slip(decoder) => decoder.feed(octets, each),
+            Kind::Cobs(decoder) => decoder.feed(octets, each),
             Kind::Length(decoder) => decoder.feed(now, octets, each),
         }
     }
@@ -115,6 +127,7 @@ impl Decoder {
     pub fn reset(&mut self) {
         match &mut self.0 {
             Kind::Slip(decoder) => decoder.reset(),
+            Kind::Cobs(decoder) => decoder.reset(),
             Kind::Length(decoder) => decoder.reset(),
         }
     }
@@ -124,6 +137,7 @@ impl Decoder {
     pub fn discarded(&self) -> Discarded {
         match &self.0 {
             Kind::Slip(decoder) => decoder.discarded(),
+            Kind::Cobs(decoder) => decoder.discarded(),
             Kind::Length(decoder) => decoder.discarded(),
         }
     }
@@ -156,7 +170,7 @@ mod tests {
         for (word, framing) in Framing::WORDS {
             assert_eq!(framing.to_string(), word);
         }
-        for packing in [Packing::Slip, Packing::Length] {
+        for packing in [Packing::Slip, Packing::Cobs, Packing::Length] {
             let mut line = Vec::new();
             let mut packets = Vec::new();
             for length in [2_usize, 3, 100, 255] {

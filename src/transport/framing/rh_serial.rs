@@ -5,7 +5,6 @@
 //! ETX` behind them.
 
 use super::Discarded;
-use super::crc16::Mcrf4xx;
 
 const STX: u8 = 0x02;
 const ETX: u8 = 0x03;
@@ -233,6 +232,24 @@ impl Decoder {
     fn throw_away(&mut self) {
         self.discarded.octets += self.raw;
         self.raw = 0;
+    }
+}
+
+/// CRC-16/MCRF4XX, of octets that come one by one: least significant bit first.
+#[derive(Clone, Copy, Debug)]
+struct Mcrf4xx(u16);
+
+impl Mcrf4xx {
+    const START: Self = Self(0xFFFF);
+
+    fn add(&mut self, octet: u8) {
+        self.0 = (0..8).fold(self.0 ^ u16::from(octet), |crc, _| {
+            if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0x8408 }
+        });
+    }
+
+    fn value(self) -> u16 {
+        self.0
     }
 }
 

@@ -105,8 +105,9 @@ impl Modem for Modems {
         if let Some((left, _)) = self.held_back.front_mut() {
             *left = left.saturating_sub(1);
         }
-        if let Some((_, frame)) = self.held_back.pop_front_if(|(left, _)| *left == 0) {
-            doing.line[self.sends()].extend(frame);
+        if self.held_back.front().is_some_and(|(left, _)| *left == 0) {
+            let frame = self.held_back.pop_front().map(|(_, frame)| frame);
+            doing.line[self.sends()].extend(frame.unwrap_or_default());
         }
     }
 }

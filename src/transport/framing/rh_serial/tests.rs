@@ -33,6 +33,13 @@ fn the_octets_are_those_of_radiohead() {
 }
 
 #[test]
+fn the_check_value() {
+    let mut crc = Mcrf4xx::START;
+    b"123456789".iter().for_each(|octet| crc.add(*octet));
+    assert_eq!(crc.value(), 0x6F91);
+}
+
+#[test]
 fn any_split_gives_the_same() {
     let mut line = b"boot\x10".to_vec();
     line.extend_from_slice(&VECTOR);

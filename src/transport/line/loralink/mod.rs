@@ -68,7 +68,8 @@ impl LoraLink {
         }
     }
 
-    fn take(&mut self, frame: FromModem<'_>, out: &mut Outbox, each: &mut Each<'_>) {
+    /// Takes a frame of so many octets.
+    fn take(&mut self, frame: FromModem<'_>, raw: u64, out: &mut Outbox, each: &mut Each<'_>) {
         let FromModem { source, rssi, kind, payload, .. } = frame;
         match kind {
             PACKET if (1..=254).contains(&source) => {
@@ -81,7 +82,7 @@ impl LoraLink {
             NO_FREE_CHANNEL => self.answered(Some("no free channel (81)"), out),
             SEND_TIMEOUT => self.answered(Some("it was not sent in time (82)"), out),
             // A device without an address, questions for the time, settings, a reset.
-            _ => self.ignored += frame.encoded_len() as u64,
+            _ => self.ignored += raw,
         }
     }
 
@@ -113,12 +114,12 @@ impl Station for LoraLink {
         match port {
             Port::Main => {
                 let mut decoder = std::mem::replace(&mut self.main, unused);
-                decoder.feed(octets, &mut |frame| self.take(frame, out, each));
+                decoder.feed(octets, &mut |frame, raw| self.take(frame, raw, out, each));
                 self.main = decoder;
             }
             Port::Send => {
                 let mut decoder = std::mem::replace(&mut self.send, unused);
-                decoder.feed(octets, &mut |frame| self.take(frame, out, each));
+                decoder.feed(octets, &mut |frame, raw| self.take(frame, raw, out, each));
                 self.send = decoder;
             }
         }
