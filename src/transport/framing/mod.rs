@@ -4,6 +4,7 @@
 
 mod length;
 mod slip;
+pub mod xbee;
 
 use std::fmt;
 use std::time::Duration;
