@@ -444,9 +444,41 @@ fn links_have_problems_of_their_own() {
         ("[[serial]]\ndevice = \"/a\"\nframing = \"x\"", "3:11", "`framing` cannot be \"x\""),
         ("[[serial]]\ndevice = \"/a\"\nmax_packet = \"31B\"", "3:14", "out of range"),
         (
-            "[[serial]]\ndevice = \"/a\"\nrate_limit = 1",
+            "[[serial]]\ndevice = \"/a\"\naddress = 1",
             "3:1",
-            "`rate_limit` under [[serial]] is not available in this version",
+            "`address` under [[serial]] is not available in this version",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nsend_device = \"/a\"",
+            "3:15",
+            "`send_device` is `device` again",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\n[[serial]]\ndevice = \"/b\"\nsend_device = \"/a\"",
+            "5:15",
+            "device /a is there twice",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nflow_control = \"rts\"",
+            "3:16",
+            "`flow_control` cannot be \"rts\"",
+        ),
+        ("[[serial]]\ndevice = \"/a\"\nopen_delay = \"2m\"", "3:14", "out of range"),
+        (
+            "[[serial]]\ndevice = \"/a\"\nrate_limit = 1",
+            "3:14",
+            "`rate_limit` is a size with a unit",
+        ),
+        ("[[serial]]\ndevice = \"/a\"\nlora = \"SF99\"", "3:8", "`lora` cannot be \"SF99\""),
+        (
+            "[[serial]]\ndevice = \"/a\"\nlora = \"SF9\"\nduty_cycle = \"1\"",
+            "4:14",
+            "`duty_cycle` cannot be \"1\"",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nduty_cycle = \"1%\"",
+            "3:14",
+            "how long a packet takes is not known",
         ),
     ] {
         let shown = errors(text, &[]);

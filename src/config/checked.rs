@@ -12,7 +12,8 @@ use super::endpoint::Endpoint;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
 use crate::store::commit::CommitSettings;
-use crate::transport::framing::Framing;
+use crate::transport::line;
+use crate::transport::serial::FlowControl;
 use crate::upstream::{Server, TlsSettings};
 use crate::{core, mqtt};
 
@@ -210,14 +211,16 @@ pub struct UdpLink {
 pub struct SerialLink {
     /// Path of the device, absolute.
     pub device: Box<str>,
-    /// Bits a second, 300..=4,000,000.
-    pub baud: u32,
-    /// How packets are put on the line.
-    pub framing: Framing,
+    /// The device that is written to, if it is another one.
+    pub send_device: Option<Box<str>>,
+    /// What is spoken on it and how fast.
+    pub line: line::Settings,
+    /// How the ends tell each other to wait.
+    pub flow_control: FlowControl,
+    /// How long the device is left alone after it was opened.
+    pub open_delay: Duration,
     /// Overrides [`Sessions::retry_interval`].
     pub retry_interval: Option<Duration>,
-    /// Longest packet either way, octets, the header of a forwarder included; 32..=65,535.
-    pub max_packet: usize,
 }
 
 /// `[status]`.
@@ -300,7 +303,8 @@ impl Config {
             .iter()
             .map(|link| (link.retry_interval, MAX_UDP_PAYLOAD, !link.advertise_to.is_empty()));
         // Everybody at the other end of a line hears what is said on it.
-        let serial = self.serial.iter().map(|link| (link.retry_interval, link.max_packet, true));
+        let serial =
+            self.serial.iter().map(|link| (link.retry_interval, link.line.max_packet, true));
         udp.chain(serial)
             .zip(self.link_names())
             .map(|((retry_interval, max_packet, broadcast), name)| core::LinkSettings {

@@ -69,7 +69,22 @@ pub(super) const KEYS: [(&str, &[&str]); 16] = [
     ),
     ("discovery", &["advertise_interval", "answer_search"]),
     ("udp", &["listen", "advertise_to", "groups", "retry_interval", "receive_buffer"]),
-    ("serial", &["device", "baud", "framing", "retry_interval", "max_packet"]),
+    (
+        "serial",
+        &[
+            "device",
+            "send_device",
+            "baud",
+            "framing",
+            "flow_control",
+            "open_delay",
+            "retry_interval",
+            "max_packet",
+            "rate_limit",
+            "lora",
+            "duty_cycle",
+        ],
+    ),
     (
         "client",
         &[
@@ -107,16 +122,13 @@ pub(super) const KEYS: [(&str, &[&str]); 16] = [
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 9] = [
+const LATER: [(&str, &str); 6] = [
     ("", "ble"),
     ("", "admin"),
     ("udp", "dtls"),
     ("udp", "max_packet"),
     ("serial", "address"),
     ("serial", "reliable"),
-    ("serial", "send_device"),
-    ("serial", "flow_control"),
-    ("serial", "rate_limit"),
 ];
 
 /// The keys of a table.

@@ -50,13 +50,27 @@ impl Config {
         for link in &self.serial {
             out.table("[[serial]]");
             out.text("device", &link.device);
-            out.plain("baud", link.baud);
-            out.text("framing", &link.framing.to_string());
+            out.plain("baud", link.line.baud);
+            out.text("framing", &link.line.framing.to_string());
+            if let Some(device) = &link.send_device {
+                out.text("send_device", device);
+            }
+            out.text("flow_control", &link.flow_control.to_string());
+            out.duration("open_delay", link.open_delay);
             out.duration(
                 "retry_interval",
                 link.retry_interval.unwrap_or(self.sessions.retry_interval),
             );
-            out.size("max_packet", link.max_packet as u64);
+            out.size("max_packet", link.line.max_packet as u64);
+            if let Some(octets) = link.line.air.rate {
+                out.size("rate_limit", octets.into());
+            }
+            if let Some(lora) = link.line.air.lora {
+                out.text("lora", &lora.to_string());
+            }
+            if let Some(permille) = link.line.duty_cycle {
+                out.text("duty_cycle", &format!("{}%", f64::from(permille) / 10.0));
+            }
         }
         for rule in &self.clients {
             self.write_client(rule, &mut out);

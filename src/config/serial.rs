@@ -8,11 +8,16 @@ use super::load::{HOUR, SHORTEST};
 use super::reader::{Complaint, Reader, bad_value};
 use super::tree::Table;
 use crate::transport::framing::Framing;
+use crate::transport::line::{Air, Lora, Settings};
+use crate::transport::serial::FlowControl;
 
 /// `baud` of a `[[serial]]` that does not say, bits a second.
 const DEFAULT_BAUD: u32 = 57_600;
 /// `max_packet` of a `[[serial]]` that does not say, octets.
 const DEFAULT_MAX_PACKET: usize = 1_024;
+
+/// Longest `open_delay`.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// Framings that a later version has.
 const LATER: [&str; 6] = ["cobs", "xbee", "loralink", "aquila", "rh-serial", "hub"];
@@ -26,10 +31,17 @@ pub(super) fn read_serial(
         let mut reader = Reader::new("serial", table, problems);
         let mut link = SerialLink {
             device: "".into(),
-            baud: DEFAULT_BAUD,
-            framing: Framing::default(),
+            send_device: None,
+            line: Settings {
+                framing: Framing::default(),
+                baud: DEFAULT_BAUD,
+                max_packet: DEFAULT_MAX_PACKET,
+                air: Air::default(),
+                duty_cycle: None,
+            },
+            flow_control: FlowControl::default(),
+            open_delay: Duration::ZERO,
             retry_interval: None,
-            max_packet: DEFAULT_MAX_PACKET,
         };
         let place = reader.text("device", &mut link.device, |text| check_device(text, links));
         if place.is_none() {
@@ -37,15 +49,68 @@ pub(super) fn read_serial(
                         lists what is plugged in";
             reader.complain(&begin, Complaint::new("this [[serial]] has no `device`", help));
         }
-        reader.integer("baud", 300..=4_000_000, &mut link.baud);
-        reader.text("framing", &mut link.framing, check_framing);
+        reader.integer("baud", 300..=4_000_000, &mut link.line.baud);
+        reader.text("framing", &mut link.line.framing, check_framing);
+        reader.choice("flow_control", &mut link.flow_control, &FlowControl::WORDS);
+        reader.duration_or_never("open_delay", SHORTEST..=LONGEST_DELAY, &mut link.open_delay);
         let mut retry = Duration::ZERO;
         if reader.duration("retry_interval", SHORTEST..=HOUR, &mut retry).is_some() {
             link.retry_interval = Some(retry);
         }
-        reader.size("max_packet", 32..=65_535, &mut link.max_packet);
+        reader.size("max_packet", 32..=65_535, &mut link.line.max_packet);
+        read_send_device(&mut reader, &mut link, links);
+        read_pace(&mut reader, &mut link.line);
         reader.finish();
         links.push(link);
+    }
+}
+
+fn read_send_device(reader: &mut Reader<'_>, link: &mut SerialLink, links: &[SerialLink]) {
+    let mut device = "".into();
+    let Some(place) = reader.text("send_device", &mut device, |text| check_device(text, links))
+    else {
+        return;
+    };
+    if !device.is_empty() && device == link.device {
+        let help = "it is for modems that send by one device and receive by another";
+        reader.complain(&place, Complaint::new("`send_device` is `device` again", help));
+    }
+    link.send_device = Some(device).filter(|device| !device.is_empty());
+}
+
+/// What the radio behind the line can carry, and may.
+fn read_pace(reader: &mut Reader<'_>, line: &mut Settings) {
+    let mut rate = 0;
+    if reader.size("rate_limit", 1..=1_000_000, &mut rate).is_some() && rate > 0 {
+        line.air.rate = Some(rate);
+    }
+    reader.text("lora", &mut line.air.lora, |text| match Lora::parse(text) {
+        Ok(lora) => Ok(Some(lora)),
+        Err(help) => Err(bad_value("lora", text, help)),
+    });
+    let mut duty_cycle = 0;
+    if let Some(place) = reader.text("duty_cycle", &mut duty_cycle, check_duty_cycle)
+        && duty_cycle > 0
+    {
+        line.duty_cycle = Some(duty_cycle);
+        // A hub can say how fast it is; of other radios nobody knows otherwise.
+        if line.air == Air::default() {
+            let message =
+                "`duty_cycle` is a share of time, and how long a packet takes is not known";
+            let help =
+                "add lora = \"SF7 BW125\" as the modem is set, or rate_limit in octets a second";
+            reader.complain(&place, Complaint::new(message, help));
+        }
+    }
+}
+
+/// Permille.
+fn check_duty_cycle(text: &str) -> Result<u16, Complaint> {
+    let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    let permille = percent.map(|percent| (percent * 10.0).round());
+    match permille.filter(|permille| (1.0..=1_000.0).contains(permille)) {
+        Some(permille) => Ok(permille as u16),
+        None => Err(bad_value("duty_cycle", text, "from \"0.1%\" to \"100%\", as in \"1%\"")),
     }
 }
 
@@ -54,7 +119,8 @@ fn check_device(text: &str, links: &[SerialLink]) -> Result<Box<str>, Complaint>
         let help = "the whole path of a device, like \"/dev/serial/by-id/usb-…\" or \"/dev/ttyS0\"";
         return Err(bad_value("device", text, help));
     }
-    if links.iter().any(|link| &*link.device == text) {
+    let mut others = links.iter().flat_map(|link| [Some(&link.device), link.send_device.as_ref()]);
+    if others.any(|other| other.is_some_and(|other| **other == *text)) {
         let message = format!("device {text} is there twice");
         return Err(Complaint::new(message, "each [[serial]] has a device of its own"));
     }

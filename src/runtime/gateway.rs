@@ -153,7 +153,7 @@ impl<M: Machine> Gateway<M> {
         }
         for link in &mut self.links {
             let (machine, id) = (&mut self.machine, link.id());
-            let taken = link.poll_receive(cx, now, &mut self.buffers, &mut |from, bytes| {
+            let taken = link.poll_receive(cx, now, &mut self.buffers, &mut |from, _, bytes| {
                 machine.datagram(now, id, from, bytes);
             });
             if let Poll::Ready(taken) = taken {
@@ -167,7 +167,7 @@ impl<M: Machine> Gateway<M> {
         busy |= self.own.poll(cx, &mut self.machine, now);
         busy |= self.poll_timer(cx, now).is_ready();
         busy |= self.poll_store(cx).is_ready();
-        busy |= self.transmit(cx);
+        busy |= self.transmit(cx, now);
         for which in 0..self.brokers.len() {
             busy |= self.poll_write(cx, now, which).is_ready();
         }
@@ -260,14 +260,14 @@ impl<M: Machine> Gateway<M> {
     }
 
     /// Sends the datagrams of this turn, and what earlier ones left behind.
-    fn transmit(&mut self, cx: &mut Context<'_>) -> bool {
+    fn transmit(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
         let some = !self.machine.outgoing().items().is_empty();
         let mut progress = false;
         for link in &mut self.links {
             if some {
                 link.transmit(self.machine.outgoing());
             }
-            progress |= link.poll_flush(cx).is_ready();
+            progress |= link.poll_flush(cx, now).is_ready();
             link.watch();
         }
         self.notices.write(self.machine.outgoing());

@@ -5,16 +5,17 @@ use std::task::{Context, Poll};
 
 use tracing::{info, warn};
 
-use crate::core::{Address, Effects, LinkId};
+use crate::core::{Address, Effects, LinkId, Signal};
 use crate::time::Time;
+use crate::transport::line::Outcomes;
 use crate::transport::serial::SerialLink;
 use crate::transport::udp::{ReceiveBuffers, Taken, UdpLink};
 
 /// A link to devices. Shown by its name, with the address that it really has.
 #[derive(Debug)]
 pub(super) enum Link {
-    Udp(UdpLink),
-    Serial(SerialLink),
+    Udp(Box<UdpLink>),
+    Serial(Box<SerialLink>),
 }
 
 impl Link {
@@ -31,10 +32,12 @@ impl Link {
         cx: &mut Context<'_>,
         now: Time,
         buffers: &mut ReceiveBuffers,
-        each: &mut dyn FnMut(&Address, &[u8]),
+        each: &mut dyn FnMut(&Address, Signal, &[u8]),
     ) -> Poll<Taken> {
         match self {
-            Self::Udp(link) => link.poll_receive(cx, buffers, each),
+            Self::Udp(link) => link.poll_receive(cx, buffers, &mut |from, bytes| {
+                each(from, Signal::default(), bytes);
+            }),
             Self::Serial(link) => link.poll_receive(cx, now, each),
         }
     }
@@ -48,10 +51,10 @@ impl Link {
     }
 
     /// Sends what is queued.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
         match self {
             Self::Udp(link) => link.poll_flush(cx),
-            Self::Serial(link) => link.poll_flush(cx),
+            Self::Serial(link) => link.poll_flush(cx, now),
         }
     }
 
@@ -72,25 +75,40 @@ impl Link {
                     warn!("udp {}: {drops} datagrams were lost in all", link.local_addr());
                 }
             }
-            Self::Serial(link) => {
-                let (stats, thrown_away) = (link.stats(), link.discarded());
-                info!(
-                    "serial {}: {} packets received, {} sent; {} dropped while the device was away, \
-                     {} because the line was too slow; {} octets received that are no packets \
-                     ({} damaged, {} too long, {} cut off); opened {} times",
-                    link.device(),
-                    stats.received,
-                    stats.sent,
-                    stats.away_drops,
-                    stats.overflow_drops,
-                    thrown_away.octets,
-                    thrown_away.damaged,
-                    thrown_away.overlong,
-                    thrown_away.cut_off,
-                    stats.openings
-                );
-            }
+            Self::Serial(link) => sum_up(link),
         }
+    }
+}
+
+fn sum_up(link: &SerialLink) {
+    let line = link.line();
+    let (stats, thrown_away, outcomes) = (line.stats(), line.discarded(), line.outcomes());
+    info!(
+        "serial {}: {} packets received, {} sent; {} dropped while the device was away, {} because \
+         the line was too slow, {} that the radio cannot carry; {} octets received that are no packets \
+         ({} damaged, {} too long, {} cut off); opened {} times",
+        link.device(),
+        stats.received,
+        stats.sent,
+        stats.away_drops,
+        stats.overflow_drops,
+        stats.unsendable,
+        thrown_away.octets,
+        thrown_away.damaged,
+        thrown_away.overlong,
+        thrown_away.cut_off,
+        link.openings()
+    );
+    if outcomes != Outcomes::default() {
+        info!(
+            "serial {}: the radio delivered {} packets and failed with {}, said nothing of {}; {} \
+             were repeated on it",
+            link.device(),
+            outcomes.delivered,
+            outcomes.failed,
+            outcomes.unanswered,
+            outcomes.repeated
+        );
     }
 }
 

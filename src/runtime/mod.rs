@@ -205,10 +205,11 @@ fn open_links(config: &Config) -> Result<Vec<Link>, RunError> {
     for (index, settings) in config.udp.iter().enumerate() {
         let link = UdpLink::open(link_id(index), settings).map_err(RunError::Udp)?;
         info!("listening for MQTT-SN on udp {}", link.local_addr());
-        links.push(Link::Udp(link));
+        links.push(Link::Udp(Box::new(link)));
     }
     for settings in &config.serial {
-        links.push(Link::Serial(SerialLink::new(link_id(links.len()), settings)));
+        let link = SerialLink::new(link_id(links.len()), settings);
+        links.push(Link::Serial(Box::new(link)));
     }
     Ok(links)
 }

@@ -335,7 +335,7 @@ fn run(
             })
             .collect();
         let addresses = links.iter().map(UdpLink::local_addr).collect();
-        let links = links.into_iter().map(Link::Udp).collect();
+        let links = links.into_iter().map(|link| Link::Udp(Box::new(link))).collect();
         let (sender, signals) = Signals::channel();
         let ways = Ways::to(settings.brokers.clone());
         let own = OwnConnections::new(settings.clone(), ways, usize::MAX);

@@ -3,16 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What carries packets on from the line.
+/// What carries packets on from the line, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Air {
-    /// Nothing that is slower than the line, or nobody knows.
-    #[default]
-    Unknown,
-    /// So many octets of packets a second; not 0.
-    Rate(u32),
+pub struct Air {
+    /// So many octets of packets a second.
+    pub rate: Option<u32>,
     /// A LoRa modem with these settings.
-    Lora(Lora),
+    pub lora: Option<Lora>,
 }
 
 /// How a LoRa modem sends, as far as the time on the air depends on it.
@@ -32,16 +29,13 @@ const PREAMBLE_QUARTERS: u64 = 4 * 8 + 17;
 const AIR_OVERHEAD: u64 = 9;
 
 impl Air {
-    /// Time on the air of a packet of so many octets, zero if it is not known.
+    /// Time that a packet of so many octets takes, by whichever is slower; zero if nothing is known.
     pub fn time(self, octets: usize) -> Duration {
         let octets = octets as u64;
-        match self {
-            Self::Unknown => Duration::ZERO,
-            Self::Rate(rate) => {
-                Duration::from_micros(octets.saturating_mul(1_000_000) / u64::from(rate.max(1)))
-            }
-            Self::Lora(lora) => lora.time(octets.saturating_add(AIR_OVERHEAD)),
-        }
+        let rate = u64::from(self.rate.unwrap_or(0));
+        let micros = octets.saturating_mul(1_000_000).checked_div(rate);
+        let lora = self.lora.map(|lora| lora.time(octets.saturating_add(AIR_OVERHEAD)));
+        Duration::from_micros(micros.unwrap_or(0)).max(lora.unwrap_or_default())
     }
 }
 
@@ -120,7 +114,9 @@ mod tests {
         assert_eq!(lora("SF7 BW125 CR4/5").time(20).as_micros(), 56_576);
         assert_eq!(lora("SF12 BW125 CR4/5").time(51).as_micros(), 2_465_792);
         assert_eq!(lora("SF10 BW250 CR4/8").time(30).as_millis(), 312);
-        assert!(Air::Lora(lora("SF7")).time(20) > Duration::from_micros(56_576));
+        let air = Air { rate: None, lora: Some(lora("SF7")) };
+        assert!(air.time(20) > Duration::from_micros(56_576));
+        assert_eq!(Air { rate: Some(20), ..air }.time(20), Duration::from_secs(1));
     }
 
     #[test]
@@ -134,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_rate_is_octets_a_second() {
-        assert_eq!(Air::Rate(500).time(50), Duration::from_millis(100));
-        assert_eq!(Air::Unknown.time(50), Duration::ZERO);
+        let air = Air { rate: Some(500), lora: None };
+        assert_eq!(air.time(50), Duration::from_millis(100));
+        assert_eq!(Air::default().time(50), Duration::ZERO);
     }
 }

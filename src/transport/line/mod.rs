@@ -9,6 +9,8 @@ mod plain;
 mod queue;
 mod station;
 
+use bytes::BytesMut;
+
 pub use airtime::{Air, Lora};
 pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
 
@@ -136,7 +138,7 @@ impl Line {
 
     /// Appends to `out` the frames that may be written now: what the station has to say, and, in turn,
     /// what waits, as far as the pace allows. Call it again when [`Self::next_timeout`] has come.
-    pub fn poll_output(&mut self, now: Time, out: &mut impl Extend<u8>) {
+    pub fn poll_output(&mut self, now: Time, out: &mut BytesMut) {
         if !self.open {
             return;
         }
@@ -208,16 +210,23 @@ impl Line {
         self.station.outcomes()
     }
 
+    /// Whether [`Self::take_notes`] would give any.
+    #[must_use]
+    pub fn has_notes(&self) -> bool {
+        self.outbox.has_notes()
+    }
+
     /// What the operator wants to know.
     pub fn take_notes(&mut self) -> Vec<Note> {
         self.outbox.take_notes()
     }
 
     /// Moves what the station has said to the line.
-    fn write(&mut self, now: Time, out: &mut impl Extend<u8>) {
+    fn write(&mut self, now: Time, out: &mut BytesMut) {
         if !self.outbox.octets.is_empty() {
             self.pace.write(now, self.outbox.octets.len());
-            out.extend(self.outbox.octets.drain(..));
+            out.extend_from_slice(&self.outbox.octets);
+            self.outbox.octets.clear();
         }
     }
 

@@ -48,7 +48,7 @@ impl Pace {
         Self {
             baud: u64::from(baud.max(1)),
             line_until: 0,
-            air: Air::Unknown,
+            air: Air::default(),
             air_until: 0,
             duty: None,
         }
@@ -140,6 +140,10 @@ mod tests {
     use super::super::airtime::Lora;
     use super::*;
 
+    fn rate(octets: u32) -> Air {
+        Air { rate: Some(octets), lora: None }
+    }
+
     #[test]
     fn a_line_is_kept_full_and_not_more() {
         let mut pace = Pace::new(57_600);
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn a_slower_radio_sets_the_pace() {
         let mut pace = Pace::new(115_200);
-        pace.set_air(Air::Rate(100), None, 64);
+        pace.set_air(rate(100), None, 64);
         let (mut now, mut sent) = (Time(0), 0);
         while now < Time(60_000) {
             now = pace.next(now, 50);
@@ -172,7 +176,7 @@ mod tests {
     /// Whatever is asked for, no hour has more than its share, and it is used.
     #[test]
     fn no_hour_has_more_than_its_share() {
-        let lora = Air::Lora(Lora::parse("SF12").unwrap());
+        let lora = Air { rate: None, lora: Lora::parse("SF12").ok() };
         for (permille, longest) in [(10, 51), (1, 51), (100, 20)] {
             let mut pace = Pace::new(115_200);
             pace.set_air(lora, Some(permille), longest);
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn what_was_used_is_not_given_back() {
         let mut pace = Pace::new(115_200);
-        let air = Air::Rate(10);
+        let air = rate(10);
         pace.set_air(air, Some(10), 20);
         pace.send(Time(0), 36);
         let next = pace.next(Time(0), 20);

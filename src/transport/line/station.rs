@@ -124,6 +124,11 @@ impl Outbox {
         }
     }
 
+    /// Whether there are notes.
+    pub fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
     /// Takes the notes out.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)

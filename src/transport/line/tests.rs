@@ -3,7 +3,7 @@
 use super::*;
 
 fn settings(framing: Framing) -> Settings {
-    Settings { framing, baud: 57_600, max_packet: 1_024, air: Air::Unknown, duty_cycle: None }
+    Settings { framing, baud: 57_600, max_packet: 1_024, air: Air::default(), duty_cycle: None }
 }
 
 /// PUBLISH of QoS 1 with this message id, 100 octets.
@@ -17,7 +17,7 @@ const PUBACK: [u8; 7] = [7, 0x0D, 0, 1, 0, 9, 0];
 /// Simulated seconds of a line that always has something to send. Octets written, and how long each
 /// answer waited, milliseconds.
 fn run(line: &mut Line, seconds: u64) -> (usize, Vec<u64>) {
-    let (mut out, mut written, mut waited) = (Vec::new(), 0, Vec::new());
+    let (mut out, mut written, mut waited) = (BytesMut::new(), 0, Vec::new());
     let (mut now, mut msg_id) = (Time(1_000), 0_u16);
     let mut asked: Option<Time> = None;
     while now < Time(1_000 + seconds * 1_000) {
@@ -60,7 +60,7 @@ fn a_line_is_full_and_answers_overtake() {
 #[test]
 fn the_queue_has_a_bound_and_is_dropped_with_the_line() {
     let mut line = Line::new(&settings(Framing::Slip));
-    let mut out = Vec::new();
+    let mut out = BytesMut::new();
     line.push(Some(&Address::NONE), &PUBACK);
     line.poll_output(Time(0), &mut out);
     assert_eq!((line.stats().away_drops, out.len(), line.next_timeout(Time(0))), (1, 0, None));
@@ -86,7 +86,7 @@ fn a_device_that_begins_anew_is_not_sent_what_waited() {
     line.push(Some(&Address::NONE), &publish(1));
     line.recall(&Address::NONE, &[]);
     line.push(None, &PUBACK);
-    let mut out = Vec::new();
+    let mut out = BytesMut::new();
     line.poll_output(Time(0), &mut out);
-    assert_eq!((out, line.stats().merged), (PUBACK.to_vec(), 1));
+    assert_eq!((&out[..], line.stats().merged), (&PUBACK[..], 1));
 }

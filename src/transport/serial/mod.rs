@@ -1,84 +1,61 @@
-//! MQTT-SN over a serial line: one `[[serial]]`, one peer at the other end, without an address. If it
-//! is a forwarder, there are many devices behind it.
+//! MQTT-SN over a serial line: one `[[serial]]`. What sits at its other end is a device, a forwarder, or
+//! a radio with many devices, which [`Line`] speaks with; this is the IO.
 //!
 //! The device is opened by its name and may come and go. While it is away, what is sent to it is
 //! dropped and counted, as on any radio; sessions know nothing of it.
 
 mod open;
+mod port;
 
-use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::JoinHandle;
+use bytes::BytesMut;
 use tokio::time::{Sleep, sleep};
-use tokio_serial::{ClearBuffer, SerialPort, SerialStream};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::framing::{Decoder, Discarded, Framing};
+use super::framing::{Discarded, Framing};
+use super::line::{Line, Note, NoteKind, Port};
 use super::udp::Taken;
 use crate::config;
-use crate::core::{Address, Effect, Effects, LinkId};
+use crate::core::{Address, Effect, Effects, LinkId, Signal};
 use crate::ops::RateLimit;
 use crate::time::Time;
-use open::Trouble;
+pub use open::FlowControl;
+use open::How;
+use port::{DevicePort, Event};
 
 /// Octets read at once.
 const READ: usize = 4_096;
-/// What may wait to be written: what the line carries in this many seconds. More would come after
-/// it has been repeated.
-const QUEUE_SECONDS: usize = 2;
-/// The same at least, octets, so that slow lines can have an answer and a message.
-const QUEUE_MIN: usize = 1_024;
-/// Bits on the line for an octet.
-const BITS: usize = 10;
-
-/// The first pause before a device is tried again, and the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-
+/// Octets that wait for the system to take them, beyond which no more are taken from the queue.
+const OUTPUT: usize = 512;
 /// At most one line about what was thrown away in this time.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
+/// A device that takes nothing for so long is worth a line.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// A serial line.
 #[derive(Debug)]
 pub struct SerialLink {
     id: LinkId,
-    device: Box<str>,
-    baud: u32,
     framing: Framing,
-    port: Port,
-    pause: Duration,
-    decoder: Decoder,
+    line: Line,
+    main: DevicePort,
+    /// Where it is written to, if not to the other.
+    send: Option<DevicePort>,
+    /// Which of them are open.
+    open: [bool; 2],
     input: Box<[u8]>,
     /// Whole frames, and the rest of one.
     output: BytesMut,
-    frame: Vec<u8>,
-    most_output: usize,
-    stats: Stats,
-    /// What the log has said of the present absence.
-    said: Option<Trouble>,
-    /// Lines about coming and going.
-    lines: RateLimit<()>,
+    /// When the line wants to be looked at again.
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Time>,
+    /// Since when the device has taken nothing.
+    stuck: Option<Instant>,
+    notes: RateLimit<NoteKind>,
     told: Told,
-}
-
-/// What went through a line since its start.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Stats {
-    /// Packets received.
-    pub received: u64,
-    /// Packets queued to be sent.
-    pub sent: u64,
-    /// Packets dropped because too many octets waited to be sent.
-    pub overflow_drops: u64,
-    /// Packets dropped because the device was away, those that waited when it went not among them.
-    pub away_drops: u64,
-    /// Times that the device was opened.
-    pub openings: u64,
 }
 
 /// What the log knows of losses.
@@ -88,15 +65,7 @@ struct Told {
     octets: u64,
     broken: u64,
     overflow_drops: u64,
-}
-
-#[derive(Debug)]
-enum Port {
-    Waiting(Pin<Box<Sleep>>),
-    Opening(JoinHandle<Result<SerialStream, Trouble>>),
-    Open(SerialStream),
-    /// Closed before it is opened again: otherwise the device comes back under another name.
-    Closing(JoinHandle<()>),
+    stuck: bool,
 }
 
 impl SerialLink {
@@ -104,25 +73,21 @@ impl SerialLink {
     /// runtime with IO and time.
     #[must_use]
     pub fn new(id: LinkId, settings: &config::SerialLink) -> Self {
-        let config::SerialLink { device, baud, framing, max_packet, .. } = settings;
-        let (baud, framing) = (*baud, *framing);
-        // Each octet of a frame may become two, and there are two delimiters.
-        let least = QUEUE_MIN.max(2 * max_packet + 2);
+        let how = How { baud: settings.line.baud, flow_control: settings.flow_control };
+        let port = |device: &str| DevicePort::new(device, how, settings.open_delay);
         Self {
             id,
-            device: device.clone(),
-            baud,
-            framing,
-            port: begin(device, baud),
-            pause: PAUSE_MIN,
-            decoder: Decoder::new(framing, *max_packet, baud),
+            framing: settings.line.framing,
+            line: Line::new(&settings.line),
+            main: port(&settings.device),
+            send: settings.send_device.as_deref().map(port),
+            open: [false, settings.send_device.is_none()],
             input: vec![0; READ].into(),
             output: BytesMut::new(),
-            frame: Vec::new(),
-            most_output: least.max(QUEUE_SECONDS * baud as usize / BITS),
-            stats: Stats::default(),
-            said: None,
-            lines: RateLimit::new(6, Duration::from_secs(60), 1),
+            timer: Box::pin(sleep(Duration::ZERO)),
+            armed: None,
+            stuck: None,
+            notes: RateLimit::new(10, Duration::from_secs(60), 8),
             told: Told::default(),
         }
     }
@@ -133,38 +98,32 @@ impl SerialLink {
         &mut self,
         cx: &mut Context<'_>,
         now: Time,
-        each: &mut dyn FnMut(&Address, &[u8]),
+        each: &mut dyn FnMut(&Address, Signal, &[u8]),
     ) -> Poll<Taken> {
-        loop {
-            match &mut self.port {
-                Port::Waiting(pause) => {
-                    ready!(pause.as_mut().poll(cx));
-                    self.port = begin(&self.device, self.baud);
-                }
-                Port::Opening(task) => match ready!(Pin::new(task).poll(cx)) {
-                    Ok(Ok(stream)) => self.opened(stream),
-                    Ok(Err(trouble)) => self.refused(trouble),
-                    Err(failed) => self.refused(Trouble::Other(failed.to_string())),
-                },
-                Port::Closing(task) => {
-                    // Nothing can be done about one that did not end well.
-                    let _ = ready!(Pin::new(task).poll(cx));
-                    self.wait();
-                }
-                Port::Open(stream) => {
-                    let mut buffer = ReadBuf::new(&mut self.input);
-                    match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
-                        // This is how a device that was unplugged looks, and it stays so.
-                        Ok(()) if buffer.filled().is_empty() => self.ended(None),
-                        Ok(()) => {
-                            let length = buffer.filled().len();
-                            return Poll::Ready(self.take(now, length, each));
-                        }
-                        Err(error) => self.ended(Some(&error)),
-                    }
+        let mut taken = Taken { datagrams: 0, more: false };
+        let mut progress = false;
+        for port in [Port::Main, Port::Send] {
+            let device = match port {
+                Port::Main => Some(&mut self.main),
+                Port::Send => self.send.as_mut(),
+            };
+            let Some(device) = device else { continue };
+            let Poll::Ready(event) = device.poll(cx, &mut self.input) else { continue };
+            progress = true;
+            match event {
+                Event::Opened => self.opened(now, port),
+                Event::Gone => self.gone(port),
+                Event::Octets(length) => {
+                    let octets = self.input.get(..length).unwrap_or(&[]);
+                    self.line.feed(now, port, octets, &mut |from, signal, packet| {
+                        taken.datagrams += 1;
+                        each(from, signal, packet);
+                    });
+                    taken.more |= length == READ;
                 }
             }
         }
+        if progress { Poll::Ready(taken) } else { Poll::Pending }
     }
 
     /// Queues what is for this link among the effects, up to a limit; what comes beyond it is dropped
@@ -172,46 +131,84 @@ impl SerialLink {
     pub fn transmit(&mut self, effects: &Effects) {
         for effect in effects.items() {
             match *effect {
-                Effect::Send { link, bytes, .. } | Effect::Broadcast { link, bytes, .. }
-                    if link == self.id =>
-                {
-                    self.queue(effects.bytes(bytes));
+                Effect::Send { link, ref to, bytes } if link == self.id => {
+                    self.line.push(Some(to), effects.bytes(bytes));
+                }
+                Effect::Broadcast { link, bytes, .. } if link == self.id => {
+                    self.line.push(None, effects.bytes(bytes));
+                }
+                Effect::Recall { link, ref to, head } if link == self.id => {
+                    self.line.recall(to, effects.bytes(head));
                 }
                 _ => {}
             }
         }
     }
 
-    /// Writes what is queued. Pending if nothing is, or if the line still has no room; then the task is
-    /// woken when it has.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Writes what is due. Pending if nothing is, or if the system has no room; then the task is woken
+    /// when that has changed.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
+        if self.open != [true, true] {
+            return Poll::Pending;
+        }
         let mut progress = false;
-        while let Port::Open(stream) = &mut self.port
-            && !self.output.is_empty()
-        {
-            match Pin::new(stream).poll_write(cx, &self.output) {
-                Poll::Ready(Ok(written)) if written > 0 => self.output.advance(written),
-                Poll::Ready(Ok(_)) => self.ended(None),
-                Poll::Ready(Err(error)) => self.ended(Some(&error)),
+        loop {
+            if self.output.len() < OUTPUT {
+                self.line.poll_output(now, &mut self.output);
+            }
+            if self.output.is_empty() {
+                break;
+            }
+            let port = if self.send.is_some() { Port::Send } else { Port::Main };
+            let device = self.send.as_mut().unwrap_or(&mut self.main);
+            match device.poll_write(cx, &mut self.output) {
+                Poll::Ready(None) => progress = true,
+                Poll::Ready(Some(_)) => {
+                    self.gone(port);
+                    return Poll::Ready(());
+                }
                 Poll::Pending => break,
             }
-            progress = true;
+        }
+        if self.output.is_empty() {
+            self.stuck = None;
+            progress |= self.poll_timer(cx, now).is_ready();
+        } else if progress || self.stuck.is_none() {
+            self.stuck = Some(Instant::now());
         }
         if progress { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Warns about what was lost on the line since it last did, once a minute at most.
+    /// Octets of publications for which there is room.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.line.room()
+    }
+
+    /// Octets of the longest packet that the radio carries, as far as it is known.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        self.line.largest()
+    }
+
+    /// Tells what the line has to say, and warns about what was lost on it since it last did, once a
+    /// minute at most.
     pub fn watch(&mut self) {
-        let (octets, broken) = losses(self.decoder.discarded());
-        let drops = self.stats.overflow_drops;
-        if (broken, drops) == (self.told.broken, self.told.overflow_drops) {
+        self.tell_notes();
+        let (octets, broken) = losses(self.line.discarded());
+        let drops = self.line.stats().overflow_drops;
+        let is_stuck = self.stuck.is_some_and(|since| since.elapsed() >= STUCK);
+        if (broken, drops, is_stuck)
+            == (self.told.broken, self.told.overflow_drops, self.told.stuck)
+        {
             return;
         }
         let now = Instant::now();
         if self.told.at.is_some_and(|at| now.saturating_duration_since(at) < TELL_INTERVAL) {
             return;
         }
-        let Self { device, framing, told, .. } = self;
+        let device = self.main.device();
+        let Self { framing, told, .. } = self;
         if broken > told.broken {
             warn!(
                 "serial {device}: {} octets are no MQTT-SN packets in framing {framing} and were \
@@ -227,7 +224,14 @@ impl SerialLink {
                 drops - told.overflow_drops
             );
         }
-        *told = Told { at: Some(now), octets, broken, overflow_drops: drops };
+        if is_stuck && !told.stuck {
+            warn!(
+                "serial {device}: the device has taken nothing for {} s; is it hung up, or does \
+                 `flow_control` under [[serial]] wait for a wire that is not there?",
+                STUCK.as_secs()
+            );
+        }
+        *told = Told { at: Some(now), octets, broken, overflow_drops: drops, stuck: is_stuck };
     }
 
     /// The link's number.
@@ -239,119 +243,78 @@ impl SerialLink {
     /// The name of the device.
     #[must_use]
     pub fn device(&self) -> &str {
-        &self.device
+        self.main.device()
     }
 
-    /// What went through it.
+    /// The line.
     #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+    pub fn line(&self) -> &Line {
+        &self.line
     }
 
-    /// What came in and was thrown away before anybody saw it.
+    /// Times that the device was opened.
     #[must_use]
-    pub fn discarded(&self) -> Discarded {
-        self.decoder.discarded()
+    pub fn openings(&self) -> u64 {
+        self.main.openings()
     }
 
-    fn take(&mut self, now: Time, length: usize, each: &mut dyn FnMut(&Address, &[u8])) -> Taken {
-        let Some(nobody) = Address::new(&[]) else { return Taken { datagrams: 0, more: false } };
-        let octets = self.input.get(..length).unwrap_or(&[]);
-        let mut datagrams = 0;
-        self.decoder.feed(now, octets, &mut |packet| {
-            datagrams += 1;
-            each(&nobody, packet);
-        });
-        self.stats.received += datagrams as u64;
-        // It works: the next absence is a new one.
-        self.pause = PAUSE_MIN;
-        Taken { datagrams, more: length == READ }
-    }
-
-    fn queue(&mut self, packet: &[u8]) {
-        if !matches!(self.port, Port::Open(_)) {
-            self.stats.away_drops += 1;
-            return;
+    fn opened(&mut self, now: Time, port: Port) {
+        if port == Port::Main && self.main.openings() == 1 {
+            let (device, framing) = (self.main.device(), self.framing);
+            info!("listening for MQTT-SN on serial {device}, framing {framing}");
         }
-        self.frame.clear();
-        self.framing.encode(packet, &mut self.frame);
-        if self.output.len() + self.frame.len() > self.most_output {
-            self.stats.overflow_drops += 1;
-            return;
-        }
-        self.output.extend_from_slice(&self.frame);
-        self.stats.sent += 1;
-    }
-
-    fn opened(&mut self, stream: SerialStream) {
-        self.port = Port::Open(stream);
-        self.decoder.reset();
-        self.stats.openings += 1;
-        self.said = None;
-        let Self { device, baud, framing, .. } = self;
-        let Some(more) = self.lines.allow(Instant::now(), ()) else { return };
-        if self.stats.openings == 1 {
-            info!("listening for MQTT-SN on serial {device}, {baud} baud, framing {framing}{more}");
-        } else {
-            info!("serial {device}: the device is back{more}");
+        self.set_open(port, true);
+        if self.open == [true, true] {
+            self.output.clear();
+            self.line.opened(now);
         }
     }
 
-    fn refused(&mut self, trouble: Trouble) {
-        if self.said.as_ref() != Some(&trouble)
-            && let Some(more) = self.lines.allow(Instant::now(), ())
-        {
-            warn!("serial {}: {trouble}. It is tried again until it opens{more}", self.device);
-            self.said = Some(trouble);
-        }
-        self.wait();
-    }
-
-    /// This opening is over. Nobody is there to read what waits, and a frame may have been cut.
-    fn ended(&mut self, error: Option<&io::Error>) {
+    fn gone(&mut self, port: Port) {
+        self.set_open(port, false);
         self.output = BytesMut::new();
-        let pause = Box::pin(sleep(self.pause));
-        if let Port::Open(stream) = std::mem::replace(&mut self.port, Port::Waiting(pause)) {
-            self.port = Port::Closing(tokio::task::spawn_blocking(move || close(stream)));
-        }
-        if let Some(more) = self.lines.allow(Instant::now(), ()) {
-            let why = error.map_or_else(|| "it was unplugged".to_owned(), ToString::to_string);
-            warn!(
-                "serial {}: the device is gone ({why}); sessions stay, and it is opened when it is \
-                 back{more}",
-                self.device
-            );
-        }
-        // What comes next says no more.
-        self.said = Some(Trouble::Missing);
+        self.stuck = None;
+        self.line.closed();
     }
 
-    fn wait(&mut self) {
-        self.port = Port::Waiting(Box::pin(sleep(self.pause)));
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
-    }
-}
-
-impl Drop for SerialLink {
-    fn drop(&mut self) {
-        if let Port::Open(stream) = &self.port {
-            discard(stream);
+    fn set_open(&mut self, port: Port, open: bool) {
+        let [main, send] = &mut self.open;
+        match port {
+            Port::Main => *main = open,
+            Port::Send => *send = open,
         }
     }
-}
 
-fn begin(device: &str, baud: u32) -> Port {
-    let device = device.to_owned();
-    Port::Opening(tokio::task::spawn_blocking(move || open::open(&device, baud)))
-}
+    /// Ready when the line has something to do; the caller comes back with the time that it is then.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
+        let Some(at) = self.line.next_timeout(now) else {
+            self.armed = None;
+            return Poll::Pending;
+        };
+        if at <= now {
+            return Poll::Ready(());
+        }
+        if self.armed != Some(at) {
+            self.timer.as_mut().reset(tokio::time::Instant::now() + at.since(now));
+            self.armed = Some(at);
+        }
+        self.timer.as_mut().poll(cx).map(|()| self.armed = None)
+    }
 
-fn close(stream: SerialStream) {
-    discard(&stream);
-}
-
-/// Closing waits for what has not gone out yet, half a minute if nobody takes it.
-fn discard(stream: &SerialStream) {
-    let _ = stream.clear(ClearBuffer::Output);
+    fn tell_notes(&mut self) {
+        if !self.line.has_notes() {
+            return;
+        }
+        for Note { kind, text } in self.line.take_notes() {
+            let device = self.main.device();
+            let Some(more) = self.notes.allow(Instant::now(), kind) else { continue };
+            match kind {
+                NoteKind::Found => info!("serial {device}: {text}{more}"),
+                NoteKind::Undelivered => debug!("serial {device}: {text}{more}"),
+                NoteKind::Trouble => warn!("serial {device}: {text}{more}"),
+            }
+        }
+    }
 }
 
 /// Octets that were thrown away, and how often.

@@ -25,16 +25,64 @@ pub(super) enum Trouble {
     Other(String),
 }
 
-/// Opens it for us alone, with 8 data bits, no parity, 1 stop bit and no flow control. Must be called
-/// inside the runtime.
-pub(super) fn open(device: &str, baud: u32) -> Result<SerialStream, Trouble> {
+/// How a port is set up; always with 8 data bits, no parity and 1 stop bit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// Bits a second.
+    pub(super) baud: u32,
+    pub(super) flow_control: FlowControl,
+}
+
+/// How the ends of a line tell each other to wait.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum FlowControl {
+    /// Not at all.
+    #[default]
+    None,
+    /// By the wires RTS and CTS.
+    Hardware,
+    /// By the octets XON and XOFF, which packets must not have: for framings that escape them.
+    Software,
+}
+
+impl FlowControl {
+    /// Words of the configuration.
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("none", Self::None), ("hardware", Self::Hardware), ("software", Self::Software)];
+}
+
+impl fmt::Display for FlowControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::WORDS.iter().find(|(_, other)| other == self);
+        f.write_str(word.map_or("", |(word, _)| word))
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} baud", self.baud)?;
+        match self.flow_control {
+            FlowControl::None => Ok(()),
+            flow_control => write!(f, ", {flow_control} flow control"),
+        }
+    }
+}
+
+/// Opens it for us alone. Must be called inside the runtime.
+pub(super) fn open(device: &str, how: How) -> Result<SerialStream, Trouble> {
     match fs::metadata(device) {
         Ok(found) if !found.file_type().is_char_device() => return Err(Trouble::NotSerial),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Trouble::Missing),
         // What else is wrong is said when it is opened.
         Ok(_) | Err(_) => {}
     }
-    tokio_serial::new(device, baud).open_native_async().map_err(|error| match error.kind() {
+    let flow_control = match how.flow_control {
+        FlowControl::None => tokio_serial::FlowControl::None,
+        FlowControl::Hardware => tokio_serial::FlowControl::Hardware,
+        FlowControl::Software => tokio_serial::FlowControl::Software,
+    };
+    let port = tokio_serial::new(device, how.baud).flow_control(flow_control);
+    port.open_native_async().map_err(|error| match error.kind() {
         ErrorKind::Io(io::ErrorKind::NotFound) => Trouble::Missing,
         ErrorKind::Io(io::ErrorKind::PermissionDenied) => {
             Trouble::Forbidden { group: group_of(device), user: own_name() }
@@ -133,8 +181,12 @@ mod tests {
 
     use super::*;
 
+    fn at(baud: u32) -> How {
+        How { baud, flow_control: FlowControl::None }
+    }
+
     fn refused(device: &str) -> Trouble {
-        open(device, 57_600).expect_err("it cannot be opened")
+        open(device, at(57_600)).expect_err("it cannot be opened")
     }
 
     #[tokio::test]
@@ -154,11 +206,11 @@ mod tests {
         let pty = openpty(None, None).unwrap();
         let device = ttyname(&pty.slave).unwrap().display().to_string();
         drop(pty.slave);
-        let first = open(&device, 250_000).unwrap();
+        let first = open(&device, at(250_000)).unwrap();
         let Trouble::InUse { by: Some(by) } = refused(&device) else { panic!("it is in use") };
         assert_eq!(by, "this gateway itself, under another [[serial]],");
         drop(first);
-        assert!(open(&device, 9_600).is_ok(), "it is free again");
+        assert!(open(&device, at(9_600)).is_ok(), "it is free again");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use nix::pty::openpty;
 use nix::unistd::ttyname;
 
 use super::*;
+use crate::transport::line;
 
 const ID: LinkId = LinkId(3);
 
@@ -17,61 +18,81 @@ async fn open_line(framing: Framing) -> (SerialLink, File) {
     let device = ttyname(&pty.slave).unwrap().display().to_string();
     let settings = config::SerialLink {
         device: device.into(),
-        baud: 57_600,
-        framing,
+        send_device: None,
+        line: line::Settings {
+            framing,
+            baud: 57_600,
+            max_packet: 1_024,
+            air: line::Air::default(),
+            duty_cycle: None,
+        },
+        flow_control: FlowControl::None,
+        open_delay: Duration::ZERO,
         retry_interval: None,
-        max_packet: 1_024,
     };
     let mut link = SerialLink::new(ID, &settings);
-    // Ready when it is open: the first read has found nothing.
     poll_fn(|cx| {
-        let taken = link.poll_receive(cx, Time(0), &mut |_, _| panic!("nothing was sent"));
-        assert!(taken.is_pending());
-        if link.stats().openings == 1 { Poll::Ready(()) } else { Poll::Pending }
+        let taken = link.poll_receive(cx, Time(0), &mut |_, _, _| panic!("nothing was sent"));
+        if taken.is_ready() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+    assert_eq!(link.openings(), 1);
     (link, pty.master.into())
 }
 
 fn send(link: &mut SerialLink, to: LinkId, packet: &[u8]) {
     let mut effects = Effects::default();
     let bytes = effects.store(packet);
-    effects.push(Effect::Send { link: to, to: Address::new(&[]).unwrap(), bytes });
+    effects.push(Effect::Send { link: to, to: Address::NONE, bytes });
     link.transmit(&effects);
 }
+
+/// Octets that a line at 57,600 bits a second has in its queue, and the packets of 100 among them.
+const QUEUED: usize = 4 * 5_760 / 100;
 
 #[tokio::test]
 async fn a_line_that_nobody_reads_is_bounded() {
     let (mut link, mut master) = open_line(Framing::Length).await;
-    let packet = [[100, 0x0C].as_slice(), &[7; 98]].concat();
-    send(&mut link, LinkId(2), &packet);
-    assert_eq!(link.output.len(), 0, "it was for another link");
-    for _ in 0..1_000 {
-        send(&mut link, ID, &packet);
-        assert!(link.output.len() <= 2 * 5_760);
+    let packet = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        [&[100, 0x0C, 0x20, 0, 1, high, low][..], &[7; 93]].concat()
+    };
+    send(&mut link, LinkId(2), &packet(0));
+    for number in 0..1_000 {
+        send(&mut link, ID, &packet(number));
     }
-    let Stats { sent, overflow_drops, .. } = *link.stats();
-    assert_eq!((sent, overflow_drops), (115, 885));
+    assert_eq!(link.line().stats().overflow_drops, 1_000 - QUEUED as u64);
+
+    // Nobody reads, but time passes: no more is taken from the queue than the system takes.
+    for second in 1..100 {
+        let _ = poll_fn(|cx| Poll::Ready(link.poll_flush(cx, Time(second * 1_000)))).await;
+        // What was left, and what the line carries in 30 ms.
+        assert!(link.output.len() < OUTPUT + 300);
+    }
+    assert!(!link.output.is_empty() && link.line().stats().sent < QUEUED as u64);
 
     // What was queued comes out whole.
     let reader = std::thread::spawn(move || {
-        let mut octets = vec![0; 11_500];
+        let mut octets = vec![0; QUEUED * 100];
         master.read_exact(&mut octets).unwrap();
         (octets, master)
     });
-    while !link.output.is_empty() {
-        poll_fn(|cx| link.poll_flush(cx)).await;
+    let mut now = Time(100_000);
+    while link.line().stats().sent < QUEUED as u64 || !link.output.is_empty() {
+        now = now.after(Duration::from_millis(20));
+        poll_fn(|cx| link.poll_flush(cx, now)).await;
     }
     let (octets, master) = reader.join().unwrap();
-    assert_eq!(octets, packet.repeat(115));
+    let expected: Vec<u8> = (0..QUEUED as u16).flat_map(packet).collect();
+    assert!(octets == expected);
 
     // There is room again, until the other end is gone.
-    send(&mut link, ID, &packet);
-    assert_eq!(link.stats().sent, 116);
+    send(&mut link, ID, &packet(0));
+    assert_eq!(link.line().stats().overflow_drops, 1_000 - QUEUED as u64);
     drop(master);
-    poll_fn(|cx| link.poll_flush(cx)).await;
+    now = now.after(Duration::from_secs(1));
+    poll_fn(|cx| link.poll_flush(cx, now)).await;
     assert!(link.output.is_empty(), "it is not for whoever comes next");
-    send(&mut link, ID, &packet);
-    assert_eq!(link.stats().away_drops, 1);
-    assert!(matches!(link.port, Port::Closing(_)));
+    send(&mut link, ID, &packet(0));
+    assert_eq!(link.line().stats().away_drops, 1);
 }
