@@ -19,12 +19,26 @@ pub enum Framing {
     Slip,
     /// MQTT-SN packets back to back, told apart by their own lengths.
     Length,
+    /// API frames of Digi's XBee modules.
+    Xbee,
 }
 
 impl Framing {
     /// Words of the configuration.
-    pub const WORDS: [(&'static str, Self); 2] = [("slip", Self::Slip), ("length", Self::Length)];
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("slip", Self::Slip), ("length", Self::Length), ("xbee", Self::Xbee)];
+}
 
+/// Those framings that have frames for packets and nothing else.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Packing {
+    /// [`Framing::Slip`].
+    Slip,
+    /// [`Framing::Length`].
+    Length,
+}
+
+impl Packing {
     /// Appends a packet as it goes on the line.
     pub fn encode(self, packet: &[u8], out: &mut Vec<u8>) {
         match self {
@@ -67,10 +81,10 @@ enum Kind {
 impl Decoder {
     /// For packets of at most `max_packet` octets, on a line with so many bits a second.
     #[must_use]
-    pub fn new(framing: Framing, max_packet: usize, baud: u32) -> Self {
-        Self(match framing {
-            Framing::Slip => Kind::Slip(slip::Decoder::new(max_packet)),
-            Framing::Length => Kind::Length(length::Decoder::new(max_packet, gap(baud))),
+    pub fn new(packing: Packing, max_packet: usize, baud: u32) -> Self {
+        Self(match packing {
+            Packing::Slip => Kind::Slip(slip::Decoder::new(max_packet)),
+            Packing::Length => Kind::Length(length::Decoder::new(max_packet, gap(baud))),
         })
     }
 
@@ -126,18 +140,20 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         for (word, framing) in Framing::WORDS {
             assert_eq!(framing.to_string(), word);
+        }
+        for packing in [Packing::Slip, Packing::Length] {
             let mut line = Vec::new();
             let mut packets = Vec::new();
             for length in [2_usize, 3, 100, 255] {
                 let mut packet = vec![length as u8, 0x0C];
                 packet.extend((2..length).map(|at| [0xC0, 0xDB, 0xDC, 0xDD, 0][at % 5]));
-                framing.encode(&packet, &mut line);
+                packing.encode(&packet, &mut line);
                 packets.push(packet);
             }
-            let mut decoder = Decoder::new(framing, 255, 57_600);
+            let mut decoder = Decoder::new(packing, 255, 57_600);
             let mut found: Vec<Vec<u8>> = Vec::new();
             decoder.feed(Time(0), &line, &mut |packet| found.push(packet.to_vec()));
-            assert_eq!(found, packets, "{word}");
+            assert_eq!(found, packets, "{packing:?}");
             assert_eq!(decoder.discarded(), Discarded::default());
         }
     }

@@ -8,18 +8,21 @@ mod pace;
 mod plain;
 mod queue;
 mod station;
+mod xbee;
 
 use bytes::BytesMut;
 
 pub use airtime::{Air, Lora};
 pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
+pub use xbee::Module as XbeeModule;
 
-use super::framing::{Discarded, Framing};
+use super::framing::{Discarded, Framing, Packing};
 use crate::core::Address;
 use crate::time::Time;
 use pace::Pace;
 use plain::Plain;
 use queue::{Queue, Queued};
+use xbee::Xbee;
 
 /// What may wait to be written: what the line carries in this many seconds. More would come after
 /// it has been repeated.
@@ -79,7 +82,9 @@ impl Line {
     pub fn new(settings: &Settings) -> Self {
         let Settings { framing, baud, max_packet, air, duty_cycle } = *settings;
         let station: Box<dyn Station> = match framing {
-            Framing::Slip | Framing::Length => Box::new(Plain::new(framing, max_packet, baud)),
+            Framing::Slip => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
+            Framing::Length => Box::new(Plain::new(Packing::Length, max_packet, baud)),
+            Framing::Xbee => Box::new(Xbee::new(max_packet, baud)),
         };
         let mut pace = Pace::new(baud);
         pace.set_air(air, duty_cycle, max_packet);

@@ -4,21 +4,21 @@
 use super::station::{Each, Outbox, Port, Station, To, Unsendable};
 use crate::core::{Address, Signal};
 use crate::time::Time;
-use crate::transport::framing::{Decoder, Discarded, Framing};
+use crate::transport::framing::{Decoder, Discarded, Packing};
 
 /// Speaks one of the framings that have nothing but packets.
 #[derive(Debug)]
 pub(super) struct Plain {
-    framing: Framing,
+    packing: Packing,
     decoder: Decoder,
     /// Whoever sits there has no address.
     nobody: Address,
 }
 
 impl Plain {
-    pub(super) fn new(framing: Framing, max_packet: usize, baud: u32) -> Self {
-        let decoder = Decoder::new(framing, max_packet, baud);
-        Self { framing, decoder, nobody: Address::NONE }
+    pub(super) fn new(packing: Packing, max_packet: usize, baud: u32) -> Self {
+        let decoder = Decoder::new(packing, max_packet, baud);
+        Self { packing, decoder, nobody: Address::NONE }
     }
 }
 
@@ -38,7 +38,7 @@ impl Station for Plain {
         packet: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Unsendable> {
-        self.framing.encode(packet, &mut out.octets);
+        self.packing.encode(packet, &mut out.octets);
         Ok(())
     }
 

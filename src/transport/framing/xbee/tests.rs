@@ -191,7 +191,11 @@ fn a_frame_that_stops_is_given_up() {
         for length in 1..whole.len() {
             let mut decoder = decoder(mode);
             assert_eq!(decode(&mut decoder, 1_000, &whole[..length]), [[0_u8; 0]; 0]);
-            assert_eq!(decode(&mut decoder, 2_000, &whole), [status.clone()], "{mode:?} {length}");
+            assert_eq!(
+                decode(&mut decoder, 2_000, &whole),
+                std::slice::from_ref(&status),
+                "{mode:?} {length}"
+            );
             let Discarded { octets, damaged, cut_off, .. } = decoder.discarded();
             assert_eq!((octets, damaged, cut_off), (length as u64, 0, 1), "{mode:?} {length}");
         }
@@ -239,7 +243,7 @@ fn another_opening_begins_anew() {
         decode(&mut decoder, 0, &hex("7E 00 10 90 00 7D"));
         decoder.reset();
         assert_eq!(decoder.discarded().octets, 6, "{mode:?}");
-        assert_eq!(decode(&mut decoder, 0, &on_line(mode, &status)), [status.clone()]);
+        assert_eq!(decode(&mut decoder, 0, &on_line(mode, &status)), std::slice::from_ref(&status));
     }
 }
 
@@ -307,7 +311,7 @@ fn errors_on_the_line_lose_frames_and_make_none() {
             let mut line = on_line(mode, &data);
             let mut damaged = false;
             for octet in &mut line {
-                if random.next() % 100 == 0 {
+                if random.next().is_multiple_of(100) {
                     *octet ^= 1 << (random.next() / 100 % 8);
                     damaged = true;
                 }
