@@ -10,7 +10,8 @@
 //! mqtt → core::upstream (tokens only)             pure (feature `mqtt`)
 //! ```
 //!
-//! `codec` and `core` build without `std`; nothing pure knows a clock, a socket or an executor.
+//! `codec`, `core` and `hub` build without `std`, and `hub`, the format of radio hubs on serial lines,
+//! serves firmware as well; nothing pure knows a clock, a socket or an executor.
 //! Everything that arrives from outside is data: it can be refused and counted, never panic.
 
 #![cfg_attr(not(feature = "mqtt"), no_std)]
@@ -27,6 +28,7 @@ pub mod config;
 pub mod core;
 #[cfg(feature = "mqtt")]
 pub mod engine;
+pub mod hub;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 #[cfg(feature = "gateway")]

@@ -9,9 +9,15 @@ use mqtt_sn_gateway::codec::{DecodeError, type_name};
 
 #[path = "../fuzz/check_decode.rs"]
 mod check_decode;
+#[path = "../fuzz/check_hub.rs"]
+mod check_hub;
 #[cfg(feature = "mqtt")]
 #[path = "../fuzz/check_journal.rs"]
 mod check_journal;
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
 
 const MUTATIONS: usize = 200_000;
 /// Longest input that a mutation makes.
@@ -53,28 +59,6 @@ impl Reached {
                 self.errors.insert(error.kind());
             }
         }
-    }
-}
-
-/// xorshift64*: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    /// A number below `end`, 0 if that is 0.
-    fn below(&mut self, end: usize) -> usize {
-        let end = u64::try_from(end).expect("small").max(1);
-        usize::try_from((self.next() >> 11) % end).expect("below a usize")
-    }
-
-    fn octet(&mut self) -> u8 {
-        self.next().to_be_bytes()[0]
     }
 }
 
@@ -133,6 +117,51 @@ fn mutations_of_the_corpus_hold() {
     assert!(reached.decoded < MUTATIONS * 19 / 20, "{} decoded", reached.decoded);
     assert_eq!(reached.messages.len(), 27);
     assert_eq!(reached.errors.len(), DecodeError::KINDS.len());
+}
+
+/// What the octets are in a frame, and what as a line.
+fn judge_hub(octets: &[u8]) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    seen.insert(match check_hub::check_contents(octets) {
+        Ok(message) => format!("message {:02X}", message.type_code()),
+        Err(error) => error.kind().to_owned(),
+    });
+    let (frames, discarded) = check_hub::check_line(octets);
+    for (count, what) in [
+        (frames.len() as u64, "frame"),
+        (discarded.stuffing, "stuffing"),
+        (discarded.too_short, "short frame"),
+        (discarded.crc, "crc"),
+        (discarded.too_long, "long frame"),
+    ] {
+        if count > 0 {
+            seen.insert(what.to_owned());
+        }
+    }
+    seen
+}
+
+#[test]
+fn lines_of_hubs_hold() {
+    let corpus = corpus("hub");
+    let all: BTreeSet<_> = corpus.iter().flat_map(|(_, octets)| judge_hub(octets)).collect();
+    assert_eq!(all.len(), 6 + 6 + 5, "{all:?}");
+    let mut random = Random(0x4855_4255_4255_4231);
+    let (mut seen, mut whole) = (BTreeSet::new(), 0);
+    let mut octets = Vec::with_capacity(LENGTH_MAX);
+    for _ in 0..MUTATIONS / 10 {
+        octets.clear();
+        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
+        for _ in 0..=random.below(3) {
+            let other = &corpus[random.below(corpus.len())].1;
+            mutate(&mut octets, other, &mut random);
+        }
+        let judged = judge_hub(&octets);
+        whole += usize::from(judged.contains("frame"));
+        seen.extend(judged);
+    }
+    assert_eq!(seen, all);
+    assert!((MUTATIONS / 100..MUTATIONS / 11).contains(&whole), "{whole} with a frame");
 }
 
 /// What the octets are as a file, and what as records.

@@ -35,6 +35,7 @@ impl Client {
         if clean_session {
             self.names.clear();
             self.received.clear();
+            self.released.clear();
         }
         self.phase = Phase::Connecting;
         self.ping = None;

@@ -210,6 +210,8 @@ pub struct Client {
     names: BTreeMap<u16, String>,
     /// QoS 2 messages that were passed on and are not yet released.
     received: BTreeSet<u16>,
+    /// Those that were released last: a repetition may have been overtaken by its PUBREL.
+    released: VecDeque<u16>,
     last_sent: Time,
     /// Messages that were sent again.
     repetitions: u64,
@@ -287,6 +289,7 @@ impl Client {
             last_msg_id: 0,
             names: BTreeMap::new(),
             received: BTreeSet::new(),
+            released: VecDeque::new(),
             last_sent: Time::default(),
             repetitions: 0,
             outbox: VecDeque::new(),

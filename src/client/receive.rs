@@ -4,6 +4,9 @@ use super::{Client, Event, Incoming, Phase, Topic};
 use crate::codec::{DecodeError, Message, Publish, PublishTopic, Qos, ReturnCode, decode};
 use crate::time::Time;
 
+/// Message ids remembered after their PUBREL; the gateway takes new ones in order.
+const RELEASED: usize = 8;
+
 impl Client {
     /// Takes a datagram from the gateway.
     ///
@@ -40,7 +43,10 @@ impl Client {
             Message::Publish(publish) => self.on_publish(now, &publish),
             Message::PubRel { msg_id } => {
                 // Answered also if unknown: then it is the answer that was lost.
-                self.received.remove(&msg_id);
+                if self.received.remove(&msg_id) {
+                    self.released.truncate(RELEASED - 1);
+                    self.released.push_front(msg_id);
+                }
                 self.send(now, &Message::PubComp { msg_id });
             }
             // The rest answers requests, which are made while connected.
@@ -90,7 +96,8 @@ impl Client {
             self.send(now, &Message::PubAck { topic_id, msg_id, code });
             return;
         };
-        let first = publish.qos != Qos::Two || self.received.insert(msg_id);
+        let late = publish.dup && self.released.contains(&msg_id);
+        let first = publish.qos != Qos::Two || !late && self.received.insert(msg_id);
         if first {
             self.events.push_back(Event::Message(Incoming {
                 topic,

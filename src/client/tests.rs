@@ -300,6 +300,10 @@ fn qos_2_comes_in_exactly_once() {
         bench.gateway(&Message::PubRel { msg_id: 3 });
         bench.sent(&Message::PubComp { msg_id: 3 });
     }
+    // A repetition that its PUBREL has overtaken on the way.
+    bench.gateway(&publish(PublishTopic::Normal(7), Qos::Two, 3, true));
+    bench.sent(&Message::PubRec { msg_id: 3 });
+    bench.no_event();
     // The id is free for the next message.
     bench.gateway(&publish(PublishTopic::Normal(7), Qos::Two, 3, false));
     bench.event(message(Topic::Name("a/b".into()), Qos::Two));

@@ -68,8 +68,8 @@ impl Config {
             if let Some(lora) = link.line.air.lora {
                 out.text("lora", &lora.to_string());
             }
-            if let Some(permille) = link.line.duty_cycle {
-                out.text("duty_cycle", &format!("{}%", f64::from(permille) / 10.0));
+            if let Some(share) = link.line.duty_cycle {
+                out.text("duty_cycle", &format!("{}%", f64::from(share) / 100.0));
             }
         }
         for rule in &self.clients {

@@ -20,7 +20,7 @@ const DEFAULT_MAX_PACKET: usize = 1_024;
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// Framings that a later version has.
-const LATER: [&str; 5] = ["cobs", "loralink", "aquila", "rh-serial", "hub"];
+const LATER: [&str; 3] = ["loralink", "aquila", "rh-serial"];
 
 pub(super) fn read_serial(
     tables: Vec<(Origin, Table)>,
@@ -94,7 +94,7 @@ fn read_pace(reader: &mut Reader<'_>, line: &mut Settings) {
     {
         line.duty_cycle = Some(duty_cycle);
         // A hub can say how fast it is; of other radios nobody knows otherwise.
-        if line.air == Air::default() {
+        if line.air == Air::default() && line.framing != Framing::Hub {
             let message =
                 "`duty_cycle` is a share of time, and how long a packet takes is not known";
             let help =
@@ -104,13 +104,13 @@ fn read_pace(reader: &mut Reader<'_>, line: &mut Settings) {
     }
 }
 
-/// Permille.
+/// Hundredths of a percent.
 fn check_duty_cycle(text: &str) -> Result<u16, Complaint> {
     let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-    let permille = percent.map(|percent| (percent * 10.0).round());
-    match permille.filter(|permille| (1.0..=1_000.0).contains(permille)) {
-        Some(permille) => Ok(permille as u16),
-        None => Err(bad_value("duty_cycle", text, "from \"0.1%\" to \"100%\", as in \"1%\"")),
+    let share = percent.map(|percent| (percent * 100.0).round());
+    match share.filter(|share| (1.0..=10_000.0).contains(share)) {
+        Some(share) => Ok(share as u16),
+        None => Err(bad_value("duty_cycle", text, "from \"0.01%\" to \"100%\", as in \"1%\"")),
     }
 }
 

@@ -7,6 +7,7 @@ mod inside;
 mod many;
 mod open_loop;
 mod qos0;
+mod serial;
 mod sleepers;
 mod state;
 
@@ -266,6 +267,22 @@ pub const CASES: &[Case] = &[
         ],
         once: true,
         run: Run::Process(many::storm),
+        ..PLAIN
+    },
+    Case {
+        name: "serial",
+        about: "8 lines at 57,600 bits/s, 4 devices each: full downwards, and QoS 1 upwards",
+        metrics: &[
+            metric("used", "of the slowest line's capacity, % (goal: 95)", 1, Ratio::None),
+            metric("busy", "busy, % of a core (goal: < 10)", 1, Ratio::None),
+            metric("p50", "PUBLISH to PUBACK p50, ms", 1, Ratio::None),
+            metric("p99", "p99, ms", 1, Ratio::None),
+            metric("max", "max, ms", 1, Ratio::None),
+            metric("lost", "lost", 0, Ratio::None),
+            metric("idle", "CPU per second of silence, µs", 0, Ratio::None),
+        ],
+        once: true,
+        run: Run::Several(serial::run),
         ..PLAIN
     },
     Case {

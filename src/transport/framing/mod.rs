@@ -2,6 +2,7 @@
 //!
 //! Pure: fed with octets and the time. Whatever comes in, no more than one packet is kept.
 
+mod cobs;
 mod length;
 mod slip;
 pub mod xbee;
@@ -17,16 +18,25 @@ pub enum Framing {
     /// RFC 1055, one MQTT-SN packet a frame.
     #[default]
     Slip,
+    /// COBS, one MQTT-SN packet with a CRC-16 a frame.
+    Cobs,
     /// MQTT-SN packets back to back, told apart by their own lengths.
     Length,
     /// API frames of Digi's XBee modules.
     Xbee,
+    /// Our own format for radio hubs.
+    Hub,
 }
 
 impl Framing {
     /// Words of the configuration.
-    pub const WORDS: [(&'static str, Self); 3] =
-        [("slip", Self::Slip), ("length", Self::Length), ("xbee", Self::Xbee)];
+    pub const WORDS: [(&'static str, Self); 5] = [
+        ("slip", Self::Slip),
+        ("cobs", Self::Cobs),
+        ("length", Self::Length),
+        ("xbee", Self::Xbee),
+        ("hub", Self::Hub),
+    ];
 }
 
 /// Those framings that have frames for packets and nothing else.
@@ -34,6 +44,8 @@ impl Framing {
 pub enum Packing {
     /// [`Framing::Slip`].
     Slip,
+    /// [`Framing::Cobs`].
+    Cobs,
     /// [`Framing::Length`].
     Length,
 }
@@ -43,6 +55,7 @@ impl Packing {
     pub fn encode(self, packet: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Slip => slip::encode(packet, out),
+            Self::Cobs => cobs::encode(packet, out),
             Self::Length => out.extend_from_slice(packet),
         }
     }
@@ -60,7 +73,7 @@ impl fmt::Display for Framing {
 pub struct Discarded {
     /// Octets on the line, all reasons together.
     pub octets: u64,
-    /// Frames with an escape that does not exist, or runs of octets that no packet begins with.
+    /// Frames with a wrong CRC or with stuffing that does not exist, or runs of octets that no packet begins with.
     pub damaged: u64,
     /// Packets that are longer than allowed.
     pub overlong: u64,
@@ -75,6 +88,7 @@ pub struct Decoder(Kind);
 #[derive(Debug)]
 enum Kind {
     Slip(slip::Decoder),
+    Cobs(cobs::Decoder),
     Length(length::Decoder),
 }
 
@@ -84,6 +98,7 @@ impl Decoder {
     pub fn new(packing: Packing, max_packet: usize, baud: u32) -> Self {
         Self(match packing {
             Packing::Slip => Kind::Slip(slip::Decoder::new(max_packet)),
+            Packing::Cobs => Kind::Cobs(cobs::Decoder::new(max_packet)),
             Packing::Length => Kind::Length(length::Decoder::new(max_packet, gap(baud))),
         })
     }
@@ -92,6 +107,7 @@ impl Decoder {
     pub fn feed(&mut self, now: Time, octets: &[u8], each: &mut dyn FnMut(&[u8])) {
         match &mut self.0 {
             Kind::Slip(decoder) => decoder.feed(octets, each),
+            Kind::Cobs(decoder) => decoder.feed(octets, each),
             Kind::Length(decoder) => decoder.feed(now, octets, each),
         }
     }
@@ -100,6 +116,7 @@ impl Decoder {
     pub fn reset(&mut self) {
         match &mut self.0 {
             Kind::Slip(decoder) => decoder.reset(),
+            Kind::Cobs(decoder) => decoder.reset(),
             Kind::Length(decoder) => decoder.reset(),
         }
     }
@@ -109,6 +126,7 @@ impl Decoder {
     pub fn discarded(&self) -> Discarded {
         match &self.0 {
             Kind::Slip(decoder) => decoder.discarded(),
+            Kind::Cobs(decoder) => decoder.discarded(),
             Kind::Length(decoder) => decoder.discarded(),
         }
     }
@@ -141,7 +159,7 @@ mod tests {
         for (word, framing) in Framing::WORDS {
             assert_eq!(framing.to_string(), word);
         }
-        for packing in [Packing::Slip, Packing::Length] {
+        for packing in [Packing::Slip, Packing::Cobs, Packing::Length] {
             let mut line = Vec::new();
             let mut packets = Vec::new();
             for length in [2_usize, 3, 100, 255] {

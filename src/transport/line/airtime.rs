@@ -12,6 +12,29 @@ pub struct Air {
     pub lora: Option<Lora>,
 }
 
+/// What a radio can do, and may.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Ability {
+    /// How fast it is.
+    pub air: Air,
+    /// How much of the time it may be on the air, in hundredths of a percent; always, without.
+    pub duty_cycle: Option<u16>,
+}
+
+impl Ability {
+    /// With what the radio says itself, where it says more: what is configured counts, but no limit of
+    /// the radio is exceeded.
+    #[must_use]
+    pub fn with(self, radio: Self) -> Self {
+        let duty_cycle = match (self.duty_cycle, radio.duty_cycle) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        let air = if self.air == Air::default() { radio.air } else { self.air };
+        Self { air, duty_cycle }
+    }
+}
+
 /// How a LoRa modem sends, as far as the time on the air depends on it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Lora {

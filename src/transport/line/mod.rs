@@ -4,6 +4,7 @@
 //! is fed with octets and the time, and drained of octets.
 
 mod airtime;
+mod hub;
 mod pace;
 mod plain;
 mod queue;
@@ -12,7 +13,8 @@ mod xbee;
 
 use bytes::BytesMut;
 
-pub use airtime::{Air, Lora};
+pub use airtime::{Ability, Air, Lora};
+pub use hub::{Hub, HubEnd};
 pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
 pub use xbee::Module as XbeeModule;
 
@@ -41,7 +43,7 @@ pub struct Settings {
     pub max_packet: usize,
     /// What the radio behind it can carry.
     pub air: Air,
-    /// Permille of the time that the radio may be on the air.
+    /// How much of the time the radio may be on the air, in hundredths of a percent, 1..=10,000.
     pub duty_cycle: Option<u16>,
 }
 
@@ -53,6 +55,9 @@ pub struct Line {
     open: bool,
     queue: Queue,
     pace: Pace,
+    /// What the configuration says of the radio, and what the radio itself has said.
+    configured: Ability,
+    said: Ability,
     outbox: Outbox,
     stats: Stats,
 }
@@ -83,11 +88,14 @@ impl Line {
         let Settings { framing, baud, max_packet, air, duty_cycle } = *settings;
         let station: Box<dyn Station> = match framing {
             Framing::Slip => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
+            Framing::Cobs => Box::new(Plain::new(Packing::Cobs, max_packet, baud)),
             Framing::Length => Box::new(Plain::new(Packing::Length, max_packet, baud)),
             Framing::Xbee => Box::new(Xbee::new(max_packet, baud)),
+            Framing::Hub => Box::new(Hub::new(max_packet)),
         };
+        let configured = Ability { air, duty_cycle };
         let mut pace = Pace::new(baud);
-        pace.set_air(air, duty_cycle, max_packet);
+        pace.set_air(configured, max_packet);
         let carries = QUEUE_SECONDS.saturating_mul(pace.octets_per_second());
         let most = usize::try_from(carries).unwrap_or(usize::MAX);
         Self {
@@ -96,6 +104,8 @@ impl Line {
             open: false,
             queue: Queue::new(most.max(QUEUE_MIN).max(2 * max_packet)),
             pace,
+            configured,
+            said: Ability::default(),
             outbox: Outbox::default(),
             stats: Stats::default(),
         }
@@ -122,6 +132,12 @@ impl Line {
             each(from, signal, packet);
         });
         self.forget_unreachable();
+        let said = self.station.ability();
+        if said != self.said {
+            self.said = said;
+            let longest = self.largest();
+            self.pace.set_air(self.configured.with(said), longest);
+        }
     }
 
     /// Queues a packet, for everybody without an address. What has no room, and what is sent while the

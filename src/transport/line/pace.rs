@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::airtime::Air;
+use super::airtime::{Ability, Air};
 use crate::time::Time;
 
 /// How far ahead of the line what is written may be: enough to bridge the loop's other work.
@@ -14,6 +14,8 @@ const AHEAD: u64 = 30_000;
 const BITS: u64 = 10;
 const SECOND: u64 = 1_000_000;
 const HOUR: u64 = 3_600 * SECOND;
+/// Hundredths of a percent.
+const ALWAYS: u64 = 10_000;
 
 /// The pace of a line. Times within are microseconds.
 #[derive(Debug)]
@@ -33,7 +35,8 @@ pub(super) struct Pace {
 /// evenly: so no hour has more, and answers never wait for an hour.
 #[derive(Debug)]
 struct Duty {
-    permille: u16,
+    /// Hundredths of a percent.
+    share: u16,
     burst: u64,
     /// Comes in during an hour.
     hourly: u64,
@@ -42,8 +45,7 @@ struct Duty {
 }
 
 impl Pace {
-    /// For a line with so many bits a second, and a radio that may be on the air so many permille of
-    /// the time with packets of so many octets.
+    /// For a line with so many bits a second.
     pub(super) fn new(baud: u32) -> Self {
         Self {
             baud: u64::from(baud.max(1)),
@@ -54,11 +56,11 @@ impl Pace {
         }
     }
 
-    /// What the radio can do, and the permille of the time that it may be on the air with packets of
-    /// at most `longest` octets.
-    pub(super) fn set_air(&mut self, air: Air, duty: Option<u16>, longest: usize) {
+    /// What the radio can do and may, with packets of at most `longest` octets.
+    pub(super) fn set_air(&mut self, ability: Ability, longest: usize) {
+        let Ability { air, duty_cycle } = ability;
         self.air = air;
-        let duty = duty.map(|permille| Duty::new(permille, micros(air.time(longest))));
+        let duty = duty_cycle.map(|share| Duty::new(share, micros(air.time(longest))));
         // What was used is not given back.
         self.duty = duty.map(|duty| match &self.duty {
             Some(old) => Duty { left: old.left.min(duty.burst), reckoned: old.reckoned, ..duty },
@@ -98,18 +100,18 @@ impl Pace {
         let line = self.baud / BITS;
         let air = micros(self.air.time(USUAL));
         let air = (USUAL as u64 * SECOND).checked_div(air).unwrap_or(u64::MAX);
-        let share = self.duty.as_ref().map_or(1_000, |duty| u64::from(duty.permille));
-        line.min(air.saturating_mul(share) / 1_000).max(1)
+        let share = self.duty.as_ref().map_or(ALWAYS, |duty| u64::from(duty.share));
+        line.min(air.saturating_mul(share) / ALWAYS).max(1)
     }
 }
 
 impl Duty {
-    fn new(permille: u16, longest: u64) -> Self {
-        let share = u64::from(permille) * (HOUR / 1_000);
+    fn new(duty_cycle: u16, longest: u64) -> Self {
+        let share = u64::from(duty_cycle) * (HOUR / ALWAYS);
         // Never less than a trickle, or a radio whose longest packet takes all would be silent.
         let burst = (share / 10).max(longest);
         let hourly = share.saturating_sub(burst).max(share / 10).max(1);
-        Self { permille, burst, hourly, left: burst, reckoned: 0 }
+        Self { share: duty_cycle, burst, hourly, left: burst, reckoned: 0 }
     }
 
     fn at(&self, now: u64) -> u64 {
@@ -161,7 +163,7 @@ mod tests {
     #[test]
     fn a_slower_radio_sets_the_pace() {
         let mut pace = Pace::new(115_200);
-        pace.set_air(rate(100), None, 64);
+        pace.set_air(Ability { air: rate(100), duty_cycle: None }, 64);
         let (mut now, mut sent) = (Time(0), 0);
         while now < Time(60_000) {
             now = pace.next(now, 50);
@@ -177,9 +179,9 @@ mod tests {
     #[test]
     fn no_hour_has_more_than_its_share() {
         let lora = Air { rate: None, lora: Lora::parse("SF12").ok() };
-        for (permille, longest) in [(10, 51), (1, 51), (100, 20)] {
+        for (duty_cycle, longest) in [(100, 51), (10, 51), (1_000, 20)] {
             let mut pace = Pace::new(115_200);
-            pace.set_air(lora, Some(permille), longest);
+            pace.set_air(Ability { air: lora, duty_cycle: Some(duty_cycle) }, longest);
             let mut sent: Vec<(u64, u64)> = Vec::new();
             let mut now = Time(7);
             let mut turn = 0;
@@ -190,27 +192,27 @@ mod tests {
                 pace.send(now, packet);
                 sent.push((clock(now), micros(lora.time(packet))));
             }
-            let share = u64::from(permille) * 3_600_000;
+            let share = u64::from(duty_cycle) * 360_000;
             for (begin, _) in &sent {
                 let hour = *begin..*begin + HOUR;
                 let used: u64 =
                     sent.iter().filter(|(at, _)| hour.contains(at)).map(|(_, takes)| takes).sum();
-                assert!(used <= share, "{permille} {used}");
+                assert!(used <= share, "{duty_cycle} {used}");
             }
             let used: u64 = sent.iter().map(|(_, takes)| takes).sum();
-            assert!(used > share * 5 / 6, "{permille}: {used}");
+            assert!(used > share * 5 / 6, "{duty_cycle}: {used}");
         }
     }
 
     #[test]
     fn what_was_used_is_not_given_back() {
         let mut pace = Pace::new(115_200);
-        let air = rate(10);
-        pace.set_air(air, Some(10), 20);
+        let ability = Ability { air: rate(10), duty_cycle: Some(100) };
+        pace.set_air(ability, 20);
         pace.send(Time(0), 36);
         let next = pace.next(Time(0), 20);
         assert!(next > Time(100_000), "{next:?}");
-        pace.set_air(air, Some(10), 20);
+        pace.set_air(ability, 20);
         assert_eq!(pace.next(Time(0), 20), next);
     }
 }

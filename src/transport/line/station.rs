@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::airtime::Ability;
 use crate::core::{Address, Signal};
 use crate::time::Time;
 use crate::transport::framing::Discarded;
@@ -80,6 +81,11 @@ pub trait Station: fmt::Debug + Send {
     /// Octets of the longest packet that can be sent, as far as it is known by now.
     fn largest(&self) -> usize {
         usize::MAX
+    }
+
+    /// What the radio has said that it can and may do.
+    fn ability(&self) -> Ability {
+        Ability::default()
     }
 
     /// What has come in and was thrown away.

@@ -130,8 +130,10 @@ fn node(packet: &[u8]) -> &[u8] {
 }
 
 fn frame(framing: &str, packet: &[u8]) -> Vec<u8> {
-    if framing == "length" {
-        return packet.to_vec();
+    match framing {
+        "length" => return packet.to_vec(),
+        "cobs" => return cobs(packet),
+        _ => {}
     }
     // As simple devices do: no END in front.
     let mut line = Vec::new();
@@ -146,6 +148,49 @@ fn frame(framing: &str, packet: &[u8]) -> Vec<u8> {
     line
 }
 
+/// Contents in pieces that a 0 ends, or that are 254 long; no delimiter in front.
+fn cobs(packet: &[u8]) -> Vec<u8> {
+    let mut contents = [packet, &crc(packet).to_be_bytes()].concat();
+    // The last piece ends, too.
+    contents.push(0);
+    let mut line = Vec::new();
+    let mut rest = &contents[..];
+    while !rest.is_empty() {
+        let length = rest.iter().position(|octet| *octet == 0).unwrap().min(254);
+        line.push(length as u8 + 1);
+        line.extend(&rest[..length]);
+        // The 0 that was only added needs no piece of its own behind a full one.
+        let skipped = if length == 254 && rest.len() > 255 { 254 } else { length + 1 };
+        rest = &rest[skipped..];
+    }
+    line.push(0);
+    line
+}
+
+fn uncobs(frame: &[u8]) -> Vec<u8> {
+    let mut contents = Vec::new();
+    let mut at = 0;
+    while at < frame.len() {
+        let end = at + usize::from(frame[at]);
+        contents.extend(&frame[at + 1..end]);
+        if frame[at] != 255 && end < frame.len() {
+            contents.push(0);
+        }
+        at = end;
+    }
+    let packet = &contents[..contents.len() - 2];
+    assert_eq!(contents[packet.len()..], crc(packet).to_be_bytes());
+    packet.to_vec()
+}
+
+fn crc(octets: &[u8]) -> u16 {
+    !octets.iter().fold(0xFFFF, |crc, octet| {
+        (0..8).fold(crc ^ u16::from(*octet) << 8, |crc, _| {
+            if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
+        })
+    })
+}
+
 /// The next packet that is whole.
 fn next(framing: &str, line: &mut Vec<u8>) -> Option<Vec<u8>> {
     if framing == "length" {
@@ -154,6 +199,15 @@ fn next(framing: &str, line: &mut Vec<u8>) -> Option<Vec<u8>> {
             length += self::length(&line[length.min(line.len())..])?;
         }
         return (line.len() >= length).then(|| line.drain(..length).collect());
+    }
+    if framing == "cobs" {
+        loop {
+            let end = line.iter().position(|octet| *octet == 0)?;
+            let frame: Vec<u8> = line.drain(..=end).take(end).collect();
+            if !frame.is_empty() {
+                return Some(uncobs(&frame));
+            }
+        }
     }
     loop {
         let end = line.iter().position(|octet| *octet == 0xC0)?;

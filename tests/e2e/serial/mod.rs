@@ -88,6 +88,11 @@ fn a_whole_day_with_slip() {
 }
 
 #[test]
+fn a_whole_day_with_cobs() {
+    a_whole_day("cobs");
+}
+
+#[test]
 fn a_whole_day_with_length() {
     a_whole_day("length");
 }
@@ -126,6 +131,11 @@ fn a_forwarder_with_slip() {
 }
 
 #[test]
+fn a_forwarder_with_cobs() {
+    a_forwarder_on_a_line("cobs");
+}
+
+#[test]
 fn a_forwarder_with_length() {
     a_forwarder_on_a_line("length");
 }
@@ -158,6 +168,11 @@ fn unplugged(framing: &'static str) {
 #[test]
 fn unplugged_with_slip() {
     unplugged("slip");
+}
+
+#[test]
+fn unplugged_with_cobs() {
+    unplugged("cobs");
 }
 
 #[test]
@@ -213,6 +228,15 @@ fn noise_with_slip() {
 }
 
 #[test]
+fn noise_with_cobs() {
+    let endless = vec![0x55; 5_000];
+    let half = [0, 9, 0x0C, 1];
+    // DISCONNECT with a bit of its CRC changed.
+    let damaged = [0, 5, 2, 0x18, 0x17, 0xAA, 0];
+    noisy("cobs", &[&damaged, &[3, 2], &half, &endless, b"booting...\r\n"]);
+}
+
+#[test]
 fn noise_with_length() {
     let endless = [0; 5_000];
     // The last ones look like the beginning of a packet.
@@ -224,15 +248,16 @@ fn noise_with_length() {
 
 #[test]
 fn lines_and_a_udp_link_at_once() {
-    let (slip, length) = (Line::new("slip"), Line::new("length"));
+    let (slip, cobs, length) = (Line::new("slip"), Line::new("cobs"), Line::new("length"));
     let mosquitto = mosquitto("");
-    let rest =
-        format!("{}{}[discovery]\nadvertise_interval = \"1s\"\n", slip.table(), length.table());
+    let tables: String = [&slip, &cobs, &length].map(Line::table).concat();
+    let rest = format!("{tables}[discovery]\nadvertise_interval = \"1s\"\n");
     let url = format!("mqtt://{}", mosquitto.address());
     let mut gateway = Gateway::start(&configuration(&url, "", &rest));
     gateway.wait_for_broker(1);
     let mut devices = [
         Device::connected(slip.address(), "by-slip"),
+        Device::connected(cobs.address(), "by-cobs"),
         Device::connected(length.address(), "by-length"),
         Device::connected(gateway.link(), "by-udp"),
     ];
@@ -248,7 +273,7 @@ fn lines_and_a_udp_link_at_once() {
             assert_eq!(device.receive(), received("all", &data, Qos::One));
         }
     }
-    for device in &mut devices[..2] {
+    for device in &mut devices[..3] {
         device.wait("ADVERTISE", |message| {
             matches!(message, Message::Advertise { gateway_id: 1, .. }).then_some(())
         });
