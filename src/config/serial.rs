@@ -20,7 +20,7 @@ const DEFAULT_MAX_PACKET: usize = 1_024;
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// Framings that a later version has.
-const LATER: [&str; 4] = ["xbee", "loralink", "aquila", "rh-serial"];
+const LATER: [&str; 3] = ["loralink", "aquila", "rh-serial"];
 
 pub(super) fn read_serial(
     tables: Vec<(Origin, Table)>,

@@ -5,6 +5,7 @@
 mod cobs;
 mod length;
 mod slip;
+pub mod xbee;
 
 use std::fmt;
 use std::time::Duration;
@@ -21,14 +22,21 @@ pub enum Framing {
     Cobs,
     /// MQTT-SN packets back to back, told apart by their own lengths.
     Length,
+    /// API frames of Digi's XBee modules.
+    Xbee,
     /// Our own format for radio hubs.
     Hub,
 }
 
 impl Framing {
     /// Words of the configuration.
-    pub const WORDS: [(&'static str, Self); 4] =
-        [("slip", Self::Slip), ("cobs", Self::Cobs), ("length", Self::Length), ("hub", Self::Hub)];
+    pub const WORDS: [(&'static str, Self); 5] = [
+        ("slip", Self::Slip),
+        ("cobs", Self::Cobs),
+        ("length", Self::Length),
+        ("xbee", Self::Xbee),
+        ("hub", Self::Hub),
+    ];
 }
 
 /// Those framings that have frames for packets and nothing else.
