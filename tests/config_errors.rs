@@ -436,11 +436,6 @@ fn links_have_problems_of_their_own() {
             "device /a is there twice",
         ),
         ("[[serial]]\ndevice = \"/a\"\nbaud = 1", "3:8", "`baud` is out of range"),
-        (
-            "[[serial]]\ndevice = \"/a\"\nframing = \"xbee\"",
-            "3:11",
-            "`framing` \"xbee\" is not available in this version",
-        ),
         ("[[serial]]\ndevice = \"/a\"\nframing = \"x\"", "3:11", "`framing` cannot be \"x\""),
         ("[[serial]]\ndevice = \"/a\"\nmax_packet = \"31B\"", "3:14", "out of range"),
         (

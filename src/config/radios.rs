@@ -20,9 +20,12 @@ const OF_ONE: [(&str, Framing); 6] = [
 /// `baud` of a `[[serial]]` that does not say, bits a second.
 pub(super) fn default_baud(framing: Framing) -> u32 {
     match framing {
-        Framing::Slip | Framing::Cobs | Framing::Length | Framing::Hub | Framing::RhSerial => {
-            57_600
-        }
+        Framing::Slip
+        | Framing::Cobs
+        | Framing::Length
+        | Framing::Xbee
+        | Framing::Hub
+        | Framing::RhSerial => 57_600,
         Framing::LoraLink | Framing::Aquila => 115_200,
     }
 }
@@ -30,7 +33,9 @@ pub(super) fn default_baud(framing: Framing) -> u32 {
 /// `max_packet` of a `[[serial]]` that does not say, and the most that it can be, octets.
 pub(super) fn max_packet(framing: Framing) -> (usize, u64) {
     match framing {
-        Framing::Slip | Framing::Cobs | Framing::Length | Framing::Hub => (1_024, 65_535),
+        Framing::Slip | Framing::Cobs | Framing::Length | Framing::Xbee | Framing::Hub => {
+            (1_024, 65_535)
+        }
         // What RadioHead has room for as it comes, and what fits the octet in which it counts.
         Framing::RhSerial => (60, 251),
         Framing::LoraLink => (246, 246),
@@ -51,7 +56,12 @@ pub(super) fn read_radio(reader: &mut Reader<'_>, directory: &Path, link: &mut S
         }
     }
     match link.line.framing {
-        Framing::Slip | Framing::Cobs | Framing::Length | Framing::Hub | Framing::LoraLink => {}
+        Framing::Slip
+        | Framing::Cobs
+        | Framing::Length
+        | Framing::Xbee
+        | Framing::Hub
+        | Framing::LoraLink => {}
         Framing::RhSerial => {
             reader.integer("address", 0..=254, &mut link.line.rh_serial.address);
             reader.boolean("reliable", &mut link.line.rh_serial.reliable);

@@ -222,7 +222,12 @@ impl Config {
 /// What is for one framing only.
 fn write_radio(link: &SerialLink, out: &mut Toml) {
     match link.line.framing {
-        Framing::Slip | Framing::Cobs | Framing::Length | Framing::Hub | Framing::LoraLink => {}
+        Framing::Slip
+        | Framing::Cobs
+        | Framing::Length
+        | Framing::Xbee
+        | Framing::Hub
+        | Framing::LoraLink => {}
         Framing::RhSerial => {
             out.plain("address", link.line.rh_serial.address);
             out.plain("reliable", link.line.rh_serial.reliable);

@@ -16,9 +16,6 @@ use crate::transport::serial::FlowControl;
 /// Longest `open_delay`.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
-/// Framings that a later version has.
-const LATER: [&str; 1] = ["xbee"];
-
 pub(super) fn read_serial(
     tables: Vec<(Origin, Table)>,
     directory: &Path,
@@ -138,9 +135,5 @@ fn check_framing(text: &str) -> Result<Framing, Complaint> {
     }
     let words = Framing::WORDS.map(|(word, _)| word).join("\", \"");
     let help = format!("one of \"{words}\"");
-    if LATER.contains(&text) {
-        let message = format!("`framing` \"{text}\" is not available in this version");
-        return Err(Complaint::new(message, help));
-    }
     Err(bad_value("framing", text, help))
 }

@@ -11,6 +11,7 @@ pub mod loralink;
 mod noise;
 pub mod rh_serial;
 mod slip;
+pub mod xbee;
 
 use std::fmt;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub enum Framing {
     Cobs,
     /// MQTT-SN packets back to back, told apart by their own lengths.
     Length,
+    /// API frames of Digi's XBee modules.
+    Xbee,
     /// Our own format for radio hubs.
     Hub,
     /// RadioHead's RH_Serial.
@@ -39,10 +42,11 @@ pub enum Framing {
 
 impl Framing {
     /// Words of the configuration.
-    pub const WORDS: [(&'static str, Self); 7] = [
+    pub const WORDS: [(&'static str, Self); 8] = [
         ("slip", Self::Slip),
         ("cobs", Self::Cobs),
         ("length", Self::Length),
+        ("xbee", Self::Xbee),
         ("hub", Self::Hub),
         ("rh-serial", Self::RhSerial),
         ("loralink", Self::LoraLink),

@@ -14,6 +14,7 @@ mod plain;
 mod queue;
 mod rh_serial;
 mod station;
+mod xbee;
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -25,6 +26,7 @@ pub use hub::{Hub, HubEnd};
 pub use loralink::{LoraLink, LoraModem};
 pub use rh_serial::{RhSerial, RhSettings};
 pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
+pub use xbee::Module as XbeeModule;
 
 use super::framing::{Discarded, Framing, Packing};
 use crate::core::Address;
@@ -32,6 +34,7 @@ use crate::time::Time;
 use pace::Pace;
 use plain::Plain;
 use queue::{Queue, Queued};
+use xbee::Xbee;
 
 /// What may wait to be written: what the line carries in this many seconds. More would come after
 /// it has been repeated.
@@ -86,6 +89,8 @@ pub struct Stats {
     pub away_drops: u64,
     /// Packets dropped because they are longer than the radio can carry, or have no address of it.
     pub unsendable: u64,
+    /// Packets dropped because their device cannot be reached.
+    pub unreachable_drops: u64,
     /// Packets that were repeated while the first of them still waited, and so were not queued.
     pub merged: u64,
 }
@@ -99,6 +104,7 @@ impl Line {
             Framing::Slip => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
             Framing::Cobs => Box::new(Plain::new(Packing::Cobs, max_packet, baud)),
             Framing::Length => Box::new(Plain::new(Packing::Length, max_packet, baud)),
+            Framing::Xbee => Box::new(Xbee::new(max_packet, baud)),
             Framing::Hub => Box::new(Hub::new(max_packet)),
             Framing::RhSerial => Box::new(RhSerial::new(settings, seed())),
             Framing::LoraLink => Box::new(LoraLink::new(max_packet)),
@@ -142,6 +148,7 @@ impl Line {
             stats.received += 1;
             each(from, signal, packet);
         });
+        self.forget_unreachable();
         let said = self.station.ability();
         if said != self.said {
             self.said = said;
@@ -178,11 +185,11 @@ impl Line {
         }
         if self.station.next_timeout().is_some_and(|at| at <= now) {
             self.station.timeout(now, &mut self.outbox);
+            self.forget_unreachable();
         }
         self.write(now, out);
-        while self.station.is_ready()
-            && self.queue.peek().is_some_and(|next| self.pace.next(now, next.packet.len()) <= now)
-            && let Some(next) = self.queue.pop()
+        while self.next_packet(now).is_some_and(|at| at <= now)
+            && let Some(next) = self.queue.pop(takes(&*self.station))
         {
             let to = next.to.as_ref().map_or(To::All, To::One);
             match self.station.send(now, to, &next.packet, &mut self.outbox) {
@@ -206,10 +213,7 @@ impl Line {
         if !self.open {
             return None;
         }
-        let ready = self.station.is_ready();
-        let next = self.queue.peek().filter(|_| ready);
-        let next = next.map(|next| self.pace.next(now, next.packet.len()));
-        [self.station.next_timeout(), next].into_iter().flatten().min()
+        [self.station.next_timeout(), self.next_packet(now)].into_iter().flatten().min()
     }
 
     /// Octets of publications for which there is room: what the core may send.
@@ -255,6 +259,21 @@ impl Line {
         self.outbox.take_notes()
     }
 
+    fn forget_unreachable(&mut self) {
+        while let Some(device) = self.outbox.take_unreachable() {
+            self.stats.unreachable_drops += self.queue.forget(&device);
+        }
+    }
+
+    /// When the packet whose turn it is may be written.
+    fn next_packet(&self, now: Time) -> Option<Time> {
+        if !self.station.is_ready() {
+            return None;
+        }
+        let next = self.queue.peek(takes(&*self.station))?;
+        Some(self.pace.next(now, next.packet.len()))
+    }
+
     /// Moves what the station has said to the line.
     fn write(&mut self, now: Time, out: &mut BytesMut) {
         if !self.outbox.octets.is_empty() {
@@ -280,6 +299,10 @@ impl Line {
 /// Another one at each start.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
+}
+
+fn takes(station: &dyn Station) -> impl Fn(Option<&Address>) -> bool {
+    |to| station.takes(to.map_or(To::All, To::One))
 }
 
 #[cfg(test)]

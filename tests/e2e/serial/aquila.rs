@@ -4,7 +4,7 @@ use mqtt_sn_gateway::codec::Qos;
 
 use super::radio::{Doing, Modem, Radio};
 use super::radios::Up;
-use super::{logged, start_on, wait_for};
+use super::{logged, start_with, wait_for};
 use crate::rig::{Device, publish, received};
 
 #[derive(Default)]
@@ -141,7 +141,7 @@ fn start(refuses: u32) -> Radio<Bridge> {
 #[test]
 fn a_whole_day() {
     let radio = start(0);
-    let (gateway, _mosquitto, broker) = start_on(&radio.table(NETWORK), "");
+    let (gateway, _mosquitto, broker) = start_with(&radio.table(NETWORK), "");
     wait_for(&gateway, "a bridge with PAN id 192, encrypted");
     let network = [192, 0xC0, 0xDB, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13];
     assert_eq!(radio.with(|bridge, _| bridge.network.clone()), Some(network.to_vec()));
@@ -153,7 +153,7 @@ fn a_whole_day() {
 #[test]
 fn a_bridge_that_is_restarted_or_unplugged() {
     let radio = start(0);
-    let (gateway, _mosquitto, broker) = start_on(&radio.table(NETWORK), "");
+    let (gateway, _mosquitto, broker) = start_with(&radio.table(NETWORK), "");
     super::radios::restarts(&radio, 5, &gateway, broker);
 }
 
@@ -161,7 +161,7 @@ fn a_bridge_that_is_restarted_or_unplugged() {
 #[test]
 fn a_bridge_that_refuses() {
     let radio = start(3);
-    let (mut gateway, _mosquitto, broker) = start_on(&radio.table(NETWORK), "");
+    let (mut gateway, _mosquitto, broker) = start_with(&radio.table(NETWORK), "");
     let mut up = Up::new(broker);
     let mut device = Device::connected(radio.device(5), "device");
     device.subscribe_to("down", Qos::One);
@@ -181,7 +181,7 @@ fn a_bridge_that_refuses() {
 fn devices_are_paired() {
     let radio = start(0);
     let (gateway, _mosquitto, _) =
-        start_on(&radio.table(&format!("{NETWORK}\npairing = true")), "");
+        start_with(&radio.table(&format!("{NETWORK}\npairing = true")), "");
     wait_for(&gateway, "pairing is on");
     wait_for(&gateway, "It pairs devices and does nothing else");
     radio.with(|_, doing| {

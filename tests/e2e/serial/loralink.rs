@@ -6,7 +6,7 @@ use mqtt_sn_gateway::codec::Qos;
 
 use super::radio::{Doing, Modem, Radio};
 use super::radios::Up;
-use super::{logged, start_on};
+use super::{logged, start_with};
 use crate::rig::{Device, publish, received};
 
 /// One modem, or two.
@@ -128,7 +128,7 @@ fn one() -> (Radio<Modems>, String) {
 #[test]
 fn a_whole_day_with_one_modem() {
     let (radio, table) = one();
-    let (gateway, _mosquitto, broker) = start_on(&table, "");
+    let (gateway, _mosquitto, broker) = start_with(&table, "");
     super::radios::a_whole_day(&radio, [1, 0x7E, 0x11], &gateway, broker);
     assert_eq!(radio.with(|modems, _| modems.eager), 0, "one packet is under way at a time");
 }
@@ -136,7 +136,7 @@ fn a_whole_day_with_one_modem() {
 #[test]
 fn a_whole_day_with_two_modems() {
     let (radio, table) = pair(20);
-    let (gateway, _mosquitto, broker) = start_on(&table, "");
+    let (gateway, _mosquitto, broker) = start_with(&table, "");
     super::radios::a_whole_day(&radio, [254, 0x7D, 0x13], &gateway, broker);
     assert_eq!(radio.with(|modems, _| modems.eager), 0, "one packet is under way at a time");
 }
@@ -144,7 +144,7 @@ fn a_whole_day_with_two_modems() {
 #[test]
 fn modems_that_are_restarted_or_unplugged() {
     let (radio, table) = pair(0);
-    let (gateway, _mosquitto, broker) = start_on(&table, "[sessions]\nretry_interval = \"1s\"\n");
+    let (gateway, _mosquitto, broker) = start_with(&table, "[sessions]\nretry_interval = \"1s\"\n");
     super::radios::restarts(&radio, 5, &gateway, broker);
 }
 
@@ -152,7 +152,7 @@ fn modems_that_are_restarted_or_unplugged() {
 #[test]
 fn a_channel_that_is_not_free() {
     let (radio, table) = one();
-    let (mut gateway, _mosquitto, broker) = start_on(&table, "");
+    let (mut gateway, _mosquitto, broker) = start_with(&table, "");
     let mut up = Up::new(broker);
     let mut device = Device::connected(radio.device(5), "device");
     device.subscribe_to("down", Qos::One);

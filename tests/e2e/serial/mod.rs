@@ -3,9 +3,11 @@
 mod aquila;
 mod line;
 mod loralink;
+mod pty;
 mod radio;
 mod radiohead;
 mod radios;
+mod xbee;
 
 use std::net::SocketAddr;
 
@@ -18,11 +20,11 @@ use line::Line;
 /// A gateway without a UDP link, on lines. `rest` is whole tables.
 fn start(lines: &[&Line], rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
     let tables: String = lines.iter().map(|line| line.table()).collect();
-    start_on(&tables, rest)
+    start_with(&tables, rest)
 }
 
-/// The same, on lines with these tables.
-fn start_on(tables: &str, rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
+/// The same with the `[[serial]]` of the lines.
+fn start_with(tables: &str, rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
     let mosquitto = mosquitto("");
     let broker = mosquitto.address();
     let text = configuration(&format!("mqtt://{broker}"), "", &format!("{tables}{rest}"));

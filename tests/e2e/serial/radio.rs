@@ -2,20 +2,14 @@
 //! its own. What is said on the line is the business of a [`Modem`].
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use super::line;
+use super::pty::{Plugged, Port};
 
 /// Everybody.
 pub const ALL: u8 = 255;
@@ -41,21 +35,16 @@ pub trait Modem: Send + 'static {
     fn tick(&mut self, _: &mut Doing) {}
 }
 
-struct Pty {
-    master: File,
-    _slave: OwnedFd,
-}
-
 /// What is shared with the radio's thread.
 struct Shared<M> {
     modem: Mutex<M>,
-    ptys: Mutex<[Option<Pty>; 2]>,
+    far: [Plugged; 2],
     devices: Mutex<HashMap<u8, (UdpSocket, Option<SocketAddr>)>>,
     stop: AtomicBool,
 }
 
 pub struct Radio<M: Modem> {
-    directory: TempDir,
+    ports: [Port; 2],
     shared: Arc<Shared<M>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -63,9 +52,10 @@ pub struct Radio<M: Modem> {
 impl<M: Modem> Radio<M> {
     /// One that is plugged in.
     pub fn new(modem: M) -> Self {
+        let ports = [Port::new(), Port::new()];
         let shared = Arc::new(Shared {
             modem: Mutex::new(modem),
-            ptys: Mutex::default(),
+            far: [ports[0].far(), ports[1].far()],
             devices: Mutex::default(),
             stop: AtomicBool::new(false),
         });
@@ -73,8 +63,7 @@ impl<M: Modem> Radio<M> {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || run(&shared))
         };
-        let directory = tempfile::tempdir().unwrap();
-        let radio = Self { directory, shared, thread: Some(thread) };
+        let radio = Self { ports, shared, thread: Some(thread) };
         radio.plug();
         radio
     }
@@ -90,7 +79,7 @@ impl<M: Modem> Radio<M> {
 
     /// What the gateway knows its devices by.
     pub fn path(&self, port: usize) -> PathBuf {
-        self.directory.path().join(["radio", "radio-that-sends"][port])
+        self.ports[port].device()
     }
 
     /// Its `[[serial]]`, with these lines.
@@ -99,19 +88,12 @@ impl<M: Modem> Radio<M> {
     }
 
     pub fn plug(&self) {
-        for port in 0..2 {
-            let (master, slave, name) = line::open();
-            self.shared.ptys.lock().unwrap()[port] = Some(Pty { master, _slave: slave });
-            symlink(name, self.path(port)).unwrap();
-        }
+        self.ports.iter().for_each(Port::plug);
         self.with(|modem, doing| modem.start(doing));
     }
 
     pub fn unplug(&self) {
-        for port in 0..2 {
-            fs::remove_file(self.path(port)).unwrap();
-        }
-        *self.shared.ptys.lock().unwrap() = [None, None];
+        self.ports.iter().for_each(Port::unplug);
     }
 
     /// Does something with the modem.
@@ -135,10 +117,9 @@ impl<M: Modem> Shared<M> {
     /// What is sent to a line that is unplugged is lost, and so is what is for a device that has never
     /// said anything.
     fn act(&self, doing: Doing) {
-        let mut ptys = self.ptys.lock().unwrap();
-        for (pty, octets) in ptys.iter_mut().zip(&doing.line) {
-            if let Some(pty) = pty {
-                line::write(&mut pty.master, octets);
+        for (far, octets) in self.far.iter().zip(&doing.line) {
+            if let Some(pty) = &mut *far.lock().unwrap() {
+                pty.write(octets);
             }
         }
         let devices = self.devices.lock().unwrap();
@@ -163,11 +144,11 @@ impl<M: Modem> Shared<M> {
             }
         }
         let mut written: Vec<(usize, Vec<u8>)> = Vec::new();
-        for (port, pty) in self.ptys.lock().unwrap().iter_mut().enumerate() {
-            if let Some(pty) = pty
-                && let Ok(length) = pty.master.read(buffer)
+        for (port, far) in self.far.iter().enumerate() {
+            if let Some(pty) = &mut *far.lock().unwrap()
+                && pty.read()
             {
-                written.push((port, buffer[..length].to_vec()));
+                written.push((port, std::mem::take(&mut pty.rest)));
             }
         }
         let idle = said.is_empty() && written.is_empty();

@@ -7,7 +7,7 @@ use mqtt_sn_gateway::codec::Qos;
 
 use super::radio::{ALL, Doing, Modem, Radio};
 use super::radios::Up;
-use super::{logged, start_on, wait_for};
+use super::{logged, start_with, wait_for};
 use crate::rig::{Device, publish, received};
 
 const GATEWAY: u8 = 1;
@@ -193,7 +193,7 @@ const PLAIN: &str = "framing = \"rh-serial\"";
 fn a_whole_day() {
     for (reliable, table) in [(true, RELIABLE), (false, PLAIN)] {
         let radio = Radio::new(Bus::new(reliable, 0));
-        let (gateway, _mosquitto, broker) = start_on(&radio.table(table), "");
+        let (gateway, _mosquitto, broker) = start_with(&radio.table(table), "");
         // 10 is the octet that is doubled.
         super::radios::a_whole_day(&radio, [2, 0x10, 254], &gateway, broker);
     }
@@ -204,7 +204,7 @@ fn a_whole_day() {
 #[test]
 fn a_bad_line() {
     let radio = Radio::new(Bus::new(true, 5));
-    let (mut gateway, _mosquitto, broker) = start_on(&radio.table(RELIABLE), "");
+    let (mut gateway, _mosquitto, broker) = start_with(&radio.table(RELIABLE), "");
     let mut up = Up::new(broker);
     let mut device = Device::connected(radio.device(7), "board");
     device.subscribe_to("down", Qos::One);
@@ -226,14 +226,14 @@ fn a_bad_line() {
 #[test]
 fn boards_that_are_restarted_or_unplugged() {
     let radio = Radio::new(Bus::new(true, 0));
-    let (gateway, _mosquitto, broker) = start_on(&radio.table(RELIABLE), "");
+    let (gateway, _mosquitto, broker) = start_with(&radio.table(RELIABLE), "");
     super::radios::restarts(&radio, 7, &gateway, broker);
 }
 
 #[test]
 fn a_board_that_waits_for_acknowledgements_is_told_of() {
     let radio = Radio::new(Bus::new(true, 0));
-    let (gateway, _mosquitto, _) = start_on(&radio.table(PLAIN), "");
+    let (gateway, _mosquitto, _) = start_with(&radio.table(PLAIN), "");
     // It throws away the CONNACK: it waits for something else.
     Device::new(radio.device(7)).send_octets(&[9, 0x04, 0x04, 1, 0, 60, b'b', b'o', b'a']);
     wait_for(&gateway, "07 uses RHReliableDatagram");
@@ -244,7 +244,7 @@ fn a_board_that_waits_for_acknowledgements_is_told_of() {
 #[test]
 fn addresses_and_lengths() {
     let radio = Radio::new(Bus::new(true, 0));
-    let (gateway, _mosquitto, broker) = start_on(&radio.table(RELIABLE), "");
+    let (gateway, _mosquitto, broker) = start_with(&radio.table(RELIABLE), "");
     let mut up = Up::new(broker);
     let mut device = Device::connected(radio.device(7), "board");
     device.register("up").unwrap();

@@ -1,6 +1,5 @@
-//! Datagrams that wait for an acknowledgement, and those that wait for them.
+//! Datagrams that wait for an acknowledgement.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::time::Time;
@@ -8,8 +7,6 @@ use crate::transport::framing::rh_serial::Header;
 
 /// Most datagrams under way at a time.
 const MOST: usize = 8;
-/// Most that wait because one for the same device is under way.
-const MOST_WAITING: usize = 8;
 /// How long RadioHead waits for an acknowledgement at least, and up to double.
 const TIMEOUT_MS: u64 = 200;
 /// Octets of an acknowledgement on the line, with some to spare.
@@ -32,33 +29,22 @@ pub(super) struct Flight {
 #[derive(Debug)]
 pub(super) struct Flights {
     flying: Vec<Flight>,
-    waiting: VecDeque<(u8, Vec<u8>)>,
     random: u64,
 }
 
 impl Flights {
     pub(super) fn new(seed: u64) -> Self {
-        Self { flying: Vec::new(), waiting: VecDeque::new(), random: seed | 1 }
+        Self { flying: Vec::new(), random: seed | 1 }
     }
 
-    /// Whether another one can be pushed.
+    /// Whether another one can be launched.
     pub(super) fn have_room(&self) -> bool {
-        self.flying.len() < MOST && self.waiting.len() < MOST_WAITING
+        self.flying.len() < MOST
     }
 
-    /// Adds one to those that wait.
-    pub(super) fn push(&mut self, to: u8, packet: &[u8]) {
-        self.waiting.push_back((to, packet.to_vec()));
-    }
-
-    /// Takes out the first that waits for a device for which nothing is under way.
-    pub(super) fn next(&mut self) -> Option<(u8, Vec<u8>)> {
-        if self.flying.len() >= MOST {
-            return None;
-        }
-        let flies = |to| self.flying.iter().any(|flight| flight.header.to == to);
-        let at = self.waiting.iter().position(|(to, _)| !flies(*to))?;
-        self.waiting.remove(at)
+    /// Whether there is one for this device.
+    pub(super) fn go_to(&self, device: u8) -> bool {
+        self.flying.iter().any(|flight| flight.header.to == device)
     }
 
     pub(super) fn launch(&mut self, flight: Flight) {
@@ -94,9 +80,8 @@ impl Flights {
 
     /// Forgets everything. Says how many that were.
     pub(super) fn clear(&mut self) -> u64 {
-        let all = self.flying.len() + self.waiting.len();
+        let all = self.flying.len() as u64;
         self.flying.clear();
-        self.waiting.clear();
-        all as u64
+        all
     }
 }

@@ -137,7 +137,7 @@ impl RhSerial {
             return self.ignore(header, payload);
         }
         if flags & ACK != 0 {
-            return self.acknowledged(now, header, out);
+            return self.acknowledged(header, out);
         }
         let Some(address) = Address::new(&[from]) else { return };
         if to == ours {
@@ -167,7 +167,7 @@ impl RhSerial {
         self.ignored += header.encoded_len(payload) as u64;
     }
 
-    fn acknowledged(&mut self, now: Time, header: Header, out: &mut Outbox) {
+    fn acknowledged(&mut self, header: Header, out: &mut Outbox) {
         let Header { to, from, id, .. } = header;
         if !self.settings.reliable {
             return self.is_reliable(from, out);
@@ -175,16 +175,6 @@ impl RhSerial {
         if to == self.settings.address && self.flights.take(from, id).is_some() {
             self.outcomes.delivered += 1;
             self.told.acked = true;
-            self.fly(now, out);
-        }
-    }
-
-    /// Sends what waits for devices for which nothing is under way any more.
-    fn fly(&mut self, now: Time, out: &mut Outbox) {
-        while let Some((to, packet)) = self.flights.next() {
-            let id = self.next_id(to);
-            let header = Header { to, from: self.settings.address, id, flags: 0 };
-            self.launch(now, Flight { header, packet, repetitions: 0, until: now }, out);
         }
     }
 
@@ -226,6 +216,13 @@ impl Station for RhSerial {
         self.flights.have_room()
     }
 
+    fn takes(&self, to: To<'_>) -> bool {
+        match to {
+            To::All => true,
+            To::One(address) => !matches!(*address.octets(), [to] if self.flights.go_to(to)),
+        }
+    }
+
     fn send(
         &mut self,
         now: Time,
@@ -244,12 +241,12 @@ impl Station for RhSerial {
                 _ => return Err(Unsendable::BadAddress),
             },
         };
+        let header = Header { to, from, id: self.next_id(to), flags: 0 };
         if self.settings.reliable && to != BROADCAST {
-            self.flights.push(to, packet);
-            self.fly(now, out);
+            let flight = Flight { header, packet: packet.to_vec(), repetitions: 0, until: now };
+            self.launch(now, flight, out);
         } else {
-            let id = self.next_id(to);
-            encode(Header { to, from, id, flags: 0 }, packet, &mut out.octets);
+            encode(header, packet, &mut out.octets);
         }
         Ok(())
     }
@@ -269,7 +266,6 @@ impl Station for RhSerial {
             self.outcomes.repeated += 1;
             self.launch(now, flight, out);
         }
-        self.fly(now, out);
     }
 
     fn largest(&self) -> usize {
