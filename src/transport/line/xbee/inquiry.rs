@@ -173,9 +173,9 @@ impl Inquiry {
 
     /// Whether it is known which kind of frames the module understands, or will not be known.
     pub(super) fn is_manner_known(&self) -> bool {
-        let asked =
-            QUESTIONS.get(self.next).is_none_or(|next| ![*b"AP", *b"AO", *b"VR"].contains(next));
-        asked || self.at.is_none() || self.find(*b"VR") != Answer::None
+        let next = QUESTIONS.get(self.next);
+        let is_past = next.is_none_or(|next| !matches!(next, b"AP" | b"AO" | b"VR"));
+        is_past || self.at.is_none() || self.find(*b"VR") != Answer::None
     }
 
     /// Whether it is an 802.15.4 module that speaks in legacy frames.
