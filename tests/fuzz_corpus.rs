@@ -17,6 +17,9 @@ mod check_journal;
 #[cfg(feature = "gateway")]
 #[path = "../fuzz/check_radios.rs"]
 mod check_radios;
+#[cfg(feature = "gateway")]
+#[path = "../fuzz/check_xbee.rs"]
+mod check_xbee;
 #[path = "support/random.rs"]
 mod random;
 
@@ -165,6 +168,35 @@ fn lines_of_hubs_hold() {
     }
     assert_eq!(seen, all);
     assert!((MUTATIONS / 100..MUTATIONS / 11).contains(&whole), "{whole} with a frame");
+}
+
+#[cfg(feature = "gateway")]
+#[test]
+fn lines_of_xbee_modules_hold() {
+    let judge = |octets: &[u8]| {
+        let mut reached = check_xbee::check_line(octets);
+        reached.extend(check_xbee::check_script(octets));
+        reached
+    };
+    let corpus = corpus("xbee");
+    let all: BTreeSet<_> = corpus.iter().flat_map(|(_, octets)| judge(octets)).collect();
+    assert_eq!(all.len(), 11 + 7, "{all:?}");
+    let mut random = Random(0x5842_4545_5842_4531);
+    let (mut seen, mut packets) = (BTreeSet::new(), 0);
+    let mut octets = Vec::with_capacity(LENGTH_MAX);
+    for _ in 0..MUTATIONS / 10 {
+        octets.clear();
+        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
+        for _ in 0..=random.below(3) {
+            let other = &corpus[random.below(corpus.len())].1;
+            mutate(&mut octets, other, &mut random);
+        }
+        let judged = judge(&octets);
+        packets += usize::from(judged.contains("packet"));
+        seen.extend(judged);
+    }
+    assert_eq!(seen, all);
+    assert!((MUTATIONS / 100..MUTATIONS / 11).contains(&packets), "{packets} with a packet");
 }
 
 /// What the octets are as a file, and what as records.

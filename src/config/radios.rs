@@ -8,7 +8,8 @@ use crate::transport::framing::Framing;
 use crate::transport::line::Key;
 
 /// Keys that are for one framing only.
-const OF_ONE: [(&str, Framing); 6] = [
+const OF_ONE: [(&str, Framing); 7] = [
+    ("send_device", Framing::LoraLink),
     ("address", Framing::RhSerial),
     ("reliable", Framing::RhSerial),
     ("pan_id", Framing::Aquila),
@@ -16,32 +17,6 @@ const OF_ONE: [(&str, Framing); 6] = [
     ("key_file", Framing::Aquila),
     ("pairing", Framing::Aquila),
 ];
-
-/// `baud` of a `[[serial]]` that does not say, bits a second.
-pub(super) fn default_baud(framing: Framing) -> u32 {
-    match framing {
-        Framing::Slip
-        | Framing::Cobs
-        | Framing::Length
-        | Framing::Xbee
-        | Framing::Hub
-        | Framing::RhSerial => 57_600,
-        Framing::LoraLink | Framing::Aquila => 115_200,
-    }
-}
-
-/// `max_packet` of a `[[serial]]` that does not say, and the most that it can be, octets.
-pub(super) fn max_packet(framing: Framing) -> (usize, u64) {
-    match framing {
-        Framing::Slip | Framing::Cobs | Framing::Length | Framing::Xbee | Framing::Hub => {
-            (1_024, 65_535)
-        }
-        // What RadioHead has room for as it comes, and what fits the octet in which it counts.
-        Framing::RhSerial => (60, 251),
-        Framing::LoraLink => (246, 246),
-        Framing::Aquila => (54, 54),
-    }
-}
 
 /// The keys that are for one framing only.
 pub(super) fn read_radio(reader: &mut Reader<'_>, directory: &Path, link: &mut SerialLink) {

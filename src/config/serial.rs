@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::checked::SerialLink;
 use super::error::{Origin, Problem};
 use super::load::{HOUR, SHORTEST};
-use super::radios::{self, read_radio};
+use super::radios::read_radio;
 use super::reader::{Complaint, Reader, bad_value};
 use super::tree::Table;
 use crate::transport::framing::Framing;
-use crate::transport::line::{Air, AquilaSettings, Lora, RhSettings, Settings};
+use crate::transport::line::{Air, Lora, Settings};
 use crate::transport::serial::FlowControl;
 
 /// Longest `open_delay`.
@@ -24,31 +24,16 @@ pub(super) fn read_serial(
 ) {
     for (begin, table) in tables {
         let mut reader = Reader::new("serial", table, problems);
-        let mut link = SerialLink {
-            device: "".into(),
-            send_device: None,
-            line: Settings {
-                framing: Framing::default(),
-                baud: 0,
-                max_packet: 0,
-                air: Air::default(),
-                duty_cycle: None,
-                rh_serial: RhSettings::default(),
-                aquila: AquilaSettings::default(),
-            },
-            flow_control: FlowControl::default(),
-            open_delay: Duration::ZERO,
-            retry_interval: None,
-            key_file: None,
-        };
+        let mut link = SerialLink::new("");
         let place = reader.text("device", &mut link.device, |text| check_device(text, links));
         if place.is_none() {
             let help = "add device = \"/dev/serial/by-id/…\" below it; `ls -l /dev/serial/by-id` \
                         lists what is plugged in";
             reader.complain(&begin, Complaint::new("this [[serial]] has no `device`", help));
         }
-        reader.text("framing", &mut link.line.framing, check_framing);
-        link.line.baud = radios::default_baud(link.line.framing);
+        let mut framing = Framing::default();
+        reader.text("framing", &mut framing, check_framing);
+        link.line = Settings::new(framing);
         reader.integer("baud", 300..=4_000_000, &mut link.line.baud);
         reader.choice("flow_control", &mut link.flow_control, &FlowControl::WORDS);
         reader.duration_or_never("open_delay", SHORTEST..=LONGEST_DELAY, &mut link.open_delay);
@@ -56,12 +41,11 @@ pub(super) fn read_serial(
         if reader.duration("retry_interval", SHORTEST..=HOUR, &mut retry).is_some() {
             link.retry_interval = Some(retry);
         }
-        let (usual, most) = radios::max_packet(link.line.framing);
-        link.line.max_packet = usual;
+        let most = Settings::longest_packet(framing) as u64;
         reader.size("max_packet", 32..=most, &mut link.line.max_packet);
+        read_radio(&mut reader, directory, &mut link);
         read_send_device(&mut reader, &mut link, links);
         read_pace(&mut reader, &mut link.line);
-        read_radio(&mut reader, directory, &mut link);
         reader.finish();
         links.push(link);
     }

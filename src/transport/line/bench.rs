@@ -1,22 +1,14 @@
 //! A station by itself, for tests: what it hears, writes and says.
 
+use super::Settings;
 use super::station::{Note, NoteKind, Outbox, Port, Station, To, Unsendable};
-use super::{Air, AquilaSettings, RhSettings, Settings};
 use crate::core::{Address, Signal};
 use crate::time::Time;
 use crate::transport::framing::Framing;
 
 /// A line with 115,200 bits a second.
 pub(super) fn settings(framing: Framing, max_packet: usize) -> Settings {
-    Settings {
-        framing,
-        baud: 115_200,
-        max_packet,
-        air: Air::default(),
-        duty_cycle: None,
-        rh_serial: RhSettings::default(),
-        aquila: AquilaSettings::default(),
-    }
+    Settings { baud: 115_200, max_packet, ..Settings::new(framing) }
 }
 
 pub(super) struct Bench<S> {

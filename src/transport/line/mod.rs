@@ -61,6 +61,46 @@ pub struct Settings {
     pub aquila: AquilaSettings,
 }
 
+impl Settings {
+    /// The defaults of a framing.
+    #[must_use]
+    pub fn new(framing: Framing) -> Self {
+        let baud = match framing {
+            Framing::LoraLink | Framing::Aquila => 115_200,
+            _ => 57_600,
+        };
+        let max_packet = match framing {
+            // What RadioHead has room for as it comes.
+            Framing::RhSerial => 60,
+            Framing::LoraLink | Framing::Aquila => Self::longest_packet(framing),
+            _ => 1_024,
+        };
+        Self {
+            framing,
+            baud,
+            max_packet,
+            air: Air::default(),
+            duty_cycle: None,
+            rh_serial: RhSettings::default(),
+            aquila: AquilaSettings::default(),
+        }
+    }
+
+    /// The most that `max_packet` can be.
+    #[must_use]
+    pub fn longest_packet(framing: Framing) -> usize {
+        match framing {
+            Framing::Slip | Framing::Cobs | Framing::Length | Framing::Xbee | Framing::Hub => {
+                65_535
+            }
+            // What fits the octet in which it counts.
+            Framing::RhSerial => 251,
+            Framing::LoraLink => 246,
+            Framing::Aquila => 54,
+        }
+    }
+}
+
 /// A line.
 #[derive(Debug)]
 pub struct Line {

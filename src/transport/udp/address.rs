@@ -99,7 +99,7 @@ impl fmt::Display for UdpAddress {
     }
 }
 
-/// An [`Address`] of a UDP link for a log line.
+/// An [`Address`] for a log line: that of a device on UDP, or the octets of a radio's in hexadecimal.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(pub &'a Address);
 
@@ -108,7 +108,7 @@ impl fmt::Display for Shown<'_> {
         match UdpAddress::decode(self.0) {
             Some(address) => address.fmt(f),
             // That of a radio.
-            None => self.0.octets().iter().try_for_each(|octet| write!(f, "{octet:02x}")),
+            None => self.0.octets().iter().try_for_each(|octet| write!(f, "{octet:02X}")),
         }
     }
 }

@@ -91,6 +91,11 @@ impl Devices {
         self.known.get(address).is_some_and(|device| device.failures > 0)
     }
 
+    /// Whether a packet of it was heard.
+    pub(super) fn is_known(&self, address: &Address) -> bool {
+        self.known.get(address).is_some_and(|device| device.manner.is_some())
+    }
+
     /// Where the node was last, and in which kind of frames it was heard.
     pub(super) fn find(&mut self, address: Address) -> (u16, Option<Manner>) {
         let device = self.device(address);

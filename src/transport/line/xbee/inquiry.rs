@@ -9,7 +9,7 @@ use crate::transport::framing::xbee::{Mode, ToModule, encode};
 
 /// In this order: what is needed for sending comes first.
 const QUESTIONS: [[u8; 2]; 9] =
-    [*b"AP", *b"NP", *b"AO", *b"VR", *b"HV", *b"SH", *b"SL", *b"ID", *b"CH"];
+    [*b"AP", *b"AO", *b"VR", *b"NP", *b"HV", *b"SH", *b"SL", *b"ID", *b"CH"];
 /// How often a question is asked, but for the first.
 const TRIES: u32 = 2;
 /// How long an answer is waited for.
@@ -169,6 +169,13 @@ impl Inquiry {
             Answer::Refused if self.is_legacy() => LEGACY_PAYLOAD,
             _ => usize::MAX,
         }
+    }
+
+    /// Whether it is known which kind of frames the module understands, or will not be known.
+    pub(super) fn is_manner_known(&self) -> bool {
+        let next = QUESTIONS.get(self.next);
+        let is_past = next.is_none_or(|next| !matches!(next, b"AP" | b"AO" | b"VR"));
+        is_past || self.at.is_none() || self.find(*b"VR") != Answer::None
     }
 
     /// Whether it is an 802.15.4 module that speaks in legacy frames.

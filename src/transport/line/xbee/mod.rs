@@ -99,10 +99,13 @@ impl Station for Xbee {
     }
 
     fn takes(&self, to: To<'_>) -> bool {
-        let Talk { devices, window, .. } = &self.talk;
+        let Talk { inquiry, devices, window, .. } = &self.talk;
         match to {
-            To::All => window.takes(None, false),
-            To::One(address) => window.takes(Some(address), devices.is_doubtful(address)),
+            To::All => inquiry.is_manner_known() && window.takes(None, false),
+            To::One(address) => {
+                (devices.is_known(address) || inquiry.is_manner_known())
+                    && window.takes(Some(address), devices.is_doubtful(address))
+            }
         }
     }
 

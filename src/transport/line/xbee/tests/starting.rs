@@ -59,9 +59,12 @@ fn legacy_output_is_told_by_firmware() {
     for (version, is_legacy) in [([0x20, 0x0D], true), ([0x10, 0x12], false)] {
         let mut rig = Rig::new(Mode::Escaped);
         rig.answer(*b"AP", Some(&[2]));
-        rig.answer(*b"NP", Some(&[0, 0x74]));
+        assert!(!rig.station.takes(To::All), "nobody knows which frames");
+        rig.hear_packet(DEVICE, Manner::Legacy, PINGREQ);
+        assert!(rig.takes(&long(DEVICE)) && !rig.takes(&[0, 1]));
         rig.answer(*b"AO", Some(&[2]));
         rig.answer(*b"VR", Some(&version));
+        rig.answer(*b"NP", Some(&[0, 0x74]));
         rig.written();
         let frame = rig.sent(&[], PINGREQ);
         assert_eq!(destination(&frame).1 == Manner::Legacy, is_legacy);
@@ -75,11 +78,12 @@ fn a_module_that_does_not_answer_the_rest_is_used_all_the_same() {
     rig.answer(*b"AP", Some(&[2]));
     rig.written();
     rig.wait(1_000);
-    assert_eq!(rig.written().iter().map(|frame| asked(frame)).collect::<Vec<_>>(), [*b"NP"]);
+    assert_eq!(rig.written().iter().map(|frame| asked(frame)).collect::<Vec<_>>(), [*b"AO"]);
     // Answers that were not asked for, and of no use.
     rig.answer(*b"SL", Some(&[1, 2, 3, 4]));
-    rig.answer(*b"NP", Some(&[]));
-    rig.answer(*b"AO", Some(&[1; 9]));
+    rig.answer(*b"AO", Some(&[]));
+    rig.answer(*b"VR", Some(&[1; 9]));
+    assert!(rig.station.takes(To::All), "whatever it is");
     rig.wait(60_000);
     assert_eq!(rig.station.next_timeout(), None);
     let written = rig.written();
