@@ -75,6 +75,7 @@ fn run(station: &mut dyn Station, which: usize, line: &[u8]) -> Seen {
         });
         if let Some(to) = last
             && station.is_ready()
+            && station.takes(To::One(&to))
             && station.send(now, To::One(&to), &[2, 0x17], &mut out).is_ok()
         {
             seen.sent += 1;

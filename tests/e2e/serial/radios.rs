@@ -86,7 +86,7 @@ pub fn a_whole_day<M: Modem>(
     let payloads: Vec<&str> = collected.iter().map(|message| &*message.payload).collect();
     assert_eq!(payloads, ["while it slept", "and more"]);
     for address in addresses {
-        let from = format!("{address:02x} on serial {}, keep-alive", radio.path(0).display());
+        let from = format!("{address:02X} on serial {}, keep-alive", radio.path(0).display());
         assert_eq!(logged(gateway, &from), 1, "{from}");
     }
     assert_eq!(logged(gateway, "not MQTT-SN"), 0);

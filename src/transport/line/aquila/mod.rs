@@ -193,10 +193,10 @@ impl Aquila {
             Phase::Sending(..) if done => self.outcomes.delivered += 1,
             Phase::Sending(to, _) => {
                 self.outcomes.failed += 1;
-                out.note(NoteKind::Undelivered, format!("to {to:04x}: refused by the bridge"));
+                out.note(NoteKind::Undelivered, format!("to {to:04X}: refused by the bridge"));
             }
             Phase::Pairing(address, _) if done => {
-                let text = format!("a device was given address {address:04x}, and the key");
+                let text = format!("a device was given address {address:04X}, and the key");
                 out.note(NoteKind::Found, text);
             }
             Phase::Pairing(..) => {
@@ -352,7 +352,7 @@ impl Station for Aquila {
             Phase::Pairing(..) => self.unanswered(now, out),
             Phase::Sending(to, _) => {
                 self.outcomes.unanswered += 1;
-                let text = format!("to {to:04x}: the bridge said nothing in 5 s");
+                let text = format!("to {to:04X}: the bridge said nothing in 5 s");
                 out.note(NoteKind::Undelivered, text);
                 self.unanswered(now, out);
             }

@@ -104,7 +104,7 @@ fn packets_go_one_by_one() {
     assert!(bench.station.is_ready());
     assert_eq!(bench.counts(), [1, 1, 1, 0]);
     let said = bench.said(NoteKind::Undelivered);
-    let expected = ["to 00ff: refused by the bridge", "to 0102: the bridge said nothing in 5 s"];
+    let expected = ["to 00FF: refused by the bridge", "to 0102: the bridge said nothing in 5 s"];
     assert_eq!(said, expected);
     // Late, and for nothing.
     bench.hear(&frame(&ACKED));

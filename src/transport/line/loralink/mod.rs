@@ -94,7 +94,7 @@ impl LoraLink {
             None => self.outcomes.delivered += 1,
             Some(why) => {
                 self.outcomes.failed += 1;
-                out.note(NoteKind::Undelivered, format!("to {to:02x}: {why}"));
+                out.note(NoteKind::Undelivered, format!("to {to:02X}: {why}"));
             }
         }
     }
@@ -161,7 +161,7 @@ impl Station for LoraLink {
         };
         self.outcomes.unanswered += 1;
         self.silent += 1;
-        let text = format!("to {to:02x}: the modem said nothing in {} s", PATIENCE.as_secs());
+        let text = format!("to {to:02X}: the modem said nothing in {} s", PATIENCE.as_secs());
         out.note(NoteKind::Undelivered, text);
         if self.silent >= SILENT && !self.told {
             self.told = true;

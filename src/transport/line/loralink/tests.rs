@@ -47,7 +47,7 @@ fn one_packet_at_a_time() {
     }
     assert_eq!(bench.counts(), [1, 2, 0, 0]);
     let said = bench.said(NoteKind::Undelivered);
-    assert_eq!(said, ["to ff: no free channel (81)", "to ff: it was not sent in time (82)"]);
+    assert_eq!(said, ["to FF: no free channel (81)", "to FF: it was not sent in time (82)"]);
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl RhSerial {
 
     fn unanswered(&mut self, to: u8, out: &mut Outbox) {
         self.outcomes.unanswered += 1;
-        let text = format!("to {to:02x}: no acknowledgement, after {REPETITIONS} repetitions");
+        let text = format!("to {to:02X}: no acknowledgement, after {REPETITIONS} repetitions");
         out.note(NoteKind::Undelivered, text);
         if !self.told.acked && !self.told.silence && self.outcomes.unanswered >= SILENT {
             self.told.silence = true;
@@ -290,14 +290,14 @@ const SILENCE: &str = "nothing that was sent has been acknowledged. Devices must
 
 fn same_address(ours: u8) -> String {
     format!(
-        "a device uses address {ours:02x} ({ours}), which is our own, or the line echoes. Give one \
+        "a device uses address {ours:02X} ({ours}), which is our own, or the line echoes. Give one \
          of the two another: setThisAddress() there, `address` here"
     )
 }
 
 fn reliable(device: u8) -> String {
     format!(
-        "{device:02x} uses RHReliableDatagram, and while it waits for acknowledgements it hears nothing \
+        "{device:02X} uses RHReliableDatagram, and while it waits for acknowledgements it hears nothing \
          else: set `reliable = true`"
     )
 }
