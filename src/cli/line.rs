@@ -1,6 +1,7 @@
 //! A serial line as devices have it: with a gateway at its other end. `pub`, `sub` and `simulate` use it
 //! instead of UDP.
 
+mod place;
 mod wire;
 
 use clap::Args;
@@ -10,15 +11,16 @@ use super::Failure;
 use super::decode::hex;
 use crate::core::Address;
 use crate::transport::framing::Framing;
-use crate::transport::line::{Air, Settings};
+use crate::transport::line::{End, Settings};
 use crate::transport::serial::{FlowControl, How};
+pub(super) use place::{Numbers, Place, device_address, device_at};
 pub(super) use wire::Wire;
-
-/// Longest packet either way, octets. It is the gateway that has a limit.
-const MAX_PACKET: usize = 65_535;
 
 /// Of the arguments about the line, in help texts.
 pub(super) const HEADING: &str = "Instead of --gateway";
+
+/// Address of a gateway with RadioHead, if its configuration does not say another.
+const RH_GATEWAY: u8 = 1;
 
 /// Arguments about the line.
 #[derive(Debug, Args)]
@@ -31,13 +33,22 @@ pub(super) struct LineArguments {
     #[arg(long, value_name = "FRAMING", default_value = "slip", requires = "serial", value_parser = framing(), help_heading = HEADING)]
     framing: Framing,
 
-    /// Bits a second
-    #[arg(long, value_name = "N", default_value_t = 57_600, requires = "serial", value_parser = clap::value_parser!(u32).range(300..=4_000_000), help_heading = HEADING)]
-    baud: u32,
+    /// Bits a second; without it 57600, or 115200 with loralink and aquila
+    #[arg(long, value_name = "N", requires = "serial", value_parser = clap::value_parser!(u32).range(300..=4_000_000), help_heading = HEADING)]
+    baud: Option<u32>,
 
     /// How the ends tell each other to wait
     #[arg(long, value_name = "HOW", default_value = "none", requires = "serial", value_parser = flow_control(), help_heading = HEADING)]
     flow_control: FlowControl,
+
+    /// The gateway's address in hex. With xbee and loralink there is a radio at the line, and the
+    /// gateway has another; with rh-serial the address is 01 if nothing is said
+    #[arg(long, value_name = "ADDRESS", requires = "serial", value_parser = address, help_heading = HEADING)]
+    to: Option<Address>,
+
+    /// With rh-serial: datagrams are acknowledged, as `reliable` under [[serial]]
+    #[arg(long, requires = "serial", help_heading = HEADING)]
+    reliable: bool,
 }
 
 /// What is known of a line before it is opened.
@@ -46,76 +57,49 @@ pub(super) struct Plan {
     pub(super) device: String,
     pub(super) settings: Settings,
     pub(super) how: How,
+    pub(super) end: End,
+    /// The gateway's address, if there is a radio at the line and the gateway has another.
+    pub(super) peer: Option<Address>,
 }
 
 impl LineArguments {
     /// `None` if there is none, and UDP is used.
-    pub(super) fn plan(&self) -> Option<Plan> {
-        let Self { serial, framing, baud, flow_control } = self;
-        let settings = Settings {
-            framing: *framing,
-            baud: *baud,
-            max_packet: MAX_PACKET,
-            air: Air::default(),
-            duty_cycle: None,
+    pub(super) fn plan(&self) -> Result<Option<Plan>, Failure> {
+        let Self { serial: Some(device), framing, baud, flow_control, to, reliable } = self else {
+            return Ok(None);
         };
-        let how = How { baud: *baud, flow_control: *flow_control };
-        serial.clone().map(|device| Plan { device, settings, how })
-    }
-}
-
-/// Who a device is on its line.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Place {
-    /// Nobody has an address.
-    Nowhere,
-    /// The line is that of a radio, which says whose packet it is.
-    At(Address),
-}
-
-impl Place {
-    /// The place of the device with this number, of those that have none of their own choice.
-    pub(super) fn of(framing: Framing, number: u16) -> Self {
-        match framing {
-            Framing::Slip | Framing::Cobs | Framing::Length => Self::Nowhere,
-            Framing::Hub => Address::new(&number.to_be_bytes()).map_or(Self::Nowhere, Self::At),
+        let mut settings = Settings::new(*framing);
+        settings.baud = baud.unwrap_or(settings.baud);
+        // It is the gateway that has a limit.
+        settings.max_packet = Settings::longest_packet(*framing);
+        settings.rh_serial.reliable = *reliable;
+        if *reliable && *framing != Framing::RhSerial {
+            return Err(Failure::usage("--reliable is for framing rh-serial only"));
         }
-    }
-
-    /// The place with an address that somebody has chosen.
-    pub(super) fn chosen(framing: Framing, address: Option<Address>) -> Result<Self, Failure> {
-        let Some(address) = address else { return Ok(Self::of(framing, 1)) };
-        let longest = match framing {
-            Framing::Slip | Framing::Cobs | Framing::Length => {
-                return Err(Failure::usage(format!(
-                    "with framing {framing} there are no addresses, so --address says nothing; \
-                     behind one line devices are told apart by --forwarder"
-                )));
+        let (mut end, mut peer) = (End::Devices { gateway: RH_GATEWAY }, None);
+        if let Some(to) = to {
+            if !place::is_address(*framing, to) {
+                return Err(Failure::usage(place::explain(*framing, "--to")));
             }
-            Framing::Hub => crate::hub::ADDRESS_LEN_MAX,
-        };
-        if !(1..=longest).contains(&address.octets().len()) {
-            return Err(Failure::usage(format!(
-                "with framing {framing} an address has 1 to {longest} octets"
-            )));
+            match (framing, to.octets()) {
+                (Framing::Xbee | Framing::LoraLink, _) => (end, peer) = (End::Host, Some(*to)),
+                (Framing::RhSerial, [gateway]) => end = End::Devices { gateway: *gateway },
+                _ => {
+                    return Err(Failure::usage(format!(
+                        "--to is for framings xbee, loralink and rh-serial: with {framing} devices \
+                         do not have to know an address of the gateway"
+                    )));
+                }
+            }
         }
-        Ok(Self::At(address))
+        let how = How { baud: settings.baud, flow_control: *flow_control };
+        Ok(Some(Plan { device: device.clone(), settings, how, end, peer }))
     }
+}
 
-    /// Under which address packets go to the line.
-    pub(super) fn address(&self) -> Option<&Address> {
-        match self {
-            Self::Nowhere => None,
-            Self::At(address) => Some(address),
-        }
-    }
-
-    /// Whether a packet is for this place that was sent to an address, or to everybody.
-    pub(super) fn hears(&self, address: &Address) -> bool {
-        match self {
-            Self::Nowhere => true,
-            Self::At(own) => address == own || *address == Address::NONE,
-        }
+impl Plan {
+    pub(super) fn framing(&self) -> Framing {
+        self.settings.framing
     }
 }
 
@@ -140,30 +124,4 @@ fn words<T: Copy + Default + Send + Sync + 'static>(
         // It was one of them.
         all.iter().find(|(word, _)| *word == found).map_or_else(T::default, |(_, value)| *value)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_for_framings_that_have_some() {
-        for (_, framing) in Framing::WORDS {
-            let usual = Place::chosen(framing, None).unwrap();
-            assert_eq!(usual, Place::of(framing, 1));
-            assert!(usual.hears(&Address::NONE), "what is for everybody");
-            let chosen = Place::chosen(framing, address("AB").ok());
-            match usual {
-                Place::Nowhere => assert!(chosen.is_err()),
-                Place::At(usual) => {
-                    let own = Address::new(&[0xAB]).unwrap();
-                    let chosen = chosen.unwrap();
-                    assert_eq!(chosen.address(), Some(&own));
-                    assert!(chosen.hears(&own) && !chosen.hears(&usual));
-                    assert!(Place::chosen(framing, address("").ok()).is_err());
-                    assert!(Place::chosen(framing, address("010203040506070809").ok()).is_err());
-                }
-            }
-        }
-    }
 }

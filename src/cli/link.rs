@@ -127,7 +127,7 @@ impl Link {
             // Kept where it is found again should nobody wait for the end of this.
             self.sending = next;
             let Some(datagram) = &self.sending else { return Ok(()) };
-            let outcome = self.way.send(datagram).await;
+            let outcome = self.way.send(datagram).await?;
             if self.debug && outcome.is_ok() {
                 self.show("→", datagram);
             }
@@ -213,7 +213,7 @@ impl Link {
 }
 
 impl Way {
-    /// The next packet. The inner error concerns one datagram, the outer one is the end.
+    /// The next packet. The inner error concerns one datagram, the outer one is the end; so below.
     async fn receive(&mut self) -> Result<io::Result<Vec<u8>>, Failure> {
         match self {
             Self::Udp(udp) => Ok(udp.receive().await.map(<[u8]>::to_vec)),
@@ -221,13 +221,10 @@ impl Way {
         }
     }
 
-    async fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+    async fn send(&mut self, datagram: &[u8]) -> Result<io::Result<()>, Failure> {
         match self {
-            Self::Udp(udp) => udp.send(datagram).await,
-            Self::Serial(serial) => {
-                serial.send(datagram);
-                Ok(())
-            }
+            Self::Udp(udp) => Ok(udp.send(datagram).await),
+            Self::Serial(serial) => serial.send(datagram).map(Ok),
         }
     }
 

@@ -25,9 +25,10 @@ topic name (--no-short uses the name). With --verbose a message of a predefined 
 With --sleep this is a sleeping device: it tells the gateway how long it sleeps, hears nothing \
 meanwhile, and wakes a little before the time is over to collect and print what has waited.
 
-With --serial the gateway is at the other end of a serial line, and this is a device there, or a \
-radio that brings its packets (framing hub). It has the line to itself, and ends if the line is \
-unplugged.
+With --serial the gateway is at the other end of a serial line, and this is a device there, or with \
+framings of radios (xbee, hub, loralink, aquila) the radio that brings its packets. If there is a \
+radio at the line, and the gateway has another one, --to says its address (xbee, loralink). The \
+tool has the line to itself, and ends if it is unplugged.
 
 Examples:
   mqtt-sn-gateway sub -t 'sensors/#' -v

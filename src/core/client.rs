@@ -194,6 +194,13 @@ pub(crate) struct Dialogue {
     pub(crate) broker: bool,
 }
 
+impl Dialogue {
+    /// One that has just begun: something has been asked once, and the answer is due at `deadline`.
+    pub(crate) fn new(deadline: Time, resumed: bool) -> Self {
+        Self { again: false, topic: None, tries: 1, deadline, resumed, slept: false, broker: false }
+    }
+}
+
 /// The CONNECT that made the present connection, to tell its repetition from a new one (§24.7).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ConnectPrint {

@@ -179,6 +179,25 @@ impl FilterTree {
     }
 }
 
+/// The rule of MQTT, written level by level without a tree: what the tests go by.
+#[cfg(test)]
+pub(crate) fn by_the_book(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['#', '+']) {
+        return false;
+    }
+    let mut topic = topic.split('/');
+    for level in filter.split('/') {
+        if level == "#" {
+            return true;
+        }
+        match topic.next() {
+            Some(name) if level == "+" || level == name => {}
+            _ => return false,
+        }
+    }
+    topic.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,24 +211,6 @@ mod tests {
         tree.matches(topic, &mut found);
         found.sort_unstable();
         found
-    }
-
-    /// The rule of MQTT, written level by level without a tree.
-    fn by_the_book(filter: &str, topic: &str) -> bool {
-        if topic.starts_with('$') && filter.starts_with(['#', '+']) {
-            return false;
-        }
-        let mut topic = topic.split('/');
-        for level in filter.split('/') {
-            if level == "#" {
-                return true;
-            }
-            match topic.next() {
-                Some(name) if level == "+" || level == name => {}
-                _ => return false,
-            }
-        }
-        topic.next().is_none()
     }
 
     const FILTERS: &[&str] = &[

@@ -96,6 +96,24 @@ pub struct Publication<'a> {
     pub properties: &'a [u8],
 }
 
+/// What a session needs to write packets, apart from what it writes about.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub output: BytesMut,
+    pub protocol: Protocol,
+    pub limits: Limits,
+    pub ids: PacketIds,
+    pub stats: Stats,
+    pub aliases: Aliases,
+}
+
+impl Channel {
+    pub fn wire(&mut self, now: Time) -> Wire<'_> {
+        let Self { output, protocol, limits, ids, stats, aliases } = self;
+        Wire { output, protocol: *protocol, limits, ids, stats, aliases, now }
+    }
+}
+
 /// Where packets go and how they look.
 pub(super) struct Wire<'a> {
     pub output: &'a mut BytesMut,

@@ -11,7 +11,7 @@ use super::incoming::Incoming;
 use super::keep_alive::{Due, KeepAlive};
 use super::limits::Limits;
 use super::notes::{Notes, Step};
-use super::outgoing::{Bounds, Outgoing, Publication, Taken, Wire};
+use super::outgoing::{Bounds, Channel, Outgoing, Publication, Taken};
 use super::packet_ids::{Exchange, PacketIds};
 use super::settings::{Settings, Version, Will};
 use super::stats::Stats;
@@ -36,17 +36,14 @@ const KEEP_CAPACITY: usize = 256;
 pub struct Session {
     settings: Settings,
     fallback: Fallback,
-    protocol: Protocol,
+    /// To the broker.
+    channel: Channel,
     state: State,
     /// The clean start that the settings ask for is behind us.
     started: bool,
     /// The broker kept the session over from the connection before.
     resumed: bool,
-    limits: Limits,
-    aliases: Aliases,
-    output: BytesMut,
     keep_alive: KeepAlive,
-    ids: PacketIds,
     subscribing: usize,
     outgoing: Outgoing,
     incoming: Incoming,
@@ -61,7 +58,6 @@ pub struct Session {
     notes: Notes,
     /// It is recorded that the broker's session is ours.
     recorded: bool,
-    stats: Stats,
 }
 
 /// Where the connection stands.
@@ -98,15 +94,18 @@ impl Session {
         let fallback = Fallback::new(settings.version);
         Self {
             fallback,
-            protocol: fallback.protocol(),
+            channel: Channel {
+                output: BytesMut::new(),
+                protocol: fallback.protocol(),
+                limits: Limits::default(),
+                ids: PacketIds::new((backoff::mix(&mut seed) & 0xFFFF) as u16),
+                stats: Stats::default(),
+                aliases: Aliases::default(),
+            },
             state: State::Closed,
             started: !settings.clean_start,
             resumed: false,
-            limits: Limits::default(),
-            aliases: Aliases::default(),
-            output: BytesMut::new(),
             keep_alive: KeepAlive::new(settings.keep_alive, Time(0)),
-            ids: PacketIds::new((backoff::mix(&mut seed) & 0xFFFF) as u16),
             subscribing: 0,
             outgoing: Outgoing::new(bounds, settings.spool),
             incoming: Incoming::new(settings.acknowledge_in_order),
@@ -117,14 +116,13 @@ impl Session {
             subscription_ids: Vec::new(),
             notes: Notes::new(settings.spool.is_some()),
             recorded: false,
-            stats: Stats::default(),
             settings,
         }
     }
 
     /// Chooses the first packet id anew.
     pub fn reseed(&mut self, mut seed: u64) {
-        self.ids = PacketIds::new((backoff::mix(&mut seed) & 0xFFFF) as u16);
+        self.channel.ids = PacketIds::new((backoff::mix(&mut seed) & 0xFFFF) as u16);
     }
 
     /// Goes on with what a former life has written down. To be called once, before anything else.
@@ -145,7 +143,7 @@ impl Session {
                 request.packet_id = 0;
             }
         }
-        let spooled = self.outgoing.restore(image, &mut self.ids);
+        let spooled = self.outgoing.restore(image, &mut self.channel.ids);
         self.incoming.restore(&image.received);
         self.gauge();
         spooled
@@ -196,7 +194,7 @@ impl Session {
 
     /// They are written: says what waited for it.
     pub fn release(&mut self, now: Time, events: Events<'_>) {
-        let before = self.output.len();
+        let before = self.channel.output.len();
         while let Some(step) = self.notes.next() {
             if self.state != State::Connected {
                 // After the goodbye; the next connection begins with it.
@@ -204,24 +202,21 @@ impl Session {
             }
             match step {
                 Step::Publish { .. } | Step::Release { .. } => {
-                    let mut wire = Wire {
-                        output: &mut self.output,
-                        protocol: self.protocol,
-                        limits: &self.limits,
-                        ids: &mut self.ids,
-                        stats: &mut self.stats,
-                        aliases: &mut self.aliases,
-                        now,
-                    };
+                    let mut wire = self.channel.wire(now);
                     self.outgoing.write_deferred(step, &mut wire);
                 }
                 Step::Answer { id, serial } => {
-                    self.incoming.write_deferred(id, serial, self.protocol, &mut self.output);
+                    self.incoming.write_deferred(
+                        id,
+                        serial,
+                        self.channel.protocol,
+                        &mut self.channel.output,
+                    );
                 }
                 Step::Complete { id, reason } => {
                     wire::put_acknowledgement(
-                        &mut self.output,
-                        self.protocol,
+                        &mut self.channel.output,
+                        self.channel.protocol,
                         wire::first::PUBCOMP,
                         id,
                         reason,
@@ -231,7 +226,7 @@ impl Session {
         }
         // Something may have waited behind it.
         self.resume(now, events);
-        if self.output.len() > before {
+        if self.channel.output.len() > before {
             self.keep_alive.sent(now);
         }
         self.gauge();
@@ -243,14 +238,14 @@ impl Session {
     pub fn set_failing(&mut self, failing: bool, events: Events<'_>) {
         self.notes.set_failing(failing);
         if failing {
-            self.outgoing.give_back(&mut self.ids, &mut self.notes, events);
+            self.outgoing.give_back(&mut self.channel.ids, &mut self.notes, events);
             self.gauge();
         }
     }
 
     /// Throws away what has been in the spool for too long. False if nothing was.
     pub fn expire(&mut self, now: Time, events: Events<'_>) -> bool {
-        let expired = self.outgoing.expire(now, &mut self.ids, &mut self.notes, events);
+        let expired = self.outgoing.expire(now, &mut self.channel.ids, &mut self.notes, events);
         self.gauge();
         expired
     }
@@ -266,7 +261,7 @@ impl Session {
     /// The client asks again for the acknowledgement of a publication that the broker has not
     /// answered: it goes into the spool, if there is one with room, and `Kept` follows.
     pub fn keep(&mut self, token: Token, events: Events<'_>) {
-        self.outgoing.keep(token, &self.ids, &mut self.notes, events);
+        self.outgoing.keep(token, &self.channel.ids, &mut self.notes, events);
         self.gauge();
     }
 
@@ -299,7 +294,7 @@ impl Session {
     pub fn learn_from(&mut self, other: &Self) {
         if self.state == State::Closed && self.settings.version == other.settings.version {
             self.fallback.learn(other.fallback);
-            self.protocol = self.fallback.protocol();
+            self.channel.protocol = self.fallback.protocol();
         }
     }
 
@@ -336,18 +331,18 @@ impl Session {
         if self.state != State::Closed {
             self.closed(now, &mut |_| {});
         }
-        self.output.clear();
+        self.channel.output.clear();
         self.skip = 0;
         self.peer_closed = false;
         self.doubtful |= std::mem::replace(&mut self.unanswered, true);
-        self.protocol = self.fallback.protocol();
+        self.channel.protocol = self.fallback.protocol();
         // A session that begins clean ends with its connection in 3.1.1, and some brokers do not
         // keep it over a restart of theirs in 5 (mosquitto 2.0). So one connection discards the old
         // session and the next one begins the new.
         let wipe = !self.started;
-        match self.protocol {
-            Protocol::V4 => wire_v4::put_connect(&mut self.output, &self.settings, wipe),
-            Protocol::V5 => wire_v5::put_connect(&mut self.output, &self.settings, wipe),
+        match self.channel.protocol {
+            Protocol::V4 => wire_v4::put_connect(&mut self.channel.output, &self.settings, wipe),
+            Protocol::V5 => wire_v5::put_connect(&mut self.channel.output, &self.settings, wipe),
         }
         self.state = State::Connecting { since: now, wipe };
     }
@@ -367,10 +362,10 @@ impl Session {
         if !input.is_empty() {
             self.keep_alive.received(now);
         }
-        let before = self.output.len();
+        let before = self.channel.output.len();
         let (used, result) = self.packets(now, input, events);
         input.advance(used.min(input.len()));
-        if self.output.len() > before {
+        if self.channel.output.len() > before {
             self.keep_alive.sent(now);
         }
         self.gauge();
@@ -388,7 +383,7 @@ impl Session {
     pub fn closed(&mut self, _now: Time, events: Events<'_>) {
         let state = std::mem::replace(&mut self.state, State::Closed);
         let peer_closed = std::mem::take(&mut self.peer_closed) && state == State::Connected;
-        self.output = BytesMut::new();
+        self.channel.output = BytesMut::new();
         self.skip = 0;
         match state {
             State::Closed | State::Closing { was_connected: false, .. } => {}
@@ -396,11 +391,12 @@ impl Session {
             State::Connected | State::Closing { was_connected: true, .. } => {
                 let hung_up = peer_closed || matches!(state, State::Closing { hung_up: true, .. });
                 self.fallback.connection_lost();
-                self.stats.disconnects += 1;
-                self.ids.forget_subscriptions();
+                self.channel.stats.disconnects += 1;
+                self.channel.ids.forget_subscriptions();
                 self.subscribing = 0;
                 self.notes.connection_lost();
-                let (ids, stats, notes) = (&mut self.ids, &mut self.stats, &mut self.notes);
+                let (ids, stats, notes) =
+                    (&mut self.channel.ids, &mut self.channel.stats, &mut self.notes);
                 self.outgoing.connection_lost(hung_up, ids, stats, notes, events);
                 self.incoming.connection_lost();
                 events(UpstreamEvent::Disconnected);
@@ -493,8 +489,8 @@ impl Session {
         let result = self.try_publish(now, publication);
         match result {
             Ok(_) => {}
-            Err(Refusal::Congestion) => self.stats.refused_congestion += 1,
-            Err(Refusal::NotSupported) => self.stats.refused_not_supported += 1,
+            Err(Refusal::Congestion) => self.channel.stats.refused_congestion += 1,
+            Err(Refusal::NotSupported) => self.channel.stats.refused_not_supported += 1,
         }
         result
     }
@@ -519,12 +515,12 @@ impl Session {
         retained: bool,
     ) -> Result<(), Refusal> {
         let packet_id = self.begin_subscribing(filter, Exchange::Subscribe(token))?;
-        let output = &mut self.output;
-        match self.protocol {
+        let output = &mut self.channel.output;
+        match self.channel.protocol {
             Protocol::V4 => wire_v4::put_subscribe(output, packet_id, filter, qos),
             Protocol::V5 => {
-                let id =
-                    (self.limits.subscription_ids && (1..=0x0FFF_FFFF).contains(&id)).then_some(id);
+                let id = (self.channel.limits.subscription_ids && (1..=0x0FFF_FFFF).contains(&id))
+                    .then_some(id);
                 wire_v5::put_subscribe(output, packet_id, filter, qos, id, retained);
             }
         }
@@ -540,9 +536,9 @@ impl Session {
     /// As [`Self::subscribe`].
     pub fn unsubscribe(&mut self, now: Time, token: Token, filter: &str) -> Result<(), Refusal> {
         let packet_id = self.begin_subscribing(filter, Exchange::Unsubscribe(token))?;
-        match self.protocol {
-            Protocol::V4 => wire_v4::put_unsubscribe(&mut self.output, packet_id, filter),
-            Protocol::V5 => wire_v5::put_unsubscribe(&mut self.output, packet_id, filter),
+        match self.channel.protocol {
+            Protocol::V4 => wire_v4::put_unsubscribe(&mut self.channel.output, packet_id, filter),
+            Protocol::V5 => wire_v5::put_unsubscribe(&mut self.channel.output, packet_id, filter),
         }
         self.keep_alive.sent(now);
         Ok(())
@@ -554,15 +550,15 @@ impl Session {
     ///
     /// `wait`: not before the records are written.
     pub fn acknowledge(&mut self, now: Time, delivery: DeliveryId, wait: bool) {
-        let before = self.output.len();
-        let (protocol, output) = (self.protocol, &mut self.output);
+        let before = self.channel.output.len();
+        let (protocol, output) = (self.channel.protocol, &mut self.channel.output);
         if !self.incoming.acknowledge(delivery, wait, protocol, output, &mut self.notes) {
-            self.stats.stale_acknowledgements += 1;
+            self.channel.stats.stale_acknowledgements += 1;
         }
-        if self.output.len() > before {
+        if self.channel.output.len() > before {
             self.keep_alive.sent(now);
         }
-        self.stats.incoming = self.incoming.len();
+        self.channel.stats.incoming = self.incoming.len();
     }
 
     /// Queues a clean DISCONNECT: the broker drops the will. Nothing but writing the output,
@@ -570,7 +566,7 @@ impl Session {
     pub fn disconnect(&mut self) {
         let was_connected = self.state == State::Connected;
         if was_connected {
-            wire::put_disconnect(&mut self.output, self.protocol, 0);
+            wire::put_disconnect(&mut self.channel.output, self.channel.protocol, 0);
         }
         if matches!(self.state, State::Connected | State::Connecting { .. }) {
             self.state = State::Closing { was_connected, hung_up: false };
@@ -579,7 +575,7 @@ impl Session {
 
     /// Octets for the broker. The caller writes them and advances the buffer by what was written.
     pub fn output(&mut self) -> &mut BytesMut {
-        &mut self.output
+        &mut self.channel.output
     }
 
     /// Whether the broker has accepted the connection.
@@ -592,7 +588,7 @@ impl Session {
     /// has accepted the connection.
     #[must_use]
     pub fn accepted(&self) -> Option<(Version, bool)> {
-        let version = match self.protocol {
+        let version = match self.channel.protocol {
             Protocol::V4 => Version::V311,
             Protocol::V5 => Version::V5,
         };
@@ -602,7 +598,7 @@ impl Session {
     /// Counters and gauges.
     #[must_use]
     pub fn stats(&self) -> &Stats {
-        &self.stats
+        &self.channel.stats
     }
 
     fn try_publish(&mut self, now: Time, publication: Publication<'_>) -> Result<Taken, Refusal> {
@@ -612,16 +608,16 @@ impl Session {
         }
         // Without a connection by what the broker said last; checked again when it is sent.
         let rest = payload.len() + properties.len();
-        self.limits.check_publish(self.protocol, qos, retain, topic.len(), rest)?;
+        self.channel.limits.check_publish(self.channel.protocol, qos, retain, topic.len(), rest)?;
         let connected = self.is_connected();
         let mut taken = Taken::Under;
         let keeps_zero = self.settings.spool.is_some_and(|spool| spool.qos0);
         if qos == MqttQos::Zero && (connected || !keeps_zero) {
-            if !connected || self.output.len() > MAX_WAITING {
+            if !connected || self.channel.output.len() > MAX_WAITING {
                 return Err(Refusal::Congestion);
             }
             let topic = topic.as_bytes();
-            let mut wire = self.wire(now);
+            let mut wire = self.channel.wire(now);
             let alias = wire.alias(topic, rest);
             let publish = wire::Outgoing {
                 dup: false,
@@ -634,20 +630,12 @@ impl Session {
                 properties,
             };
             wire::put_publish(wire.output, wire.protocol, publish);
-            self.stats.published += 1;
+            self.channel.stats.published += 1;
         } else {
-            let mut wire = Wire {
-                output: &mut self.output,
-                protocol: self.protocol,
-                limits: &self.limits,
-                ids: &mut self.ids,
-                stats: &mut self.stats,
-                aliases: &mut self.aliases,
-                now,
-            };
+            let mut wire = self.channel.wire(now);
             let wire = connected.then_some(&mut wire);
             taken = self.outgoing.publish(publication, wire, now, &mut self.notes)?;
-            self.outgoing.gauge(&mut self.stats);
+            self.outgoing.gauge(&mut self.channel.stats);
         }
         if connected {
             self.keep_alive.sent(now);
@@ -655,22 +643,10 @@ impl Session {
         Ok(taken)
     }
 
-    fn wire(&mut self, now: Time) -> Wire<'_> {
-        Wire {
-            output: &mut self.output,
-            protocol: self.protocol,
-            limits: &self.limits,
-            ids: &mut self.ids,
-            stats: &mut self.stats,
-            aliases: &mut self.aliases,
-            now,
-        }
-    }
-
     fn begin_subscribing(&mut self, filter: &str, exchange: Exchange) -> Result<u16, Refusal> {
         // A broker may close the connection over a filter that is none.
         let fits = filter.len() <= usize::from(u16::MAX)
-            && filter.len().saturating_add(32) <= self.limits.packet
+            && filter.len().saturating_add(32) <= self.channel.limits.packet
             && !filter.contains('\0')
             && rumqttc::mqttbytes::valid_filter(filter);
         if !fits {
@@ -678,19 +654,19 @@ impl Session {
         }
         if !self.is_connected()
             || self.subscribing >= MAX_SUBSCRIBING
-            || self.output.len() > MAX_WAITING
+            || self.channel.output.len() > MAX_WAITING
         {
             return Err(Refusal::Congestion);
         }
-        let id = self.ids.allocate(exchange).ok_or(Refusal::Congestion)?;
+        let id = self.channel.ids.allocate(exchange).ok_or(Refusal::Congestion)?;
         self.subscribing += 1;
-        self.stats.subscribing = self.subscribing;
+        self.channel.stats.subscribing = self.subscribing;
         Ok(id)
     }
 
     fn ping(&mut self, now: Time) {
-        wire::put_pingreq(&mut self.output);
-        self.stats.pings += 1;
+        wire::put_pingreq(&mut self.channel.output);
+        self.channel.stats.pings += 1;
         self.keep_alive.pinged(now);
         self.trim();
     }
@@ -710,28 +686,28 @@ impl Session {
             _ => None,
         };
         if let (Some(reason), true) = (reason, was_connected) {
-            self.stats.protocol_errors += 1;
-            wire::put_disconnect(&mut self.output, self.protocol, reason);
+            self.channel.stats.protocol_errors += 1;
+            wire::put_disconnect(&mut self.channel.output, self.channel.protocol, reason);
         }
         let hung_up = matches!(error, ConnectionError::Disconnected { .. });
         self.state = State::Closing { was_connected, hung_up };
     }
 
     fn gauge(&mut self) {
-        self.outgoing.gauge(&mut self.stats);
-        self.stats.incoming = self.incoming.len();
-        self.stats.subscribing = self.subscribing;
-        self.stats.packet_ids = self.ids.len();
+        self.outgoing.gauge(&mut self.channel.stats);
+        self.channel.stats.incoming = self.incoming.len();
+        self.channel.stats.subscribing = self.subscribing;
+        self.channel.stats.packet_ids = self.channel.ids.len();
     }
 
     /// Gives memory back; called when the connection was idle.
     fn trim(&mut self) {
-        if self.output.len() <= 2 && self.output.capacity() > KEEP_CAPACITY {
-            self.output = BytesMut::from(&self.output[..]);
+        if self.channel.output.len() <= 2 && self.channel.output.capacity() > KEEP_CAPACITY {
+            self.channel.output = BytesMut::from(&self.channel.output[..]);
         }
         self.subscription_ids = Vec::new();
         self.outgoing.trim();
         self.incoming.trim();
-        self.ids.trim();
+        self.channel.ids.trim();
     }
 }

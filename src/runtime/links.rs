@@ -102,12 +102,13 @@ fn sum_up(link: &SerialLink) {
     if outcomes != Outcomes::default() {
         info!(
             "serial {}: the radio delivered {} packets and failed with {}, said nothing of {}; {} \
-             were repeated on it",
+             were repeated on it, {} dropped because their devices did not get others",
             link.device(),
             outcomes.delivered,
             outcomes.failed,
             outcomes.unanswered,
-            outcomes.repeated
+            outcomes.repeated,
+            stats.unreachable_drops
         );
     }
 }

@@ -162,6 +162,7 @@ impl<W: Write> Decoder<'_, W> {
             What::Unreadable(why) => format!("not understood: {why}: {}", shown(own)),
             What::Noise(Fault::Damaged) => format!("noise, or a damaged frame: {}", shown(own)),
             What::Noise(Fault::Overlong) => format!("longer than any packet: {}", shown(own)),
+            What::Noise(Fault::CutOff) => format!("cut off by another frame: {}", shown(own)),
             What::Rest => format!("no whole frame: {}", shown(own)),
         };
         self.bad += u64::from(matches!(what, What::Unreadable(_) | What::Noise(_)));

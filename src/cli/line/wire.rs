@@ -16,7 +16,7 @@ use crate::cli::Failure;
 use crate::core::Address;
 use crate::time::Time;
 use crate::transport::framing::{Discarded, guess};
-use crate::transport::line::{Line, Note, NoteKind, Port};
+use crate::transport::line::{End, Line, Note, NoteKind, Port};
 use crate::transport::serial::open;
 
 /// Octets read at once.
@@ -50,7 +50,7 @@ impl Wire {
         let port = open(&plan.device, plan.how).map_err(|trouble| {
             Failure::run(format!("serial {}: {}", plan.device, trouble.for_tool()))
         })?;
-        let mut line = Line::for_device(&plan.settings);
+        let mut line = Line::at(plan.end, &plan.settings);
         line.opened(Time(0));
         let origin = Instant::now();
         Ok(Self {
@@ -69,8 +69,24 @@ impl Wire {
     }
 
     /// Queues a packet. What has no room is dropped, as radios may.
-    pub(in crate::cli) fn push(&mut self, address: Option<&Address>, packet: &[u8]) {
+    ///
+    /// # Errors
+    /// It is longer than what ever gets through.
+    pub(in crate::cli) fn push(
+        &mut self,
+        address: Option<&Address>,
+        packet: &[u8],
+    ) -> Result<(), Failure> {
+        let (octets, most) = (packet.len(), self.line.largest());
+        if octets > most {
+            return Err(Failure::run(format!(
+                "a packet of {octets} octets does not go through: framing {} carries {most} here; \
+                 use a shorter message or topic",
+                self.plan.framing()
+            )));
+        }
         self.line.push(address, packet);
+        Ok(())
     }
 
     /// Octets of publications for which there is room.
@@ -135,6 +151,10 @@ impl Wire {
     pub(in crate::cli) fn silence(&self) -> String {
         let settings = &self.plan.settings;
         let (framing, baud) = (settings.framing, settings.baud);
+        if self.plan.end == End::Host {
+            return "is that its address, are the radios in one network, and is the gateway running?"
+                .to_owned();
+        }
         if self.packets > 0 {
             return "packets come from the line, but none of them is an answer: is it a gateway, and \
                     does it know this device by the same address or forwarder?"

@@ -23,7 +23,8 @@ pub(in crate::cli) struct Connection {
     #[command(flatten)]
     line: line::LineArguments,
 
-    /// Own address in hex, with framings that have addresses; without it 0001
+    /// Own address in hex, with framings that have addresses; without it number 1, or 2 with
+    /// rh-serial
     #[arg(long, value_name = "ADDRESS", requires = "serial", value_parser = line::address, help_heading = line::HEADING)]
     address: Option<Address>,
 
@@ -83,8 +84,8 @@ pub(in crate::cli) struct Connection {
 impl Connection {
     /// The line and the place on it; `None` if UDP is used.
     pub(super) fn line(&self) -> Result<Option<(line::Plan, Place)>, Failure> {
-        let Some(plan) = self.line.plan() else { return Ok(None) };
-        let place = Place::chosen(plan.settings.framing, self.address)?;
+        let Some(plan) = self.line.plan()? else { return Ok(None) };
+        let place = Place::new(&plan, self.address)?;
         Ok(Some((plan, place)))
     }
 

@@ -34,8 +34,8 @@ impl Serial {
         }
     }
 
-    pub(super) fn send(&mut self, packet: &[u8]) {
-        self.wire.push(self.place.address(), packet);
+    pub(super) fn send(&mut self, packet: &[u8]) -> Result<(), Failure> {
+        self.wire.push(self.place.address(), packet)
     }
 
     /// Waits until everything is written.

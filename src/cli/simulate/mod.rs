@@ -10,6 +10,7 @@ mod plan;
 mod promises;
 mod report;
 mod stats;
+mod usual;
 mod watch;
 mod world;
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::line::LineArguments;
+use super::line::{LineArguments, Plan as LinePlan};
 use super::values::{client_id, duration, host_port, qos};
 use super::{Failure, print};
 use crate::client::MAX_PAYLOAD;
@@ -28,6 +29,7 @@ use faults::Rates;
 use net::Way;
 use plan::Plan;
 use report::Report;
+use usual::Usual;
 use world::World;
 
 /// Let many devices loose on a gateway and check what comes through
@@ -50,9 +52,9 @@ counted as excused.
 Sleepers wake a little before --sleep is over: by turns to collect with PINGREQ and to publish with \
 CONNECT. Measured times include everything: gateway, broker and this program on its one core.
 
-With --serial all devices share a line that has the gateway at its other end. With framing hub each \
-has an address, with others each sits behind a forwarder with a node id of its own; the gateway \
-sees them as different devices. The line is written to as fast as --baud says, and what would not \
+With --serial all devices share a line that has the gateway at its other end. With framings of \
+radios each has an address, with others each sits behind a forwarder with a node id of its own; the \
+gateway sees them as different devices. The line is written to as fast as --baud says, and what would not \
 go through is held back and counted, not lost. On a slow line everything takes its time: half of \
 it is used if --rate and --connect-rate say nothing, and an answer may wait for some seconds. The \
 gateway's retry_interval for the line should be longer than that. If the line itself loses octets, \
@@ -98,9 +100,9 @@ pub struct Arguments {
     #[arg(short, long, value_name = "QOS", default_value = "1", value_delimiter = ',', value_parser = qos)]
     qos: Vec<Qos>,
 
-    /// Bytes of each message, at least 45
-    #[arg(short, long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u32).range(payload::SHORTEST as i64..=MAX_PAYLOAD as i64))]
-    size: u32,
+    /// Bytes of each message, at least 45; without it 64, or what radios on a line carry
+    #[arg(short, long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(payload::SHORTEST as i64..=MAX_PAYLOAD as i64))]
+    size: Option<u32>,
 
     /// Topics with data of each device
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=999))]
@@ -181,17 +183,6 @@ pub struct Arguments {
     json: bool,
 }
 
-/// How long a device waits for an answer if nothing else is said.
-const RETRY: Duration = Duration::from_secs(3);
-/// The same on a line, where some seconds of it may wait at either end.
-const RETRY_ON_LINE: Duration = Duration::from_secs(15);
-/// Bits on a line for an octet: start, eight bits, stop.
-const BITS: f64 = 10.0;
-/// Octets that go each way for a message beside its payload: headers, and acknowledgements.
-const ABOUT_A_MESSAGE: f64 = 60.0;
-/// Octets each way until a device has connected and subscribed.
-const CONNECTING: f64 = 250.0;
-
 /// Runs the command.
 ///
 /// # Errors
@@ -217,13 +208,15 @@ impl Arguments {
             ));
         }
         let devices = self.devices as usize;
+        let line = self.line.plan()?;
+        let size = self.size.map(|size| size as usize);
+        let usual = Usual::new(line.as_ref(), devices, size)?;
         let interval = match (self.rate, self.interval) {
             (Some(rate), _) => f64::from(self.devices) / rate * 1e6,
             (None, Some(interval)) => interval.as_secs_f64() * 1e6,
-            (None, None) => self.usual_interval(),
+            (None, None) => usual.interval,
         };
-        let (way, gateway_name) = self.way()?;
-        let on_line = matches!(way, Way::Line(_));
+        let (way, gateway_name) = self.way(line)?;
         let rates = Rates {
             loss: self.loss / 100.0,
             duplicate: self.duplicate / 100.0,
@@ -238,12 +231,12 @@ impl Arguments {
             subscribers: self.subscribe / 100.0,
             topics: usize::from(self.topics),
             qos: self.qos.clone(),
-            size: self.size as usize,
+            size: usual.size,
             interval: (interval as u64).max(1),
             duration: micros(self.duration),
             connect_interval: match self.connect_rate {
                 Some(rate) => 1_000_000_u64.checked_div(rate.into()).unwrap_or(0),
-                None => self.usual_connect_interval(),
+                None => usual.connect_interval as u64,
             },
             sleepers: self.sleepers / 100.0,
             sleep: self.sleep,
@@ -252,15 +245,15 @@ impl Arguments {
             wills: self.will / 100.0,
             rates,
             seed: self.seed,
-            retry: self.retry.unwrap_or(if on_line { RETRY_ON_LINE } else { RETRY }),
+            retry: self.retry.unwrap_or(usual.retry),
             retries: self.retries,
             grace: micros(self.grace.unwrap_or_else(|| self.usual_grace(&rates))),
             lossy: self.lossy_network,
         })
     }
 
-    fn way(&self) -> Result<(Way, String), Failure> {
-        if let Some(line) = self.line.plan() {
+    fn way(&self, line: Option<LinePlan>) -> Result<(Way, String), Failure> {
+        if let Some(line) = line {
             let name = format!("serial {}", line.device);
             return Ok((Way::Line(line), name));
         }
@@ -268,22 +261,6 @@ impl Arguments {
         let name =
             if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         Ok((Way::Udp(look_up(host, *port)?), name))
-    }
-
-    /// Microseconds on the line that half of it takes for so many octets of each device.
-    fn share_of_line(&self, octets: f64) -> f64 {
-        let bits = octets * BITS;
-        self.line.plan().map_or(0.0, |line| 2.0 * bits * 1e6 / f64::from(line.settings.baud))
-    }
-
-    /// A second, or longer on a line that would be too slow for it.
-    fn usual_interval(&self) -> f64 {
-        let message = f64::from(self.size) + ABOUT_A_MESSAGE;
-        (f64::from(self.devices) * self.share_of_line(message)).max(1e6)
-    }
-
-    fn usual_connect_interval(&self) -> u64 {
-        self.share_of_line(CONNECTING).max(2_000.0) as u64
     }
 
     /// Gateways usually wait 10 to 15 s for an acknowledgement and repeat a few times.

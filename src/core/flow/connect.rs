@@ -158,15 +158,8 @@ impl Gateway {
             self.set_state(handle, State::Connecting);
             let deadline = self.retry_at(cx.now, handle);
             if let Some(client) = self.clients.get_mut(handle) {
-                client.busy.dialogue = Some(Box::new(Dialogue {
-                    again: false,
-                    topic: None,
-                    tries: 1,
-                    deadline,
-                    resumed,
-                    slept,
-                    broker: false,
-                }));
+                let dialogue = Dialogue { slept, ..Dialogue::new(deadline, resumed) };
+                client.busy.dialogue = Some(Box::new(dialogue));
             }
             self.prompt(cx, handle);
             self.rearm(handle);

@@ -86,15 +86,8 @@ impl Gateway {
         self.set_state(handle, State::Connecting);
         let deadline = cx.now.after(self.settings.broker_patience);
         if let Some(client) = self.clients.get_mut(handle) {
-            client.busy.dialogue = Some(Box::new(Dialogue {
-                again: false,
-                topic: None,
-                tries: 1,
-                deadline,
-                resumed,
-                slept: false,
-                broker: true,
-            }));
+            let dialogue = Dialogue { broker: true, ..Dialogue::new(deadline, resumed) };
+            client.busy.dialogue = Some(Box::new(dialogue));
         }
         if !asked {
             self.open_line(cx, handle);

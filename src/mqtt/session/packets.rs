@@ -7,7 +7,6 @@ use crate::core::upstream::{MqttQos, UpstreamEvent};
 use crate::mqtt::error::{ConnectionError, printable};
 use crate::mqtt::incoming::Verdict;
 use crate::mqtt::keep_alive::KeepAlive;
-use crate::mqtt::outgoing::Wire;
 use crate::mqtt::packet_ids::Exchange;
 use crate::mqtt::wire::{self, Header, Malformed, Protocol, Reader, kind};
 use crate::mqtt::{reasons, replies};
@@ -63,7 +62,7 @@ impl Session {
             return self.oversized(header, input);
         }
         let Some(body) = input.get(header.header..header.length()) else { return Ok(0) };
-        let waiting = self.output.len();
+        let waiting = self.channel.output.len();
         if waiting > self.settings.max_queued_bytes.saturating_add(4 * MAX_WAITING) {
             return Err(ConnectionError::Stalled(waiting));
         }
@@ -102,7 +101,7 @@ impl Session {
         wipe: bool,
         events: Events<'_>,
     ) -> Result<(), ConnectionError> {
-        let connack = replies::connack(self.protocol, body).map_err(|error| {
+        let connack = replies::connack(self.channel.protocol, body).map_err(|error| {
             // The broker has answered: a hang-up is not the reason for what comes next.
             self.state = State::Closing { was_connected: false, hung_up: false };
             match error {
@@ -124,14 +123,14 @@ impl Session {
             self.notes.record(&Record::Session { client_id: &self.settings.client_id });
         }
         if wipe {
-            wire::put_disconnect(&mut self.output, self.protocol, 0);
+            wire::put_disconnect(&mut self.channel.output, self.channel.protocol, 0);
             self.state = State::Closing { was_connected: false, hung_up: false };
             return Err(ConnectionError::SessionDiscarded);
         }
-        self.limits = connack.limits;
-        self.aliases.reset(self.limits.topic_aliases);
+        self.channel.limits = connack.limits;
+        self.channel.aliases.reset(self.channel.limits.topic_aliases);
         let interval =
-            self.limits.keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds)));
+            self.channel.limits.keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds)));
         self.keep_alive = KeepAlive::new(interval.unwrap_or(self.settings.keep_alive), now);
         self.state = State::Connected;
         self.resumed = connack.session_present;
@@ -139,16 +138,20 @@ impl Session {
         // is empty, and what was subscribed to is not in it. Publications are safe either way, they
         // are sent again with DUP.
         let doubtful = std::mem::take(&mut self.doubtful);
-        self.stats.connects += 1;
+        self.channel.stats.connects += 1;
         if !connack.session_present {
-            self.stats.sessions_lost += 1;
-            self.outgoing.session_lost(&mut self.ids, &mut self.stats, &mut self.notes);
+            self.channel.stats.sessions_lost += 1;
+            self.outgoing.session_lost(
+                &mut self.channel.ids,
+                &mut self.channel.stats,
+                &mut self.notes,
+            );
             self.incoming.session_lost(&mut self.notes);
         }
         events(UpstreamEvent::Connected {
             session_present: connack.session_present && !doubtful,
-            subscription_ids: self.limits.subscription_ids,
-            maximum_qos: self.limits.qos,
+            subscription_ids: self.channel.limits.subscription_ids,
+            maximum_qos: self.channel.limits.qos,
         });
         self.pump(now, events);
         Ok(())
@@ -165,7 +168,7 @@ impl Session {
         match header.kind() {
             kind::PUBLISH => self.publish_packet(header.first, body, events),
             kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
-                let (id, reason, said) = wire::acknowledgement(self.protocol, body)?;
+                let (id, reason, said) = wire::acknowledgement(self.channel.protocol, body)?;
                 if reason >= reasons::FAILURE
                     && matches!(header.kind(), kind::PUBACK | kind::PUBREC)
                 {
@@ -180,7 +183,9 @@ impl Session {
                 self.keep_alive.answered();
                 Ok(())
             }
-            kind::DISCONNECT if self.protocol == Protocol::V5 => Err(replies::disconnect(body)),
+            kind::DISCONNECT if self.channel.protocol == Protocol::V5 => {
+                Err(replies::disconnect(body))
+            }
             _ => Err(Malformed("a packet that a broker does not send").into()),
         }
     }
@@ -191,16 +196,18 @@ impl Session {
         body: &[u8],
         events: Events<'_>,
     ) -> Result<(), ConnectionError> {
-        let publish = wire::publish(self.protocol, first, body, &mut self.subscription_ids)?;
+        let publish =
+            wire::publish(self.channel.protocol, first, body, &mut self.subscription_ids)?;
         let mut delivery = None;
         if publish.qos != MqttQos::Zero {
             let maximum = self.settings.receive_maximum.saturating_mul(LENIENCE);
-            let maximum = (self.protocol == Protocol::V5).then_some(maximum);
-            let (protocol, output, notes) = (self.protocol, &mut self.output, &mut self.notes);
+            let maximum = (self.channel.protocol == Protocol::V5).then_some(maximum);
+            let (protocol, output, notes) =
+                (self.channel.protocol, &mut self.channel.output, &mut self.notes);
             match self.incoming.publish(&publish, maximum, protocol, output, notes) {
                 Verdict::Report(id) => delivery = Some(id),
                 Verdict::Repetition => {
-                    self.stats.duplicates_dropped += 1;
+                    self.channel.stats.duplicates_dropped += 1;
                     return Ok(());
                 }
                 Verdict::TooMany => {
@@ -209,7 +216,7 @@ impl Session {
                 }
             }
         }
-        self.stats.received += 1;
+        self.channel.stats.received += 1;
         events(UpstreamEvent::Message {
             delivery,
             topic: publish.topic,
@@ -224,7 +231,7 @@ impl Session {
 
     /// Tells what the broker said when it refused a publication.
     fn complain_publish(&self, id: u16, reason: u8, said: &str, events: Events<'_>) {
-        let Some(Exchange::Publish(slot)) = self.ids.get(id) else { return };
+        let Some(Exchange::Publish(slot)) = self.channel.ids.get(id) else { return };
         if let Some(topic) = self.outgoing.topic_of(slot) {
             let (name, said) = (reasons::name(reason), &*printable(said));
             events(UpstreamEvent::Complaint {
@@ -247,42 +254,34 @@ impl Session {
     ) {
         let (outgoing, notes) = (&mut self.outgoing, &mut self.notes);
         let fits = match kind {
-            kind::PUBACK => outgoing.puback(id, reason, now, &mut self.ids, notes, events),
+            kind::PUBACK => outgoing.puback(id, reason, now, &mut self.channel.ids, notes, events),
             kind::PUBREC => {
-                let mut wire = Wire {
-                    output: &mut self.output,
-                    protocol: self.protocol,
-                    limits: &self.limits,
-                    ids: &mut self.ids,
-                    stats: &mut self.stats,
-                    aliases: &mut self.aliases,
-                    now,
-                };
+                let mut wire = self.channel.wire(now);
                 outgoing.pubrec(id, reason, &mut wire, notes, events)
             }
-            kind::PUBCOMP => outgoing.pubcomp(id, &mut self.ids, notes, events),
-            _ => self.incoming.pubrel(id, self.protocol, &mut self.output, notes),
+            kind::PUBCOMP => outgoing.pubcomp(id, &mut self.channel.ids, notes, events),
+            _ => self.incoming.pubrel(id, self.channel.protocol, &mut self.channel.output, notes),
         };
         if !fits {
-            self.stats.unexpected_acks += 1;
+            self.channel.stats.unexpected_acks += 1;
             return;
         }
         match kind {
             kind::PUBREL => return,
             kind::PUBREC if reason < reasons::FAILURE => return,
-            kind::PUBCOMP => self.stats.acknowledged += 1,
-            _ if reason < reasons::FAILURE => self.stats.acknowledged += 1,
-            _ => self.stats.refused_by_broker += 1,
+            kind::PUBCOMP => self.channel.stats.acknowledged += 1,
+            _ if reason < reasons::FAILURE => self.channel.stats.acknowledged += 1,
+            _ => self.channel.stats.refused_by_broker += 1,
         }
         self.pump(now, events);
     }
 
     fn suback_packet(&mut self, body: &[u8], events: Events<'_>) -> Result<(), ConnectionError> {
-        let (id, outcome) = replies::suback(self.protocol, body)?;
-        match self.ids.get(id) {
+        let (id, outcome) = replies::suback(self.channel.protocol, body)?;
+        match self.channel.ids.get(id) {
             Some(Exchange::Subscribe(token)) => {
                 self.subscribing_over(id);
-                if outcome.is_err() && self.protocol == Protocol::V5 {
+                if outcome.is_err() && self.channel.protocol == Protocol::V5 {
                     let (code, said) = replies::suback_refusal(body);
                     let (name, said) = (reasons::name(code), &*printable(said));
                     let (what, about) = ("SUBSCRIBE", "");
@@ -290,27 +289,27 @@ impl Session {
                 }
                 events(UpstreamEvent::Subscribed { token, outcome });
             }
-            _ => self.stats.unexpected_acks += 1,
+            _ => self.channel.stats.unexpected_acks += 1,
         }
         Ok(())
     }
 
     fn unsuback_packet(&mut self, body: &[u8], events: Events<'_>) -> Result<(), ConnectionError> {
-        let id = replies::unsuback(self.protocol, body)?;
-        match self.ids.get(id) {
+        let id = replies::unsuback(self.channel.protocol, body)?;
+        match self.channel.ids.get(id) {
             Some(Exchange::Unsubscribe(token)) => {
                 self.subscribing_over(id);
                 events(UpstreamEvent::Unsubscribed { token });
             }
-            _ => self.stats.unexpected_acks += 1,
+            _ => self.channel.stats.unexpected_acks += 1,
         }
         Ok(())
     }
 
     fn subscribing_over(&mut self, id: u16) {
-        self.ids.release(id);
+        self.channel.ids.release(id);
         self.subscribing = self.subscribing.saturating_sub(1);
-        self.stats.subscribing = self.subscribing;
+        self.channel.stats.subscribing = self.subscribing;
     }
 
     /// A packet longer than we take.
@@ -321,18 +320,18 @@ impl Session {
     fn oversized(&mut self, header: Header, input: &[u8]) -> Result<usize, ConnectionError> {
         let (length, limit) = (header.length(), self.settings.max_packet_in as usize);
         let is_message = header.kind() == kind::PUBLISH && self.state == State::Connected;
-        if self.protocol == Protocol::V5 || !is_message {
-            self.stats.oversized += 1;
+        if self.channel.protocol == Protocol::V5 || !is_message {
+            self.channel.stats.oversized += 1;
             return Err(ConnectionError::PacketTooLarge { length, limit });
         }
         let body = input.get(header.header..).unwrap_or_default();
         let mut head = Reader(body.get(..header.remaining).unwrap_or(body));
         match wire::publish_head(header.first, &mut head) {
             Ok((qos, id, _)) => {
-                self.stats.oversized += 1;
+                self.channel.stats.oversized += 1;
                 if qos != MqttQos::Zero {
                     let (protocol, output, notes) =
-                        (self.protocol, &mut self.output, &mut self.notes);
+                        (self.channel.protocol, &mut self.channel.output, &mut self.notes);
                     self.incoming.discard(id, qos, protocol, output, notes);
                 }
                 let used = length.min(input.len());
@@ -346,15 +345,7 @@ impl Session {
     }
 
     pub(super) fn pump(&mut self, now: Time, events: Events<'_>) {
-        let mut wire = Wire {
-            output: &mut self.output,
-            protocol: self.protocol,
-            limits: &self.limits,
-            ids: &mut self.ids,
-            stats: &mut self.stats,
-            aliases: &mut self.aliases,
-            now,
-        };
+        let mut wire = self.channel.wire(now);
         self.outgoing.pump(&mut wire, &mut self.notes, events);
     }
 }

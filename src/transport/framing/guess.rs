@@ -79,7 +79,9 @@ fn frame_evidence(framing: Framing) -> u32 {
     match framing {
         Framing::Length => 0,
         Framing::Slip => 8,
-        Framing::Cobs | Framing::Hub => 8 + 16,
+        // An octet that begins it, a length and a sum; or escapes, and a CRC.
+        Framing::Xbee | Framing::LoraLink => 8 + 8 + 8,
+        Framing::Cobs | Framing::Hub | Framing::RhSerial | Framing::Aquila => 8 + 16,
     }
 }
 
@@ -125,7 +127,10 @@ fn text(octets: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Packing;
+    use super::super::loralink::FromModem;
+    use super::super::rh_serial::Header;
+    use super::super::xbee::{Manner, Mode, Node};
+    use super::super::{Packing, aquila, loralink, rh_serial, xbee};
     use super::*;
     use crate::hub::{self, Address, Received};
 
@@ -156,22 +161,42 @@ mod tests {
                 Framing::Slip => Packing::Slip.encode(&packet, &mut line),
                 Framing::Cobs => Packing::Cobs.encode(&packet, &mut line),
                 Framing::Length => Packing::Length.encode(&packet, &mut line),
-                Framing::Hub => {
-                    let from = Address::new(&[5]).unwrap();
-                    let message = hub::Message::Received(Received {
-                        from,
-                        broadcast: false,
-                        rssi: Some(-71),
-                        lqi: None,
-                        packet: &packet,
-                    });
-                    let mut frame = [0; 400];
-                    let length = hub::encode(&message, &mut frame).unwrap();
-                    line.extend_from_slice(&frame[..length]);
+                Framing::Hub => hub(&packet, &mut line),
+                Framing::Xbee => {
+                    let from = Node { long: 0x0013_A200_40A1_B2C3, short: 0x1A2B };
+                    let mut data = Vec::new();
+                    xbee::write_received(from, Manner::Usual, -40, &packet, &mut data);
+                    xbee::encode(Mode::Plain, &data, &mut line);
+                }
+                Framing::RhSerial => {
+                    let header = Header { to: 1, from: 2, id: 10, flags: 0 };
+                    rh_serial::encode(header, &packet, &mut line);
+                }
+                Framing::LoraLink => {
+                    let kind = loralink::PACKET;
+                    FromModem { source: 5, rssi: -60, snr: 9, kind, payload: &packet }
+                        .encode(&mut line);
+                }
+                Framing::Aquila => {
+                    let head = [0x50, 0xC0, packet.len() as u8 + 5, 0xFE, 1, 1, 0];
+                    aquila::encode(&[&head[..], &packet].concat(), &mut line);
                 }
             }
         }
         line
+    }
+
+    fn hub(packet: &[u8], line: &mut Vec<u8>) {
+        let message = hub::Message::Received(Received {
+            from: Address::new(&[5]).unwrap(),
+            broadcast: false,
+            rssi: Some(-71),
+            lqi: None,
+            packet,
+        });
+        let mut frame = [0; 400];
+        let length = hub::encode(&message, &mut frame).unwrap();
+        line.extend_from_slice(&frame[..length]);
     }
 
     #[test]

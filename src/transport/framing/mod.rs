@@ -2,12 +2,19 @@
 //!
 //! Pure: fed with octets and the time. Whatever comes in, no more than one packet is kept.
 
+pub mod aquila;
 mod cobs;
+mod escaped;
 mod guess;
 pub(in crate::transport) mod hub;
 mod length;
+pub mod loralink;
+#[cfg(test)]
+mod noise;
 mod pieces;
+pub mod rh_serial;
 mod slip;
+pub mod xbee;
 
 use std::fmt;
 use std::time::Duration;
@@ -26,14 +33,30 @@ pub enum Framing {
     Cobs,
     /// MQTT-SN packets back to back, told apart by their own lengths.
     Length,
+    /// API frames of Digi's XBee modules.
+    Xbee,
     /// Our own format for radio hubs.
     Hub,
+    /// RadioHead's RH_Serial.
+    RhSerial,
+    /// The LoRa modems that Paho's gateway calls LoRaLink.
+    LoraLink,
+    /// Aquila's bridges.
+    Aquila,
 }
 
 impl Framing {
     /// Words of the configuration.
-    pub const WORDS: [(&'static str, Self); 4] =
-        [("slip", Self::Slip), ("cobs", Self::Cobs), ("length", Self::Length), ("hub", Self::Hub)];
+    pub const WORDS: [(&'static str, Self); 8] = [
+        ("slip", Self::Slip),
+        ("cobs", Self::Cobs),
+        ("length", Self::Length),
+        ("xbee", Self::Xbee),
+        ("hub", Self::Hub),
+        ("rh-serial", Self::RhSerial),
+        ("loralink", Self::LoraLink),
+        ("aquila", Self::Aquila),
+    ];
 }
 
 /// Those framings that have frames for packets and nothing else.

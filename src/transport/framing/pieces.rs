@@ -1,12 +1,21 @@
 //! What was on a line, piece by piece: frames, what they say, and what is none of them. For people
 //! who look at a capture, and for [`super::guess`].
 
-mod hub;
+mod aquila;
+mod hubs;
+mod loralink;
+mod rh_serial;
+mod xbee;
 
 use super::{Decoder, Discarded, Framing, Packing, slip};
 use crate::codec::{decode, frame_length, type_name};
+use crate::hub;
 use crate::time::Time;
-use hub::HubLine;
+use aquila::AquilaLine;
+use hubs::HubLine;
+use loralink::LoraLine;
+use rh_serial::RhLine;
+use xbee::XbeeLine;
 
 /// A piece of what was on a line. Pieces follow each other without gaps.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,42 +58,51 @@ pub enum Fault {
     Damaged,
     /// It is longer than a packet can be.
     Overlong,
+    /// Another frame began before it was whole.
+    CutOff,
 }
 
 /// Takes a capture apart, with packets of at most `max_packet` octets.
 pub fn pieces(framing: Framing, max_packet: usize, octets: &[u8], each: &mut dyn FnMut(Piece)) {
-    let cutter = Cutter { at: 0, each };
+    let cutter = Cutter { at: 0, noise: None, each };
     match framing {
         Framing::Slip => {
-            let plain = Plain::new(Packing::Slip, max_packet);
-            delimited(plain, slip::END, octets, cutter);
+            delimited(Plain::new(Packing::Slip, max_packet), slip::END, octets, cutter);
         }
         Framing::Cobs => {
-            let plain = Plain::new(Packing::Cobs, max_packet);
-            delimited(plain, crate::hub::DELIMITER, octets, cutter);
+            delimited(Plain::new(Packing::Cobs, max_packet), hub::DELIMITER, octets, cutter);
         }
         Framing::Length => back_to_back(max_packet, octets, cutter),
-        Framing::Hub => {
-            delimited(HubLine::new(max_packet), crate::hub::DELIMITER, octets, cutter);
+        Framing::Xbee => {
+            let (mode, sender) = xbee::spoken(max_packet, octets);
+            running(XbeeLine::new(mode, sender, max_packet), octets, cutter);
         }
+        Framing::Hub => delimited(HubLine::new(max_packet), hub::DELIMITER, octets, cutter),
+        Framing::RhSerial => running(RhLine::new(max_packet), octets, cutter),
+        Framing::LoraLink => running(LoraLine::new(max_packet), octets, cutter),
+        Framing::Aquila => delimited(AquilaLine::new(max_packet), slip::END, octets, cutter),
     }
 }
 
-/// Takes frames apart that end with an octet which is nowhere else.
+/// Takes frames apart.
 trait Dissect {
-    /// Takes octets up to the end of a frame, and says what it is if it is whole.
-    fn feed(&mut self, octets: &[u8]) -> Option<What>;
+    /// Takes octets, and gives each frame that is whole to `each`, with its octets on the line if it
+    /// need not end with the last one of these.
+    fn feed(&mut self, octets: &[u8], each: &mut dyn FnMut(Option<usize>, What));
 
     /// What was thrown away so far.
     fn discarded(&self) -> Discarded;
 }
 
+/// Frames that end with an octet which is nowhere else.
 fn delimited(mut dissector: impl Dissect, end: u8, octets: &[u8], mut cutter: Cutter<'_>) {
     let mut fed = 0;
     for frame in octets.split_inclusive(|octet| *octet == end) {
         let before = dissector.discarded();
-        let found = dissector.feed(frame);
+        let mut found = None;
+        dissector.feed(frame, &mut |_, what| found = Some(what));
         fed += frame.len();
+        // Everything up to the end belongs together.
         if let Some(what) = found {
             cutter.cut(fed, what);
         } else if let Some(fault) = fault(&before, &dissector.discarded()) {
@@ -94,10 +112,34 @@ fn delimited(mut dissector: impl Dissect, end: u8, octets: &[u8], mut cutter: Cu
     cutter.cut(octets.len(), What::Rest);
 }
 
+/// Frames that say where they begin.
+fn running(mut dissector: impl Dissect, octets: &[u8], mut cutter: Cutter<'_>) {
+    let mut found = Vec::new();
+    for (fed, octet) in (1..).zip(octets) {
+        let before = dissector.discarded();
+        dissector.feed(std::slice::from_ref(octet), &mut |length, what| found.push((length, what)));
+        let after = dissector.discarded();
+        if let Some(fault) = fault(&before, &after) {
+            let lost = after.octets.saturating_sub(before.octets);
+            let new = (after.damaged, after.overlong, after.cut_off)
+                != (before.damaged, before.overlong, before.cut_off);
+            cutter.lose(usize::try_from(lost).unwrap_or(usize::MAX), fault, new);
+        }
+        // What is looked through again may have noise between frames: it is shown in front of them.
+        for (length, what) in found.drain(..) {
+            let to = length.map_or(fed, |length| cutter.next().saturating_add(length).min(fed));
+            cutter.cut(to, what);
+        }
+    }
+    cutter.cut(octets.len(), What::Rest);
+}
+
 /// Why something was thrown away, if anything was.
 fn fault(before: &Discarded, after: &Discarded) -> Option<Fault> {
     if after.overlong > before.overlong {
         Some(Fault::Overlong)
+    } else if after.cut_off > before.cut_off {
+        Some(Fault::CutOff)
     } else if after.octets > before.octets {
         Some(Fault::Damaged)
     } else {
@@ -119,8 +161,7 @@ fn back_to_back(max_packet: usize, octets: &[u8], mut cutter: Cutter<'_>) {
                 {
                     cutter.cut(at, What::Noise(Fault::Damaged));
                     at += length;
-                    let packet = Some(packet.to_vec());
-                    cutter.cut(at, What::Frame(Frame { says: String::new(), packet }));
+                    cutter.cut(at, self::packet(packet));
                     open = None;
                     continue;
                 }
@@ -149,17 +190,53 @@ fn begins(octets: &[u8]) -> bool {
 struct Cutter<'a> {
     /// Where the next piece begins.
     at: usize,
+    /// Octets of noise from there on, which may go on.
+    noise: Option<(usize, Fault)>,
     each: &'a mut dyn FnMut(Piece),
 }
 
 impl Cutter<'_> {
     /// What is there from the last piece to here, if anything is.
     fn cut(&mut self, to: usize, what: What) {
+        self.end_noise();
+        self.give(to, what);
+    }
+
+    /// So many octets are noise; whether it is a new one.
+    fn lose(&mut self, octets: usize, fault: Fault, new: bool) {
+        match &mut self.noise {
+            Some((length, _)) if !new => *length = length.saturating_add(octets),
+            _ => {
+                self.end_noise();
+                self.noise = Some((octets, fault));
+            }
+        }
+    }
+
+    /// Where what comes after the noise begins.
+    fn next(&self) -> usize {
+        self.at.saturating_add(self.noise.map_or(0, |(length, _)| length))
+    }
+
+    fn end_noise(&mut self) {
+        if let Some((_, fault)) = self.noise {
+            let to = self.next();
+            self.noise = None;
+            self.give(to, What::Noise(fault));
+        }
+    }
+
+    fn give(&mut self, to: usize, what: What) {
         if to > self.at {
             (self.each)(Piece { at: self.at, length: to - self.at, what });
             self.at = to;
         }
     }
+}
+
+/// A frame with nothing but a packet.
+fn packet(packet: &[u8]) -> What {
+    What::Frame(Frame { says: String::new(), packet: Some(packet.to_vec()) })
 }
 
 /// Framings that have nothing but packets.
@@ -172,12 +249,8 @@ impl Plain {
 }
 
 impl Dissect for Plain {
-    fn feed(&mut self, octets: &[u8]) -> Option<What> {
-        let mut found = None;
-        self.0.feed(Time(0), octets, &mut |packet| {
-            found = Some(What::Frame(Frame { says: String::new(), packet: Some(packet.to_vec()) }));
-        });
-        found
+    fn feed(&mut self, octets: &[u8], each: &mut dyn FnMut(Option<usize>, What)) {
+        self.0.feed(Time(0), octets, &mut |found| each(None, packet(found)));
     }
 
     fn discarded(&self) -> Discarded {
@@ -270,11 +343,15 @@ mod tests {
             [(state >> 24) as u8, 0xC0, 0xDB, 0xDC, 0, (state >> 24) as u8 >> 4]
                 [(state >> 16) as usize % 6]
         };
-        // PINGREQ with slip and cobs, BUSY of a hub.
-        let good = [
-            &[0xC0, 2, 0x16, 0xC0][..],
+        // One of each framing, on either side of its delimiters.
+        let good: [&[u8]; 7] = [
+            &[0xC0, 2, 0x16, 0xC0],
             &[0, 5, 2, 0x16, 0xF6, 0x65, 0],
             &[3, 1, 0x84, 1, 1, 1, 3, 0x1F, 0x99, 0],
+            &[0x7E, 0, 2, 0x8A, 6, 0x6F],
+            &[0x10, 2, 1, 2, 0x10, 0x10, 0, 2, 0x16, 0x10, 3, 0x45, 8],
+            &[0x7E, 0, 5, 5, 0x40, 2, 0x17, 0xA1],
+            &[0xC0, 5, 0xFE, 1, 1, 0, 2, 0x17, 0xE9, 0xB0, 0xC0],
         ];
         for (_, framing) in Framing::WORDS {
             let mut frames = 0;

@@ -4,24 +4,38 @@
 //! is fed with octets and the time, and drained of octets.
 
 mod airtime;
+mod aquila;
+#[cfg(test)]
+mod bench;
 mod hub;
+mod loralink;
 mod pace;
 mod plain;
 mod queue;
+mod rh_serial;
 mod station;
+mod xbee;
+
+use std::hash::{BuildHasher, RandomState};
 
 use bytes::BytesMut;
 
 pub use airtime::{Ability, Air, Lora};
+pub use aquila::{Aquila, AquilaBridge, AquilaSettings, Key};
 pub use hub::{Hub, HubEnd};
+pub use loralink::{LoraLink, LoraModem};
+pub use rh_serial::{RhDevices, RhSerial, RhSettings};
 pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
+pub use xbee::Module as XbeeModule;
 
+use super::framing::xbee::Mode;
 use super::framing::{Discarded, Framing, Packing};
 use crate::core::Address;
 use crate::time::Time;
 use pace::Pace;
 use plain::Plain;
 use queue::{Queue, Queued};
+use xbee::Xbee;
 
 /// What may wait to be written: what the line carries in this many seconds. More would come after
 /// it has been repeated.
@@ -42,13 +56,63 @@ pub struct Settings {
     pub air: Air,
     /// How much of the time the radio may be on the air, in hundredths of a percent, 1..=10,000.
     pub duty_cycle: Option<u16>,
+    /// What [`Framing::RhSerial`] wants to know.
+    pub rh_serial: RhSettings,
+    /// What [`Framing::Aquila`] wants to know.
+    pub aquila: AquilaSettings,
 }
 
-/// Which end of a line is ours. Framings for radios differ by direction.
+impl Settings {
+    /// The defaults of a framing.
+    #[must_use]
+    pub fn new(framing: Framing) -> Self {
+        let baud = match framing {
+            Framing::LoraLink | Framing::Aquila => 115_200,
+            _ => 57_600,
+        };
+        let max_packet = match framing {
+            // What RadioHead has room for as it comes.
+            Framing::RhSerial => 60,
+            Framing::LoraLink | Framing::Aquila => Self::longest_packet(framing),
+            _ => 1_024,
+        };
+        Self {
+            framing,
+            baud,
+            max_packet,
+            air: Air::default(),
+            duty_cycle: None,
+            rh_serial: RhSettings::default(),
+            aquila: AquilaSettings::default(),
+        }
+    }
+
+    /// The most that `max_packet` can be.
+    #[must_use]
+    pub fn longest_packet(framing: Framing) -> usize {
+        match framing {
+            Framing::Slip | Framing::Cobs | Framing::Length | Framing::Xbee | Framing::Hub => {
+                65_535
+            }
+            // What fits the octet in which it counts.
+            Framing::RhSerial => 251,
+            Framing::LoraLink => 246,
+            Framing::Aquila => 54,
+        }
+    }
+}
+
+/// Which end of a line is ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum End {
-    Gateway,
-    Device,
+pub enum End {
+    /// That of the gateway, or of anybody else who has a radio at the other end.
+    Host,
+    /// The other one: that of devices, or of the radio that brings their packets. With framings that
+    /// have addresses, packets go and come under those of the devices.
+    Devices {
+        /// Address of the gateway, for [`Framing::RhSerial`].
+        gateway: u8,
+    },
 }
 
 /// A line.
@@ -79,6 +143,8 @@ pub struct Stats {
     pub away_drops: u64,
     /// Packets dropped because they are longer than the radio can carry, or have no address of it.
     pub unsendable: u64,
+    /// Packets dropped because their device cannot be reached.
+    pub unreachable_drops: u64,
     /// Packets that were repeated while the first of them still waited, and so were not queued.
     pub merged: u64,
 }
@@ -87,23 +153,32 @@ impl Line {
     /// The gateway's end of a line that is not open yet.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self::at(End::Gateway, settings)
+        Self::at(End::Host, settings)
     }
 
-    /// The other end: that of devices, or of the radio that brings their packets.
+    /// This end of a line that is not open yet.
     #[must_use]
-    pub fn for_device(settings: &Settings) -> Self {
-        Self::at(End::Device, settings)
-    }
-
-    fn at(end: End, settings: &Settings) -> Self {
-        let Settings { framing, baud, max_packet, air, duty_cycle } = *settings;
+    pub fn at(end: End, settings: &Settings) -> Self {
+        let Settings { framing, baud, max_packet, air, duty_cycle, .. } = *settings;
         let station: Box<dyn Station> = match (framing, end) {
             (Framing::Slip, _) => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
             (Framing::Cobs, _) => Box::new(Plain::new(Packing::Cobs, max_packet, baud)),
             (Framing::Length, _) => Box::new(Plain::new(Packing::Length, max_packet, baud)),
-            (Framing::Hub, End::Gateway) => Box::new(Hub::new(max_packet)),
-            (Framing::Hub, End::Device) => Box::new(HubEnd::new(max_packet)),
+            (Framing::Xbee, End::Host) => Box::new(Xbee::new(max_packet, baud)),
+            // The mode to which modules are set best.
+            (Framing::Xbee, End::Devices { .. }) => {
+                Box::new(XbeeModule::new(Mode::Escaped, max_packet, baud))
+            }
+            (Framing::Hub, End::Host) => Box::new(Hub::new(max_packet)),
+            (Framing::Hub, End::Devices { .. }) => Box::new(HubEnd::new(max_packet)),
+            (Framing::RhSerial, End::Host) => Box::new(RhSerial::new(settings, seed())),
+            (Framing::RhSerial, End::Devices { gateway }) => {
+                Box::new(RhDevices::new(settings, gateway))
+            }
+            (Framing::LoraLink, End::Host) => Box::new(LoraLink::new(max_packet)),
+            (Framing::LoraLink, End::Devices { .. }) => Box::new(LoraModem::new(max_packet)),
+            (Framing::Aquila, End::Host) => Box::new(Aquila::new(settings, seed())),
+            (Framing::Aquila, End::Devices { .. }) => Box::new(AquilaBridge::new(max_packet)),
         };
         let configured = Ability { air, duty_cycle };
         let mut pace = Pace::new(baud);
@@ -143,6 +218,7 @@ impl Line {
             stats.received += 1;
             each(from, signal, packet);
         });
+        self.forget_unreachable();
         let said = self.station.ability();
         if said != self.said {
             self.said = said;
@@ -179,11 +255,11 @@ impl Line {
         }
         if self.station.next_timeout().is_some_and(|at| at <= now) {
             self.station.timeout(now, &mut self.outbox);
+            self.forget_unreachable();
         }
         self.write(now, out);
-        while self.station.is_ready()
-            && self.queue.peek().is_some_and(|next| self.pace.next(now, next.packet.len()) <= now)
-            && let Some(next) = self.queue.pop()
+        while self.next_packet(now).is_some_and(|at| at <= now)
+            && let Some(next) = self.queue.pop(takes(&*self.station))
         {
             let to = next.to.as_ref().map_or(To::All, To::One);
             match self.station.send(now, to, &next.packet, &mut self.outbox) {
@@ -207,10 +283,7 @@ impl Line {
         if !self.open {
             return None;
         }
-        let ready = self.station.is_ready();
-        let next = self.queue.peek().filter(|_| ready);
-        let next = next.map(|next| self.pace.next(now, next.packet.len()));
-        [self.station.next_timeout(), next].into_iter().flatten().min()
+        [self.station.next_timeout(), self.next_packet(now)].into_iter().flatten().min()
     }
 
     /// Octets of publications for which there is room: what the core may send.
@@ -224,7 +297,7 @@ impl Line {
     /// Whether nothing waits any more to be written.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.queue.peek().is_none()
+        self.queue.peek(|_| true).is_none()
     }
 
     /// Octets of the longest packet that can be sent.
@@ -262,6 +335,21 @@ impl Line {
         self.outbox.take_notes()
     }
 
+    fn forget_unreachable(&mut self) {
+        while let Some(device) = self.outbox.take_unreachable() {
+            self.stats.unreachable_drops += self.queue.forget(&device);
+        }
+    }
+
+    /// When the packet whose turn it is may be written.
+    fn next_packet(&self, now: Time) -> Option<Time> {
+        if !self.station.is_ready() {
+            return None;
+        }
+        let next = self.queue.peek(takes(&*self.station))?;
+        Some(self.pace.next(now, next.packet.len()))
+    }
+
     /// Moves what the station has said to the line.
     fn write(&mut self, now: Time, out: &mut BytesMut) {
         if !self.outbox.octets.is_empty() {
@@ -282,6 +370,15 @@ impl Line {
                 .to_owned(),
         }
     }
+}
+
+/// Another one at each start.
+fn seed() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+fn takes(station: &dyn Station) -> impl Fn(Option<&Address>) -> bool {
+    |to| station.takes(to.map_or(To::All, To::One))
 }
 
 #[cfg(test)]

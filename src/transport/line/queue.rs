@@ -66,9 +66,10 @@ impl Lane {
         self.answers.is_empty() && self.ordered.is_empty()
     }
 
-    /// What is looked at first, and then.
-    fn by_turn(&self, patient: bool) -> (&VecDeque<Waiting>, &VecDeque<Waiting>) {
-        if patient { (&self.ordered, &self.answers) } else { (&self.answers, &self.ordered) }
+    fn next(&self, patient: bool) -> Option<&Waiting> {
+        let (first, then) =
+            if patient { (&self.ordered, &self.answers) } else { (&self.answers, &self.ordered) };
+        first.front().or_else(|| then.front())
     }
 }
 
@@ -138,24 +139,22 @@ impl Queue {
         Queued::Waits
     }
 
-    /// Whose turn it is.
-    pub(super) fn peek(&self) -> Option<&Waiting> {
-        let (key, patient) = self.turn()?;
-        let lane = self.lanes.get(&key)?;
-        let (first, then) = lane.by_turn(patient);
-        first.front().or_else(|| then.front())
+    /// Whose turn it is, among those whom `takes` lets have one.
+    pub(super) fn peek(&self, takes: impl Fn(Option<&Address>) -> bool) -> Option<&Waiting> {
+        let (key, _, patient) = self.turn(takes)?;
+        self.lanes.get(&key)?.next(patient)
     }
 
     /// Takes out what [`Self::peek`] shows. Give the packet back with [`Self::reuse`].
-    pub(super) fn pop(&mut self) -> Option<Waiting> {
-        let (key, patient) = self.turn()?;
+    pub(super) fn pop(&mut self, takes: impl Fn(Option<&Address>) -> bool) -> Option<Waiting> {
+        let (key, place, patient) = self.turn(takes)?;
         let lane = self.lanes.get_mut(&key)?;
         if patient {
             lane.patient = false;
-            self.patient.pop_front();
+            self.patient.remove(place);
         } else {
             lane.urgent = false;
-            self.urgent.pop_front();
+            self.urgent.remove(place);
         }
         let next = if patient {
             lane.ordered.pop_front().or_else(|| lane.answers.pop_front())
@@ -173,11 +172,18 @@ impl Queue {
         Some(next)
     }
 
-    /// The lane whose turn it is, and whether it is that of publications.
-    fn turn(&self) -> Option<(u64, bool)> {
-        let patient = self.patient.front().map(|key| (*key, true));
-        let urgent = self.urgent.front().map(|key| (*key, false));
-        if self.in_a_row >= ANSWERS_IN_A_ROW { patient.or(urgent) } else { urgent.or(patient) }
+    /// The lane whose turn it is, its place in the round, and whether that is the one of publications.
+    fn turn(&self, takes: impl Fn(Option<&Address>) -> bool) -> Option<(u64, usize, bool)> {
+        let first = |patient: bool| {
+            let round = if patient { &self.patient } else { &self.urgent };
+            let place = round.iter().position(|key| {
+                let next = self.lanes.get(key).and_then(|lane| lane.next(patient));
+                next.is_some_and(|next| takes(next.to.as_ref()))
+            })?;
+            Some((*round.get(place)?, place, patient))
+        };
+        let publication_first = self.in_a_row >= ANSWERS_IN_A_ROW;
+        first(publication_first).or_else(|| first(!publication_first))
     }
 
     /// Takes a buffer back.
@@ -191,22 +197,40 @@ impl Queue {
     /// The device begins anew: what waits for it, with a packet that begins with `head`, is of no use
     /// any more.
     pub(super) fn recall(&mut self, to: &Address, head: &[u8]) {
-        let key = self.key(Some(to), head);
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
-        let (octets, bulk) = (&mut self.octets, &mut self.bulk);
+        self.remove(self.key(Some(to), head), |waiting| {
+            waiting.to.as_ref() == Some(to) && head_of(&waiting.packet) == head
+        });
+    }
+
+    /// The device cannot be reached: forgets what waits for it and for whoever is behind it. Says how
+    /// many packets that were.
+    pub(super) fn forget(&mut self, to: &Address) -> u64 {
+        let is_for_it = |waiting: &Waiting| waiting.to.as_ref() == Some(to);
+        let lanes = self.lanes.iter();
+        let lanes =
+            lanes.filter(|(_, lane)| lane.answers.iter().chain(&lane.ordered).any(is_for_it));
+        let keys: Vec<u64> = lanes.map(|(key, _)| *key).collect();
+        keys.into_iter().map(|key| self.remove(key, is_for_it)).sum()
+    }
+
+    fn remove(&mut self, key: u64, is_removed: impl Fn(&Waiting) -> bool) -> u64 {
+        let Some(lane) = self.lanes.get_mut(&key) else { return 0 };
+        let (octets, bulk, mut removed) = (&mut self.octets, &mut self.bulk, 0);
         let mut keep = |waiting: &Waiting| {
-            let recalled = waiting.to.as_ref() == Some(to) && head_of(&waiting.packet) == head;
-            if recalled {
-                *octets -= waiting.packet.len();
-                if waiting.kind == Kind::Bulk {
-                    *bulk -= waiting.packet.len();
-                }
+            if !is_removed(waiting) {
+                return true;
             }
-            !recalled
+            removed += 1;
+            *octets -= waiting.packet.len();
+            if waiting.kind == Kind::Bulk {
+                *bulk -= waiting.packet.len();
+            }
+            false
         };
         lane.answers.retain(&mut keep);
         lane.ordered.retain(&mut keep);
         self.forget_if_idle(key);
+        removed
     }
 
     /// Forgets everything: there is nobody to send it to. Says how many packets that were.
@@ -315,7 +339,7 @@ mod tests {
 
     fn drain(queue: &mut Queue) -> Vec<(u8, Vec<u8>)> {
         let mut found = Vec::new();
-        while let Some(next) = queue.pop() {
+        while let Some(next) = queue.pop(|_| true) {
             found.push((next.to.map_or(0, |to| to.octets()[0]), next.packet.clone()));
             queue.reuse(next.packet);
         }
@@ -346,6 +370,25 @@ mod tests {
             (1, publish(0, 2)),
         ];
         assert_eq!(drain(&mut queue), order);
+    }
+
+    /// Whoever cannot be sent to keeps its place, and nobody waits for it.
+    #[test]
+    fn who_does_not_take_is_passed_over() {
+        let mut queue = Queue::new(1_000);
+        queue.push(Some(&address(1)), &PUBACK);
+        queue.push(Some(&address(1)), &publish(0, 1));
+        queue.push(Some(&address(2)), &publish(0, 2));
+        queue.push(None, &publish(0, 3));
+        let is_not_1 = |to: Option<&Address>| to != Some(&address(1));
+        for expected in [publish(0, 2), publish(0, 3)] {
+            assert_eq!(queue.peek(is_not_1).map(|next| &next.packet), Some(&expected));
+            let next = queue.pop(is_not_1).unwrap();
+            assert_eq!(next.packet, expected);
+            queue.reuse(next.packet);
+        }
+        assert!(queue.peek(is_not_1).is_none() && queue.pop(is_not_1).is_none());
+        assert_eq!(drain(&mut queue), [(1, PUBACK.to_vec()), (1, publish(0, 1))]);
     }
 
     #[test]
@@ -409,7 +452,10 @@ mod tests {
         queue.push(Some(&address(2)), &publish(0, 3));
         queue.recall(&address(1), &[]);
         queue.recall(&address(1), &[4, 0xFE, 0, 8]);
-        assert_eq!(drain(&mut queue), [(1, node(7, &PINGRESP)), (2, publish(0, 3))]);
+        assert_eq!(queue.peek(|_| true).map(|next| &next.packet), Some(&node(7, &PINGRESP)));
+        queue.push(Some(&address(1)), &publish(0, 1));
+        assert_eq!(queue.forget(&address(1)), 2);
+        assert_eq!(drain(&mut queue), [(2, publish(0, 3))]);
         queue.push(Some(&address(2)), &publish(0, 3));
         assert_eq!(queue.clear(), 1);
         assert_eq!(drain(&mut queue), []);

@@ -48,7 +48,15 @@ pub trait Station: fmt::Debug + Send {
         true
     }
 
-    /// Puts a packet on the line, as whole frames. Called only while [`Self::is_ready`].
+    /// Whether it takes another packet for this receiver, if [`Self::is_ready`]: one that cannot be
+    /// reached is passed over, so that others need not wait for it.
+    fn takes(&self, to: To<'_>) -> bool {
+        let _ = to;
+        true
+    }
+
+    /// Puts a packet on the line, as whole frames. Called only while [`Self::is_ready`] and it
+    /// [`Self::takes`] packets for this receiver.
     ///
     /// # Errors
     /// If the packet cannot be sent at all; it is dropped and counted.
@@ -117,6 +125,7 @@ pub struct Outbox {
     /// Whole frames for the line, in order.
     pub octets: Vec<u8>,
     notes: Vec<Note>,
+    unreachable: Vec<Address>,
 }
 
 /// Most notes between two rounds; a flood is told by counters.
@@ -128,6 +137,16 @@ impl Outbox {
         if self.notes.len() < MAX_NOTES {
             self.notes.push(Note { kind, text: text.into() });
         }
+    }
+
+    /// A device does not get what it is sent: what waits for it would take the radio's time from
+    /// others, and fill the queue. It is dropped, as if it had been lost on the air.
+    pub fn is_unreachable(&mut self, device: Address) {
+        self.unreachable.push(device);
+    }
+
+    pub(super) fn take_unreachable(&mut self) -> Option<Address> {
+        self.unreachable.pop()
     }
 
     /// Whether there are notes.

@@ -99,7 +99,7 @@ impl fmt::Display for UdpAddress {
     }
 }
 
-/// An [`Address`] of a UDP link for a log line.
+/// An [`Address`] for a log line: that of a device on UDP, or the octets of a radio's in hexadecimal.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(pub &'a Address);
 
@@ -107,7 +107,8 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match UdpAddress::decode(self.0) {
             Some(address) => address.fmt(f),
-            None => write!(f, "{:?}", self.0),
+            // That of a radio.
+            None => self.0.octets().iter().try_for_each(|octet| write!(f, "{octet:02X}")),
         }
     }
 }

@@ -2,39 +2,25 @@
 //! frames what they say with code of its own.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
-use nix::pty::openpty;
-use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
-use nix::unistd::ttyname;
-use tempfile::TempDir;
+use nix::fcntl::Flock;
+
+use super::pty::{Plugged, Port};
 
 /// A line that can be unplugged.
 pub struct Line {
-    directory: TempDir,
+    port: Port,
     framing: &'static str,
     address: SocketAddr,
-    pty: Arc<Mutex<Option<Pty>>>,
     stop: Arc<AtomicBool>,
     radio: Option<JoinHandle<()>>,
-}
-
-struct Pty {
-    master: File,
-    /// Without one that is open the master would fail while the gateway is away.
-    _slave: OwnedFd,
-    /// Octets that are no whole packet yet.
-    rest: Vec<u8>,
 }
 
 impl Line {
@@ -50,13 +36,12 @@ impl Line {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
-        let (pty, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (port, stop) = (Port::new(), Arc::new(AtomicBool::new(false)));
         let radio = {
-            let (pty, stop) = (Arc::clone(&pty), Arc::clone(&stop));
-            std::thread::spawn(move || run(framing, &socket, &pty, &stop))
+            let (far, stop) = (port.far(), Arc::clone(&stop));
+            std::thread::spawn(move || run(framing, &socket, &far, &stop))
         };
-        let directory = tempfile::tempdir().unwrap();
-        Self { directory, framing, address, pty, stop, radio: Some(radio) }
+        Self { port, framing, address, stop, radio: Some(radio) }
     }
 
     /// Where devices find the radio.
@@ -66,7 +51,7 @@ impl Line {
 
     /// What the gateway knows the line by.
     pub fn device(&self) -> PathBuf {
-        self.directory.path().join("radio")
+        self.port.device()
     }
 
     /// Its `[[serial]]`.
@@ -77,37 +62,21 @@ impl Line {
 
     /// Plugs it in: another terminal under the same name.
     pub fn plug(&self) {
-        let pty = openpty(None, None).unwrap();
-        // A program that is started would keep the line plugged in.
-        for end in [&pty.master, &pty.slave] {
-            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        }
-        let mut settings = tcgetattr(&pty.slave).unwrap();
-        cfmakeraw(&mut settings);
-        tcsetattr(&pty.slave, SetArg::TCSANOW, &settings).unwrap();
-        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-        let name = ttyname(&pty.slave).unwrap();
-        let pty = Pty { master: pty.master.into(), _slave: pty.slave, rest: Vec::new() };
-        *self.pty.lock().unwrap() = Some(pty);
-        symlink(name, self.device()).unwrap();
+        self.port.plug();
     }
 
     pub fn unplug(&self) {
-        fs::remove_file(self.device()).unwrap();
-        *self.pty.lock().unwrap() = None;
+        self.port.unplug();
     }
 
     /// Holds the device as another program does that wants it for itself.
     pub fn lock(&self) -> Flock<File> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).custom_flags(OFlag::O_NOCTTY.bits()).open(self.device());
-        Flock::lock(file.unwrap(), FlockArg::LockExclusiveNonblock).expect("the lock")
+        self.port.lock()
     }
 
     /// Puts octets on the line as they are.
     pub fn noise(&self, octets: &[u8]) {
-        let mut pty = self.pty.lock().unwrap();
-        write(&mut pty.as_mut().expect("it is plugged in").master, octets);
+        self.port.far().lock().unwrap().as_mut().expect("it is plugged in").write(octets);
     }
 }
 
@@ -121,47 +90,34 @@ impl Drop for Line {
 
 /// The radio: from devices to the line and back. Packets for devices behind a forwarder find them by
 /// the node id.
-fn run(framing: &str, socket: &UdpSocket, pty: &Mutex<Option<Pty>>, stop: &AtomicBool) {
+fn run(framing: &str, socket: &UdpSocket, far: &Plugged, stop: &AtomicBool) {
     let mut devices: HashMap<Vec<u8>, SocketAddr> = HashMap::new();
     let mut buffer = vec![0; 65_536];
     while !stop.load(Ordering::Relaxed) {
         let mut idle = true;
-        let mut pty = pty.lock().unwrap();
+        let mut far = far.lock().unwrap();
         if let Ok((length, from)) = socket.recv_from(&mut buffer) {
             idle = false;
             let packet = &buffer[..length];
             devices.insert(node(packet).to_vec(), from);
             // What is sent to a line that is unplugged is lost.
-            if let Some(pty) = &mut *pty {
-                write(&mut pty.master, &frame(framing, packet));
+            if let Some(pty) = &mut *far {
+                pty.write(&frame(framing, packet));
             }
         }
-        if let Some(Pty { master, rest, .. }) = &mut *pty
-            && let Ok(length) = master.read(&mut buffer)
+        if let Some(pty) = &mut *far
+            && pty.read()
         {
             idle = false;
-            rest.extend_from_slice(&buffer[..length]);
-            while let Some(packet) = next(framing, rest) {
+            while let Some(packet) = next(framing, &mut pty.rest) {
                 if let Some(device) = devices.get(node(&packet)) {
                     socket.send_to(&packet, device).unwrap();
                 }
             }
         }
-        drop(pty);
+        drop(far);
         if idle {
             std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-}
-
-fn write(master: &mut File, mut octets: &[u8]) {
-    while !octets.is_empty() {
-        match master.write(octets) {
-            Ok(written) => octets = &octets[written..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(error) => panic!("the line: {error}"),
         }
     }
 }

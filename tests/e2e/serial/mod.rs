@@ -1,9 +1,16 @@
 //! Devices on serial lines, which are pseudo-terminals here.
 
+mod aquila;
 mod line;
+mod loralink;
 mod pair;
+mod pty;
+mod radio;
+mod radiohead;
+mod radios;
 mod simulate;
 mod tools;
+mod xbee;
 
 use std::net::SocketAddr;
 
@@ -15,9 +22,14 @@ use line::Line;
 
 /// A gateway without a UDP link, on lines. `rest` is whole tables.
 fn start(lines: &[&Line], rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
+    let tables: String = lines.iter().map(|line| line.table()).collect();
+    start_with(&tables, rest)
+}
+
+/// The same with the `[[serial]]` of the lines.
+fn start_with(tables: &str, rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
     let mosquitto = mosquitto("");
     let broker = mosquitto.address();
-    let tables: String = lines.iter().map(|line| line.table()).collect();
     let text = configuration(&format!("mqtt://{broker}"), "", &format!("{tables}{rest}"));
     let gateway = Gateway::start(&text.replace("[[udp]]\nlisten = \"127.0.0.1:0\"\n", ""));
     gateway.wait_for_broker(1);

@@ -1,102 +1,93 @@
 //! A serial line with a program at each end: two pseudo-terminals, and a thread that carries octets
-//! between them.
+//! between them, or packets between two radios.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::pty::openpty;
-use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
-use nix::unistd::ttyname;
-use tempfile::TempDir;
+use mqtt_sn_gateway::core::Address;
+use mqtt_sn_gateway::time::Time;
+use mqtt_sn_gateway::transport::line::{Outbox, Port as Hole, Station, To};
+
+use super::pty::{Plugged, Port};
 
 /// Octets under way in one direction, beyond which no more are taken: the sender has to wait.
 const UNDER_WAY: usize = 4_096;
 
 /// The line.
 pub struct Pair {
-    directory: TempDir,
+    ends: [Port; 2],
     framing: &'static str,
-    baud: u32,
-    ends: Arc<Mutex<[Option<End>; 2]>>,
+    keys: &'static str,
     stop: Arc<AtomicBool>,
     pump: Option<JoinHandle<()>>,
-}
-
-struct End {
-    master: File,
-    /// Without one that is open the master would fail while no program has it open.
-    _slave: OwnedFd,
-    /// What is to come out of it.
-    waiting: VecDeque<u8>,
 }
 
 const GATEWAY: usize = 0;
 const DEVICE: usize = 1;
 
+/// A radio module, and the address that it has for others.
+pub type Radio = (Box<dyn Station>, Address);
+
 impl Pair {
-    pub fn new(framing: &'static str, baud: u32) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let ends = ["gateway", "device"].map(|name| {
-            let pty = openpty(None, None).unwrap();
-            // A program that is started would keep the line plugged in.
-            for end in [&pty.master, &pty.slave] {
-                fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-            }
-            let mut settings = tcgetattr(&pty.slave).unwrap();
-            cfmakeraw(&mut settings);
-            tcsetattr(&pty.slave, SetArg::TCSANOW, &settings).unwrap();
-            fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-            symlink(ttyname(&pty.slave).unwrap(), directory.path().join(name)).unwrap();
-            Some(End { master: pty.master.into(), _slave: pty.slave, waiting: VecDeque::new() })
-        });
-        let (ends, stop) = (Arc::new(Mutex::new(ends)), Arc::new(AtomicBool::new(false)));
-        let pump = {
-            let (ends, stop) = (Arc::clone(&ends), Arc::clone(&stop));
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    if !carry(&mut ends.lock().unwrap()) {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
+    /// A wire.
+    pub fn new(framing: &'static str) -> Self {
+        Self::start(framing, carry)
+    }
+
+    /// Two radios, one at each end.
+    pub fn radios(framing: &'static str, mut radios: [Radio; 2]) -> Self {
+        let mut out = [Outbox::default(), Outbox::default()];
+        for ((radio, _), out) in radios.iter_mut().zip(&mut out) {
+            radio.opened(Time(0), out);
+        }
+        Self::start(framing, move |ends| transmit(ends, &mut radios, &mut out))
+    }
+
+    fn start(
+        framing: &'static str,
+        mut step: impl FnMut(&[Plugged; 2]) -> bool + Send + 'static,
+    ) -> Self {
+        let ends = [Port::new(), Port::new()];
+        ends.iter().for_each(Port::plug);
+        let (far, stop) = (ends.each_ref().map(Port::far), Arc::new(AtomicBool::new(false)));
+        let stopped = Arc::clone(&stop);
+        let pump = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if !step(&far) {
+                    std::thread::sleep(Duration::from_millis(1));
                 }
-            })
-        };
-        Self { directory, framing, baud, ends, stop, pump: Some(pump) }
+            }
+        });
+        Self { ends, framing, keys: "", stop, pump: Some(pump) }
+    }
+
+    /// With more keys for the gateway.
+    pub fn with(mut self, keys: &'static str) -> Self {
+        self.keys = keys;
+        self
     }
 
     /// The gateway's `[[serial]]`.
     pub fn table(&self) -> String {
-        let device = self.path("gateway");
-        let Self { framing, baud, .. } = self;
-        format!("[[serial]]\ndevice = \"{device}\"\nframing = \"{framing}\"\nbaud = {baud}\n\n")
+        let (device, framing, keys) = (self.gateway(), self.framing, self.keys);
+        format!("[[serial]]\ndevice = \"{device}\"\nframing = \"{framing}\"\n{keys}\n\n")
     }
 
     /// The end for the tools.
     pub fn device(&self) -> String {
-        self.path("device")
+        self.ends[DEVICE].device().to_str().unwrap().to_owned()
     }
 
     /// The gateway's end.
     pub fn gateway(&self) -> String {
-        self.path("gateway")
+        self.ends[GATEWAY].device().to_str().unwrap().to_owned()
     }
 
     /// Takes the tools' end away from who has it open.
     pub fn unplug_device(&self) {
-        self.ends.lock().unwrap()[DEVICE] = None;
-    }
-
-    fn path(&self, name: &str) -> String {
-        let path: PathBuf = self.directory.path().join(name);
-        path.to_str().unwrap().to_owned()
+        self.ends[DEVICE].unplug();
     }
 }
 
@@ -108,22 +99,52 @@ impl Drop for Pair {
     }
 }
 
-/// Moves what there is, and says whether there was anything.
-fn carry(ends: &mut [Option<End>; 2]) -> bool {
+/// Moves octets, and says whether there were any.
+fn carry(ends: &[Plugged; 2]) -> bool {
     let mut moved = false;
-    let mut buffer = [0; UNDER_WAY];
     for (from, to) in [(GATEWAY, DEVICE), (DEVICE, GATEWAY)] {
-        let room = ends[to].as_ref().map_or(UNDER_WAY, |end| UNDER_WAY - end.waiting.len());
-        let read = ends[from].as_mut().map(|end| end.master.read(&mut buffer[..room]));
-        if let (Some(Ok(length)), Some(end)) = (read, &mut ends[to]) {
-            end.waiting.extend(&buffer[..length]);
-            moved |= length > 0;
+        let (mut from, mut to) = (ends[from].lock().unwrap(), ends[to].lock().unwrap());
+        if let (Some(from), Some(to)) = (&mut *from, &mut *to) {
+            moved |= from.rest.len() < UNDER_WAY && from.read();
+            let written = to.write_some(&from.rest);
+            from.rest.drain(..written);
+            moved |= written > 0;
         }
-        if let Some(End { master, waiting, .. }) = &mut ends[to]
-            && let Ok(length) = master.write(waiting.make_contiguous())
+    }
+    moved
+}
+
+/// Takes what the hosts have written, and gives each packet to the other one's radio if it is for it or
+/// for everybody.
+fn transmit(ends: &[Plugged; 2], radios: &mut [Radio; 2], out: &mut [Outbox; 2]) -> bool {
+    let mut moved = false;
+    for (from, to) in [(GATEWAY, DEVICE), (DEVICE, GATEWAY)] {
+        let mut packets = Vec::new();
+        if let Some(end) = &mut *ends[from].lock().unwrap()
+            && end.read()
         {
-            waiting.drain(..length);
-            moved |= length > 0;
+            moved = true;
+            let octets = std::mem::take(&mut end.rest);
+            radios[from].0.feed(
+                Time(0),
+                Hole::Main,
+                &octets,
+                &mut out[from],
+                &mut |to, _, packet| {
+                    packets.push((*to, packet.to_vec()));
+                },
+            );
+        }
+        let (sender, receiver) = (radios[from].1, radios[to].1);
+        for (address, packet) in packets {
+            if address == receiver || address.octets().ends_with(&[0xFF]) {
+                radios[to].0.send(Time(0), To::One(&sender), &packet, &mut out[to]).unwrap();
+            }
+        }
+    }
+    for (end, out) in ends.iter().zip(out) {
+        if let Some(end) = &mut *end.lock().unwrap() {
+            end.write(&std::mem::take(&mut out.octets));
         }
     }
     moved

@@ -48,11 +48,10 @@ fn places(gateway: &Gateway) -> usize {
 }
 
 /// Some of them sleep, and every message arrives.
-fn on_a_calm_day(framing: &'static str) {
-    let line = Pair::new(framing, 115_200);
-    let (mut gateway, _mosquitto, _) = start(&line, "");
+fn on_a_calm_day(framing: &'static str, line: &Pair, more: &[&str]) {
+    let (mut gateway, _mosquitto, _) = start(line, "");
     let arguments = ["-d", "3", "--rate", "30", "-q", "0,1,2", "--sleepers", "50", "--sleep", "1"];
-    let json = simulate(&line, framing, &arguments);
+    let json = simulate(line, framing, &[&arguments, more].concat());
     assert_eq!(number(&json, "line_noise"), 0, "{json}");
     assert!(number(&json, "messages_collected") > 0, "{json}");
     for qos in 0..3 {
@@ -65,30 +64,62 @@ fn on_a_calm_day(framing: &'static str) {
     assert_eq!(gateway.terminate(), 0);
 }
 
+const FAST: &str = "baud = 115200";
+
+fn on_a_calm_day_with(framing: &'static str) {
+    on_a_calm_day(framing, &Pair::new(framing).with(FAST), &[]);
+}
+
 #[test]
 fn on_a_calm_day_with_slip() {
-    on_a_calm_day("slip");
+    on_a_calm_day_with("slip");
 }
 
 #[test]
 fn on_a_calm_day_with_cobs() {
-    on_a_calm_day("cobs");
+    on_a_calm_day_with("cobs");
 }
 
 #[test]
 fn on_a_calm_day_with_length() {
-    on_a_calm_day("length");
+    on_a_calm_day_with("length");
+}
+
+#[test]
+fn on_a_calm_day_with_xbee() {
+    on_a_calm_day_with("xbee");
 }
 
 #[test]
 fn on_a_calm_day_with_a_hub() {
-    on_a_calm_day("hub");
+    on_a_calm_day_with("hub");
+}
+
+#[test]
+fn on_a_calm_day_with_rh_serial() {
+    on_a_calm_day_with("rh-serial");
+}
+
+#[test]
+fn on_a_calm_day_with_rh_serial_and_acknowledgements() {
+    let line = Pair::new("rh-serial").with("baud = 115200\nreliable = true\naddress = 77");
+    on_a_calm_day("rh-serial", &line, &["--reliable", "--to", "4D"]);
+}
+
+#[test]
+fn on_a_calm_day_with_loralink() {
+    on_a_calm_day_with("loralink");
+}
+
+#[test]
+fn on_a_calm_day_with_aquila() {
+    on_a_calm_day_with("aquila");
 }
 
 /// More than the line carries, and faults on the way.
 #[test]
 fn on_a_full_line_what_was_acknowledged_arrives() {
-    let line = Pair::new("slip", 115_200);
+    let line = Pair::new("slip").with(FAST);
     let sessions = "[sessions]\nretry_interval = \"1s\"\nretry_count = 20\n";
     let (_gateway, _mosquitto, _) = start(&line, sessions);
     let faults = ["--loss", "3", "--duplicate", "3", "--retry", "1s", "--retries", "20"];
@@ -104,7 +135,7 @@ fn on_a_full_line_what_was_acknowledged_arrives() {
 
 #[test]
 fn a_line_that_cannot_be_used_is_an_error() {
-    let line = Pair::new("slip", 115_200);
+    let line = Pair::new("slip");
     let run = |arguments: &[&str]| {
         let mut command = program();
         command.arg("simulate").args(arguments).stdout(Stdio::piped());
@@ -113,8 +144,15 @@ fn a_line_that_cannot_be_used_is_an_error() {
     let (_, err) = ended(&run(&["--serial", "/dev/null"]), 1);
     assert!(err.starts_with("error: serial /dev/null: this is no serial device"), "{err}");
     let device = line.device();
-    let (_, err) = ended(&run(&["--serial", &device, "-n", "65537"]), 2);
-    assert!(err.contains("at most 65536 devices"), "{err}");
+    for (arguments, words) in [
+        (&["-n", "65001"][..], "at most 65000 devices"),
+        (&["-n", "254", "--framing", "aquila"], "at most 253 devices"),
+        (&["--framing", "aquila", "-s", "50"], "enough for messages of 45: use a smaller --size"),
+        (&["--reliable"], "--reliable is for framing rh-serial only"),
+    ] {
+        let (_, err) = ended(&run(&[&["--serial", &device], arguments].concat()), 2);
+        assert!(err.contains(words), "{err}");
+    }
     let silent = ["--serial", &device, "-n", "1", "--retry", "100ms", "--retries", "1"];
     let (_, err) = ended(&run(&silent), 1);
     let words = format!("error: no answer from serial {device} after 2 tries, 100ms apart");

@@ -4,13 +4,18 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use super::pair::Pair;
+use mqtt_sn_gateway::core::Address;
+use mqtt_sn_gateway::transport::framing::xbee::Mode;
+use mqtt_sn_gateway::transport::line::{LoraModem, XbeeModule};
+
+use super::pair::{Pair, Radio};
 use crate::rig::{
     Gateway, Listener, configuration, heard, mosquitto, program, publish, publish_retained,
 };
 use crate::support::mosquitto::Mosquitto;
 
-const FRAMINGS: [&str; 4] = ["slip", "cobs", "length", "hub"];
+const FRAMINGS: [&str; 8] =
+    ["slip", "cobs", "length", "xbee", "hub", "rh-serial", "loralink", "aquila"];
 
 /// A gateway whose only link is the line.
 pub(super) fn start(line: &Pair, rest: &str) -> (Gateway, Mosquitto, SocketAddr) {
@@ -77,10 +82,14 @@ impl Running {
 #[test]
 fn messages_go_up_with_every_framing() {
     for framing in FRAMINGS {
-        let line = Pair::new(framing, 57_600);
+        let line = Pair::new(framing);
         let (gateway, _mosquitto, broker) = start(&line, "");
         let listener = Listener::start(broker, &["up/#"]);
-        let long = "ÀÛ".repeat(150);
+        // Radios carry less.
+        let long = "ÀÛ".repeat(match framing {
+            "slip" | "cobs" | "length" | "hub" => 150,
+            _ => 10,
+        });
         for (qos, message) in [("0", "zero À"), ("1", "one Û"), ("2", &*long)] {
             run(&line, framing, &["pub", "-t", "up/a", "-m", message, "-q", qos]);
         }
@@ -104,12 +113,11 @@ fn messages_go_up_with_every_framing() {
 #[test]
 fn messages_come_down_with_every_framing() {
     for framing in FRAMINGS {
-        let line = Pair::new(framing, 57_600);
+        let line = Pair::new(framing);
         let (_gateway, _mosquitto, broker) = start(&line, "");
         publish_retained(broker, "down/a", "before À");
         // Asleep from the first message on.
-        let arguments =
-            ["sub", "-t", "down/+", "-q", "2", "-v", "-C", "3", "--sleep", "1", "--baud", "57600"];
+        let arguments = ["sub", "-t", "down/+", "-q", "2", "-v", "-C", "3", "--sleep", "1"];
         let mut sub = Running::start(tool(&line, framing, &arguments));
         assert_eq!(sub.line(), "down/a before À\n", "{framing}");
         publish(broker, "down/b", "while Û", 2);
@@ -124,7 +132,7 @@ fn messages_come_down_with_every_framing() {
 #[test]
 fn a_device_behind_a_forwarder_gets_what_is_for_its_node() {
     for framing in ["slip", "hub"] {
-        let line = Pair::new(framing, 57_600);
+        let line = Pair::new(framing);
         let (gateway, _mosquitto, broker) = start(&line, "");
         let listener = Listener::start(broker, &["up"]);
         publish_retained(broker, "down", "here");
@@ -141,23 +149,69 @@ fn a_device_behind_a_forwarder_gets_what_is_for_its_node() {
 }
 
 #[test]
-fn a_hub_has_devices_with_addresses() {
-    let line = Pair::new("hub", 115_200);
-    let (gateway, _mosquitto, broker) = start(&line, "");
-    let listener = Listener::start(broker, &["up"]);
-    let arguments = ["--baud", "115200", "--address", "0013A20040A1B2C3", "-i", "one", "-d"];
-    let arguments = [&["pub", "-t", "up", "-m", "x", "-q", "1"], &arguments[..]].concat();
-    let (_, err) = ended(&tool(&line, "hub", &arguments).output().unwrap(), 0);
-    assert!(err.contains("← PUBACK: accepted"), "{err}");
-    assert_eq!(listener.take(1), [heard("up", "x", 1)]);
-    let connected = gateway.log.wait_for(&["client \"one\" connected"]);
-    assert!(connected.to_lowercase().contains("0013a20040a1b2c3"), "{connected}");
-    gateway.log.wait_for(&["hub \"mqtt-sn-gateway\""]);
+fn radios_have_devices_with_addresses() {
+    for (framing, keys, arguments) in [
+        ("hub", "", &["--address", "0013A20040A1B2C3"][..]),
+        ("xbee", "", &["--address", "0013A20040A1B2C3"]),
+        ("xbee", "", &["--address", "1A2B"]),
+        ("rh-serial", "", &["--address", "FE"]),
+        (
+            "rh-serial",
+            "reliable = true\naddress = 16",
+            &["--address", "05", "--reliable", "--to", "10"],
+        ),
+        ("loralink", "", &["--address", "05"]),
+        ("aquila", "", &["--address", "00FD"]),
+    ] {
+        let line = Pair::new(framing).with(keys);
+        let (gateway, _mosquitto, broker) = start(&line, "");
+        let listener = Listener::start(broker, &["up"]);
+        let all = [&["pub", "-t", "up", "-m", "x", "-q", "1", "-i", "one", "-d"], arguments];
+        let (_, err) = ended(&tool(&line, framing, &all.concat()).output().unwrap(), 0);
+        assert!(err.contains("← PUBACK: accepted"), "{framing}: {err}");
+        assert_eq!(listener.take(1), [heard("up", "x", 1)]);
+        let connected = gateway.log.wait_for(&["client \"one\" connected"]);
+        assert!(connected.contains(arguments[1]), "{framing} {connected}");
+    }
+}
+
+/// A radio at each end, and the tool has to know the address of the gateway's.
+#[test]
+fn a_radio_finds_the_gateway_by_its_address() {
+    let address = |octets: &[u8]| Address::new(octets).unwrap();
+    let xbee = |low: u8| -> Radio {
+        let module = XbeeModule::new(Mode::Escaped, 84, 57_600);
+        (Box::new(module), address(&[0, 0x13, 0xA2, 0, 0x40, 0, 0, low]))
+    };
+    let lora = |own: u8| -> Radio { (Box::new(LoraModem::new(246)), address(&[own])) };
+    for (framing, radios, to, from) in [
+        ("xbee", [xbee(7), xbee(9)], "0013A20040000007", "0013A20040000009"),
+        ("loralink", [lora(7), lora(9)], "07", "09"),
+    ] {
+        let line = Pair::radios(framing, radios);
+        let (gateway, _mosquitto, broker) = start(&line, "");
+        publish_retained(broker, "down", "here");
+        let sub = ["sub", "-t", "down", "-q", "1", "-C", "1", "-i", "one", "--to", to];
+        assert_eq!(run(&line, framing, &sub), "here\n");
+        let connected = gateway.log.wait_for(&["client \"one\" connected"]);
+        assert!(connected.contains(from), "{framing} {connected}");
+    }
+}
+
+#[test]
+fn what_a_radio_does_not_carry_is_an_error_at_once() {
+    let line = Pair::new("aquila");
+    let (_gateway, _mosquitto, _) = start(&line, "");
+    let message = "x".repeat(48);
+    let arguments = ["pub", "-t", "up", "-m", &message, "-q", "1"];
+    let (_, err) = ended(&tool(&line, "aquila", &arguments).output().unwrap(), 1);
+    let words = "error: a packet of 55 octets does not go through: framing aquila carries 54 here";
+    assert!(err.starts_with(words), "{err}");
 }
 
 #[test]
 fn a_device_that_cannot_be_used_is_an_error_at_once() {
-    let line = Pair::new("slip", 57_600);
+    let line = Pair::new("slip");
     let (_gateway, _mosquitto, broker) = start(&line, "");
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("none").to_str().unwrap().to_owned();
@@ -187,7 +241,7 @@ fn a_device_that_cannot_be_used_is_an_error_at_once() {
 #[test]
 fn a_line_without_an_answer_is_explained() {
     let pub_once = ["pub", "-t", "a", "-m", "x", "--retry", "2s", "--retries", "0"];
-    let line = Pair::new("cobs", 57_600);
+    let line = Pair::new("cobs");
     let (_, err) = ended(&tool(&line, "slip", &pub_once).output().unwrap(), 1);
     let words = format!("error: no answer on serial {} after 1 tries, 2s apart", line.device());
     assert!(err.starts_with(&words), "{err}");
@@ -203,10 +257,10 @@ fn a_line_without_an_answer_is_explained() {
 
 #[test]
 fn wrong_usage_is_explained() {
-    let line = Pair::new("slip", 57_600);
+    let line = Pair::new("slip");
     let device = line.device();
     let on_line = |rest: &[&'static str]| [&["--serial", &device], rest].concat();
-    let cases: [(Vec<&str>, &str); 6] = [
+    let cases: [(Vec<&str>, &str); 9] = [
         (on_line(&["--gateway", "127.0.0.1"]), "cannot be used with"),
         (on_line(&["--framing", "slipp"]), "possible values: slip"),
         (on_line(&["--baud", "1"]), "300..=4000000"),
@@ -215,6 +269,9 @@ fn wrong_usage_is_explained() {
             on_line(&["--framing", "hub", "--address", "01 02 03 04 05 06 07 08 09"]),
             "1 to 8 octets",
         ),
+        (on_line(&["--framing", "hub", "--to", "05"]), "--to is for framings xbee, loralink and"),
+        (on_line(&["--framing", "xbee", "--to", "05"]), "--to: with framing xbee an address has 8"),
+        (on_line(&["--reliable"]), "--reliable is for framing rh-serial only"),
         (vec!["--framing", "slip"], "--serial <DEVICE>"),
     ];
     for (arguments, words) in cases {

@@ -11,13 +11,10 @@ use tokio::time::sleep;
 use super::Trouble;
 use crate::cli::Failure;
 use crate::cli::forwarder::{Header, split};
-use crate::cli::line::{Place, Plan, Wire};
+use crate::cli::line::{Numbers, Plan, Wire, device_address, device_at};
 use crate::cli::link::{Interrupts, runtime};
 use crate::core::Address;
 use crate::transport::framing::Framing;
-
-/// Devices that can be told apart by two octets.
-const MOST_DEVICES: usize = 65_536;
 
 /// Octets beside a message's payload, generously.
 const OVERHEAD: usize = 64;
@@ -28,8 +25,7 @@ pub(in super::super) struct LineNet {
     wire: Wire,
     interrupts: Interrupts,
     runtime: Runtime,
-    framing: Framing,
-    devices: usize,
+    places: Places,
     /// What has come, and for whom.
     inbox: VecDeque<(usize, Vec<u8>)>,
     origin: Instant,
@@ -37,18 +33,21 @@ pub(in super::super) struct LineNet {
 
 impl LineNet {
     pub(super) fn open(plan: Plan, devices: usize) -> Result<Self, Failure> {
-        if devices > MOST_DEVICES {
+        let (framing, peer, numbers) = (plan.framing(), plan.peer, Numbers::of(&plan));
+        let most = numbers.most(framing);
+        if devices > most {
             return Err(Failure::usage(format!(
-                "on a line there are at most {MOST_DEVICES} devices, and the watcher for wills is one"
+                "on a line with framing {framing} there are at most {most} devices, and who watches \
+                 for wills is one of them"
             )));
         }
-        let framing = plan.settings.framing;
         let runtime = runtime()?;
         let (wire, interrupts) =
             runtime.block_on(async { (Wire::open(plan, false), Interrupts::new()) });
         let (wire, interrupts) = (wire?, interrupts?);
+        let places = Places { framing, numbers, peer, devices };
         let (inbox, origin) = (VecDeque::new(), Instant::now());
-        Ok(Self { wire, interrupts, runtime, framing, devices, inbox, origin })
+        Ok(Self { wire, interrupts, runtime, places, inbox, origin })
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -57,11 +56,10 @@ impl LineNet {
 
     pub(super) fn wait(&mut self, longest: u64, ready: &mut Vec<usize>) -> Result<bool, Failure> {
         ready.clear();
-        let Self { wire, interrupts, runtime, framing, devices, inbox, .. } = self;
+        let Self { wire, interrupts, runtime, places, inbox, .. } = self;
         let mut take = |address: &Address, packet: &[u8]| {
             // What is for everybody is none of these devices' business.
-            let found = device(*framing, address, packet).filter(|(device, _)| device < devices);
-            if let Some((device, packet)) = found {
+            if let Some((device, packet)) = places.device(address, packet) {
                 ready.push(device);
                 inbox.push_back((device, packet.to_vec()));
             }
@@ -87,16 +85,20 @@ impl LineNet {
     }
 
     pub(super) fn send(&mut self, device: usize, packet: &[u8]) -> Result<(), Trouble> {
-        let number = u16::try_from(device).map_err(|_| Trouble::Other)?;
         let dropped = self.wire.dropped();
-        match Place::of(self.framing, number) {
-            Place::Nowhere => {
+        let Places { framing, peer, numbers, .. } = self.places;
+        let pushed = match numbers {
+            Numbers::Nodes => {
+                let number = u16::try_from(device).map_err(|_| Trouble::Other)?;
                 let header = Header::new(&number.to_be_bytes()).ok_or(Trouble::Other)?;
-                self.wire.push(None, &header.wrap(packet));
+                self.wire.push(peer.as_ref(), &header.wrap(packet))
             }
-            place @ Place::At(_) => self.wire.push(place.address(), packet),
-        }
-        if self.wire.dropped() > dropped { Err(Trouble::Other) } else { Ok(()) }
+            Numbers::Addresses => {
+                let address = device_address(framing, device).ok_or(Trouble::Other)?;
+                self.wire.push(Some(&address), packet)
+            }
+        };
+        if pushed.is_ok() && self.wire.dropped() == dropped { Ok(()) } else { Err(Trouble::Other) }
     }
 
     pub(super) fn has_room(&self, octets: usize) -> bool {
@@ -112,13 +114,28 @@ impl LineNet {
     }
 }
 
-/// Which device a packet is for, and the packet without the forwarder's header.
-fn device<'a>(framing: Framing, address: &Address, packet: &'a [u8]) -> Option<(usize, &'a [u8])> {
-    let (octets, packet) = match Place::of(framing, 0) {
-        Place::Nowhere => split(packet)?,
-        Place::At(_) => (address.octets(), packet),
-    };
-    Some((u16::from_be_bytes(octets.try_into().ok()?).into(), packet))
+/// Who is where on the line.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    framing: Framing,
+    numbers: Numbers,
+    peer: Option<Address>,
+    devices: usize,
+}
+
+impl Places {
+    /// Which device a packet is for, and the packet without the forwarder's header.
+    fn device<'a>(&self, address: &Address, packet: &'a [u8]) -> Option<(usize, &'a [u8])> {
+        let (device, packet) = match self.numbers {
+            Numbers::Nodes => {
+                let (node_id, packet) = split(packet)?;
+                (usize::from(u16::from_be_bytes(node_id.try_into().ok()?)), packet)
+            }
+            Numbers::Addresses => (device_at(self.framing, address)?, packet),
+        };
+        let expected = self.peer.is_none_or(|peer| peer == *address);
+        (expected && device < self.devices).then_some((device, packet))
+    }
 }
 
 #[cfg(test)]
@@ -127,14 +144,27 @@ mod tests {
 
     #[test]
     fn packets_find_their_device() {
-        let header = Header::new(&[1, 2]).unwrap();
-        for (_, framing) in Framing::WORDS {
-            let (address, packet) = match Place::of(framing, 0x0102) {
-                Place::Nowhere => (Address::NONE, header.wrap(&[2, 0x17])),
-                Place::At(address) => (address, vec![2, 0x17]),
-            };
-            assert_eq!(device(framing, &address, &packet), Some((0x0102, &[2, 0x17][..])));
-            assert_eq!(device(framing, &Address::NONE, &[5, 0, 1, 0, 9]), None, "ADVERTISE");
+        const ADVERTISE: [u8; 5] = [5, 0, 1, 0, 9];
+        let framing = Framing::Hub;
+        let (numbers, devices) = (Numbers::Addresses, 3);
+        let places = Places { framing, numbers, peer: None, devices };
+        let at = |device| device_address(framing, device).unwrap();
+        assert_eq!(places.device(&at(2), &[2, 0x17]), Some((2, &[2, 0x17][..])));
+        assert_eq!(places.device(&at(3), &[2, 0x17]), None);
+        assert_eq!(places.device(&Address::NONE, &ADVERTISE), None);
+
+        let behind = Header::new(&[0, 2]).unwrap().wrap(&[2, 0x17]);
+        for peer in [None, Some(at(7))] {
+            let (framing, numbers) = (Framing::Slip, Numbers::Nodes);
+            let places = Places { framing, numbers, peer, devices };
+            let from = peer.unwrap_or(Address::NONE);
+            assert_eq!(places.device(&from, &behind), Some((2, &[2, 0x17][..])));
+            assert_eq!(places.device(&from, &ADVERTISE), None);
+            let node = |id: &[u8]| Header::new(id).unwrap().wrap(&[2, 0x17]);
+            for other in [&[0, 3][..], &[2], &[0, 0, 2]] {
+                assert_eq!(places.device(&from, &node(other)), None);
+            }
+            assert_eq!(places.device(&at(8), &behind).is_some(), peer.is_none());
         }
     }
 }

@@ -14,14 +14,12 @@ impl HubLine {
 }
 
 impl Dissect for HubLine {
-    fn feed(&mut self, octets: &[u8]) -> Option<What> {
-        let mut found = None;
+    fn feed(&mut self, octets: &[u8], each: &mut dyn FnMut(Option<usize>, What)) {
         for octet in octets {
             if let Some(Ok(contents)) = self.0.push(*octet) {
-                found = Some(what(contents));
+                each(None, what(contents));
             }
         }
-        found
     }
 
     fn discarded(&self) -> Discarded {
