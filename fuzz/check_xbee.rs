@@ -10,7 +10,7 @@ use mqtt_sn_gateway::transport::framing::Framing;
 use mqtt_sn_gateway::transport::framing::xbee::{
     Decoder, FromModule, Manner, Mode, Sender, ToModule, encode,
 };
-use mqtt_sn_gateway::transport::line::{Air, Line, Port, Settings};
+use mqtt_sn_gateway::transport::line::{Line, Port, Settings};
 
 /// Settings' longest packet, octets.
 const MAX_PACKET: usize = 64;
@@ -89,13 +89,7 @@ fn kind(from: Sender, data: &[u8]) -> &'static str {
 /// The octets say what happens on a gateway's line to a module, see the arms.
 pub fn check_script(octets: &[u8]) -> Reached {
     let mut reached = Reached::new();
-    let mut line = Line::new(&Settings {
-        framing: Framing::Xbee,
-        baud: 57_600,
-        max_packet: MAX_PACKET,
-        air: Air::default(),
-        duty_cycle: None,
-    });
+    let mut line = Line::new(&Settings { max_packet: MAX_PACKET, ..Settings::new(Framing::Xbee) });
     let mut now = Time(1_000);
     let mut known: Vec<Address> = Vec::new();
     let mut rest = octets.iter().copied();

@@ -436,27 +436,58 @@ fn links_have_problems_of_their_own() {
             "device /a is there twice",
         ),
         ("[[serial]]\ndevice = \"/a\"\nbaud = 1", "3:8", "`baud` is out of range"),
-        (
-            "[[serial]]\ndevice = \"/a\"\nframing = \"loralink\"",
-            "3:11",
-            "`framing` \"loralink\" is not available in this version",
-        ),
         ("[[serial]]\ndevice = \"/a\"\nframing = \"x\"", "3:11", "`framing` cannot be \"x\""),
         ("[[serial]]\ndevice = \"/a\"\nmax_packet = \"31B\"", "3:14", "out of range"),
         (
             "[[serial]]\ndevice = \"/a\"\naddress = 1",
             "3:1",
-            "`address` under [[serial]] is not available in this version",
+            "`address` is for framing \"rh-serial\" only",
         ),
         (
-            "[[serial]]\ndevice = \"/a\"\nsend_device = \"/a\"",
-            "3:15",
+            "[[serial]]\ndevice = \"/a\"\nframing = \"rh-serial\"\naddress = 255",
+            "4:11",
+            "`address` is out of range",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nframing = \"rh-serial\"\nmax_packet = \"252B\"",
+            "4:14",
+            "`max_packet` is out of range",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nframing = \"loralink\"\npairing = true",
+            "4:1",
+            "`pairing` is for framing \"aquila\" only",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nframing = \"aquila\"\npan_id = 0",
+            "4:10",
+            "`pan_id` is out of range",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nframing = \"aquila\"\nkey = \"c0ffee\"",
+            "4:7",
+            "`key` is no key of 16 octets",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nframing = \"aquila\"\nkey_file = \"/nowhere\"",
+            "4:12",
+            "cannot read `key_file` /nowhere",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nframing = \"loralink\"\nsend_device = \"/a\"",
+            "4:15",
             "`send_device` is `device` again",
         ),
         (
-            "[[serial]]\ndevice = \"/a\"\n[[serial]]\ndevice = \"/b\"\nsend_device = \"/a\"",
-            "5:15",
+            "[[serial]]\ndevice = \"/a\"\n[[serial]]\ndevice = \"/b\"\nframing = \"loralink\"\n\
+             send_device = \"/a\"",
+            "6:15",
             "device /a is there twice",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nsend_device = \"/b\"",
+            "3:1",
+            "`send_device` is for framing \"loralink\" only",
         ),
         (
             "[[serial]]\ndevice = \"/a\"\nflow_control = \"rts\"",
@@ -486,6 +517,17 @@ fn links_have_problems_of_their_own() {
         assert!(shown.starts_with(&expected), "expected {expected}, got\n{shown}");
         assert!(shown.lines().next().is_some_and(|line| line.contains(says)), "{says}:\n{shown}");
         assert_eq!(shown.matches("gateway.toml:").count(), 1, "{shown}");
+    }
+}
+
+#[test]
+fn keys_are_not_shown() {
+    for key in ["c0ffee", "c0ffeec0ffeec0ffeec0ffeec0ffeeg"] {
+        let shown = errors(
+            &format!("[[serial]]\ndevice = \"/a\"\nframing = \"aquila\"\nkey = \"{key}\""),
+            &[],
+        );
+        assert!(shown.contains("(hidden)") && !shown.contains("c0ffee"), "{shown}");
     }
 }
 

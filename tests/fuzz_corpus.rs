@@ -15,6 +15,9 @@ mod check_hub;
 #[path = "../fuzz/check_journal.rs"]
 mod check_journal;
 #[cfg(feature = "gateway")]
+#[path = "../fuzz/check_radios.rs"]
+mod check_radios;
+#[cfg(feature = "gateway")]
 #[path = "../fuzz/check_xbee.rs"]
 mod check_xbee;
 #[path = "support/random.rs"]
@@ -236,4 +239,47 @@ fn journals_hold() {
         seen.extend(judge(&octets));
     }
     assert!(seen.len() >= 8, "{seen:?}");
+}
+
+/// What the octets are as the line of a radio.
+#[cfg(feature = "gateway")]
+fn judge_radio(octets: &[u8]) -> BTreeSet<String> {
+    let seen = check_radios::check(octets);
+    let discarded = seen.discarded;
+    let counts = [
+        (seen.packets as u64, "packets"),
+        (seen.sent as u64, "sent"),
+        (seen.results, "results"),
+        (discarded.octets, "octets"),
+        (discarded.damaged, "damaged"),
+        (discarded.overlong, "overlong"),
+        (discarded.cut_off, "cut off"),
+    ];
+    let some = counts.into_iter().filter(|(count, _)| *count > 0);
+    some.map(|(_, what)| format!("{} {what}", seen.station)).collect()
+}
+
+/// Packets, answers and damage of every kind at every station, but that SLIP knows no frames that are
+/// cut off, that results come of radios only, and that no messages go out while devices are paired.
+#[cfg(feature = "gateway")]
+#[test]
+fn lines_of_radios_hold() {
+    let corpus = corpus("radios");
+    let all: BTreeSet<_> = corpus.iter().flat_map(|(_, octets)| judge_radio(octets)).collect();
+    let lacking = ["1 results", "5 results", "6 results", "4 results", "4 sent"];
+    let lacking = lacking.into_iter().chain(["3 cut off", "4 cut off", "6 cut off"]);
+    assert_eq!(all.len(), 7 * check_radios::STATIONS - lacking.count(), "{all:?}");
+    let mut random = Random(0x5241_4449_4F53_4F4E);
+    let mut seen = BTreeSet::new();
+    let mut octets = Vec::with_capacity(LENGTH_MAX);
+    for _ in 0..MUTATIONS / 10 {
+        octets.clear();
+        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
+        for _ in 0..=random.below(3) {
+            let other = &corpus[random.below(corpus.len())].1;
+            mutate(&mut octets, other, &mut random);
+        }
+        seen.extend(judge_radio(&octets));
+    }
+    assert_eq!(seen, all);
 }

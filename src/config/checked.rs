@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
 use crate::store::commit::CommitSettings;
+use crate::transport::framing::Framing;
 use crate::transport::line;
 use crate::transport::serial::FlowControl;
 use crate::upstream::{Server, TlsSettings};
@@ -221,6 +222,24 @@ pub struct SerialLink {
     pub open_delay: Duration,
     /// Overrides [`Sessions::retry_interval`].
     pub retry_interval: Option<Duration>,
+    /// Where the key of the network came from, if it was a file.
+    pub key_file: Option<PathBuf>,
+}
+
+impl SerialLink {
+    /// With the defaults.
+    #[must_use]
+    pub fn new(device: &str) -> Self {
+        Self {
+            device: device.into(),
+            send_device: None,
+            line: line::Settings::new(Framing::default()),
+            flow_control: FlowControl::default(),
+            open_delay: Duration::ZERO,
+            retry_interval: None,
+            key_file: None,
+        }
+    }
 }
 
 /// `[status]`.

@@ -198,12 +198,14 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The line without its secret, if there is one in it: what follows a key `password`, or the part
-/// of an address in front of `@`.
+/// The line without its secret, if there is one in it: what follows a key `password` or `key`, or the
+/// part of an address in front of `@`.
 fn mask(line: &str) -> Option<String> {
-    let secret = line.match_indices("password").find_map(|(at, key)| {
-        let rest = line[at + key.len()..].trim_start_matches(['"', '\'', ' ', '\t']);
-        rest.starts_with('=').then_some(line.len() - rest.len() + 1)
+    let mut names = line.match_indices("password").chain(line.match_indices("key"));
+    let secret = names.find_map(|(at, name)| {
+        let rest = line[at + name.len()..].trim_start_matches(['"', '\'', ' ', '\t']);
+        let in_a_word = line[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        (rest.starts_with('=') && !in_a_word).then_some(line.len() - rest.len() + 1)
     });
     if let Some(end) = secret {
         return Some(format!("{} (hidden)", &line[..end]));
@@ -253,12 +255,16 @@ mod tests {
             "upstream.password=\"geheim\"",
             "upstream = { password = \"geheim\" }",
             "\"password\" = \"geheim\"",
+            "key = \"geheim\"",
+            "serial = [{ key = \"geheim\" }]",
             "url = \"mqtt://me:geheim@host\"",
         ] {
             let text = shown(line, line.len() - 3..line.len());
             assert!(!text.contains("geheim"), "{text}");
             assert!(text.contains("(hidden)"), "{text}");
         }
-        assert!(shown("password_file = 7", 16..17).contains("password_file = 7"));
+        for line in ["password_file = 7", "key_file = 7", "monkey = 7"] {
+            assert!(shown(line, line.len() - 1..line.len()).contains(line));
+        }
     }
 }

@@ -83,6 +83,12 @@ pub(super) const KEYS: [(&str, &[&str]); 16] = [
             "rate_limit",
             "lora",
             "duty_cycle",
+            "address",
+            "reliable",
+            "pan_id",
+            "key",
+            "key_file",
+            "pairing",
         ],
     ),
     (
@@ -122,14 +128,8 @@ pub(super) const KEYS: [(&str, &[&str]); 16] = [
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 6] = [
-    ("", "ble"),
-    ("", "admin"),
-    ("udp", "dtls"),
-    ("udp", "max_packet"),
-    ("serial", "address"),
-    ("serial", "reliable"),
-];
+const LATER: [(&str, &str); 4] =
+    [("", "ble"), ("", "admin"), ("udp", "dtls"), ("udp", "max_packet")];
 
 /// The keys of a table.
 pub(super) fn allowed(table: &str) -> &'static [&'static str] {

@@ -157,7 +157,7 @@ fn read_config(
         found.push(complaint.at(&Origin::Missing));
     }
     read_links(udp.unwrap_or_default(), &mut config.udp, &mut found);
-    read_serial(serial.unwrap_or_default(), &mut config.serial, &mut found);
+    read_serial(serial.unwrap_or_default(), directory, &mut config.serial, &mut found);
     let links = config.link_names();
     let longest = config.sessions.max_client_id_length;
     let transparent = config.upstream.transparent;

@@ -11,6 +11,7 @@ mod env;
 mod error;
 mod keys;
 mod load;
+mod radios;
 mod reader;
 mod reload;
 mod sample;

@@ -117,7 +117,12 @@ impl Config {
         if own(self) == own(new) {
             changes.taken.remove(SERIAL_INTERVAL);
         }
-        // Passwords are not printed.
+        // Passwords and keys are not printed.
+        for (at, (old, new)) in self.serial.iter().zip(&new.serial).enumerate() {
+            if old.device == new.device && old.line.aquila.key != new.line.aquila.key {
+                changes.kept.insert(format!("serial.{at}.key"), "(hidden)".to_owned());
+            }
+        }
         if self.upstream.password != new.upstream.password {
             changes.taken.insert("upstream.password".to_owned());
         }
@@ -286,6 +291,10 @@ mod tests {
         let (taken, kept) = changes(line, &format!("{line}baud = 9600\nframing = \"length\"\n"));
         assert_eq!(taken, [""; 0]);
         assert_eq!(kept, ["serial.0.baud = 57600", "serial.0.framing = \"slip\""]);
+        let network = format!("{line}framing = \"aquila\"\nkey = \"");
+        let with = |digit: char| format!("{network}{}\"\n", digit.to_string().repeat(32));
+        let (_, kept) = changes(&with('1'), &with('2'));
+        assert_eq!(kept, ["serial.0.key = (hidden)"]);
         let (_, kept) = changes("", line);
         assert!(kept.iter().any(|key| key == "serial.0.device = not set"), "{kept:?}");
         // Intervals that follow those of the sessions are not told apart from them.

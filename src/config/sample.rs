@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::checked::{Config, LogFormat};
+use super::checked::{Config, LogFormat, SerialLink};
 use super::clients::ACCESS;
 use super::endpoint::Endpoint;
 use super::load::MODES;
@@ -13,6 +13,8 @@ use super::units::{format_duration, format_size};
 use super::values::TAKEOVERS;
 use crate::core::{ClientRule, Profile};
 use crate::mqtt::Version;
+use crate::transport::framing::Framing;
+use crate::transport::line::Key;
 
 /// `gateway.toml` as it is in the repository: every key with its default and its meaning.
 pub const SAMPLE: &str = include_str!("../../gateway.toml");
@@ -71,6 +73,7 @@ impl Config {
             if let Some(share) = link.line.duty_cycle {
                 out.text("duty_cycle", &format!("{}%", f64::from(share) / 100.0));
             }
+            write_radio(link, &mut out);
         }
         for rule in &self.clients {
             self.write_client(rule, &mut out);
@@ -213,6 +216,32 @@ impl Config {
         out.size("max_buffered_bytes_total", sessions.max_buffered_bytes_total as u64);
         out.plain("queue_qos0_messages", sessions.queue_qos0_messages);
         out.duration("session_expiry", sessions.session_expiry);
+    }
+}
+
+/// What is for one framing only.
+fn write_radio(link: &SerialLink, out: &mut Toml) {
+    match link.line.framing {
+        Framing::Slip
+        | Framing::Cobs
+        | Framing::Length
+        | Framing::Xbee
+        | Framing::Hub
+        | Framing::LoraLink => {}
+        Framing::RhSerial => {
+            out.plain("address", link.line.rh_serial.address);
+            out.plain("reliable", link.line.rh_serial.reliable);
+        }
+        Framing::Aquila => {
+            let network = &link.line.aquila;
+            out.plain("pan_id", network.pan_id);
+            match &link.key_file {
+                Some(path) => out.path("key_file", Some(path)),
+                None if network.key != Key::NONE => out.0.push_str("# key = (hidden)\n"),
+                None => {}
+            }
+            out.plain("pairing", network.pairing);
+        }
     }
 }
 

@@ -1,63 +1,49 @@
 //! `[[serial]]`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::checked::SerialLink;
 use super::error::{Origin, Problem};
 use super::load::{HOUR, SHORTEST};
+use super::radios::read_radio;
 use super::reader::{Complaint, Reader, bad_value};
 use super::tree::Table;
 use crate::transport::framing::Framing;
 use crate::transport::line::{Air, Lora, Settings};
 use crate::transport::serial::FlowControl;
 
-/// `baud` of a `[[serial]]` that does not say, bits a second.
-const DEFAULT_BAUD: u32 = 57_600;
-/// `max_packet` of a `[[serial]]` that does not say, octets.
-const DEFAULT_MAX_PACKET: usize = 1_024;
-
 /// Longest `open_delay`.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
-/// Framings that a later version has.
-const LATER: [&str; 3] = ["loralink", "aquila", "rh-serial"];
-
 pub(super) fn read_serial(
     tables: Vec<(Origin, Table)>,
+    directory: &Path,
     links: &mut Vec<SerialLink>,
     problems: &mut Vec<Problem>,
 ) {
     for (begin, table) in tables {
         let mut reader = Reader::new("serial", table, problems);
-        let mut link = SerialLink {
-            device: "".into(),
-            send_device: None,
-            line: Settings {
-                framing: Framing::default(),
-                baud: DEFAULT_BAUD,
-                max_packet: DEFAULT_MAX_PACKET,
-                air: Air::default(),
-                duty_cycle: None,
-            },
-            flow_control: FlowControl::default(),
-            open_delay: Duration::ZERO,
-            retry_interval: None,
-        };
+        let mut link = SerialLink::new("");
         let place = reader.text("device", &mut link.device, |text| check_device(text, links));
         if place.is_none() {
             let help = "add device = \"/dev/serial/by-id/…\" below it; `ls -l /dev/serial/by-id` \
                         lists what is plugged in";
             reader.complain(&begin, Complaint::new("this [[serial]] has no `device`", help));
         }
+        let mut framing = Framing::default();
+        reader.text("framing", &mut framing, check_framing);
+        link.line = Settings::new(framing);
         reader.integer("baud", 300..=4_000_000, &mut link.line.baud);
-        reader.text("framing", &mut link.line.framing, check_framing);
         reader.choice("flow_control", &mut link.flow_control, &FlowControl::WORDS);
         reader.duration_or_never("open_delay", SHORTEST..=LONGEST_DELAY, &mut link.open_delay);
         let mut retry = Duration::ZERO;
         if reader.duration("retry_interval", SHORTEST..=HOUR, &mut retry).is_some() {
             link.retry_interval = Some(retry);
         }
-        reader.size("max_packet", 32..=65_535, &mut link.line.max_packet);
+        let most = Settings::longest_packet(framing) as u64;
+        reader.size("max_packet", 32..=most, &mut link.line.max_packet);
+        read_radio(&mut reader, directory, &mut link);
         read_send_device(&mut reader, &mut link, links);
         read_pace(&mut reader, &mut link.line);
         reader.finish();
@@ -133,9 +119,5 @@ fn check_framing(text: &str) -> Result<Framing, Complaint> {
     }
     let words = Framing::WORDS.map(|(word, _)| word).join("\", \"");
     let help = format!("one of \"{words}\"");
-    if LATER.contains(&text) {
-        let message = format!("`framing` \"{text}\" is not available in this version");
-        return Err(Complaint::new(message, help));
-    }
     Err(bad_value("framing", text, help))
 }

@@ -2,8 +2,14 @@
 //!
 //! Pure: fed with octets and the time. Whatever comes in, no more than one packet is kept.
 
+pub mod aquila;
 mod cobs;
+mod escaped;
 mod length;
+pub mod loralink;
+#[cfg(test)]
+mod noise;
+pub mod rh_serial;
 mod slip;
 pub mod xbee;
 
@@ -26,16 +32,25 @@ pub enum Framing {
     Xbee,
     /// Our own format for radio hubs.
     Hub,
+    /// RadioHead's RH_Serial.
+    RhSerial,
+    /// The LoRa modems that Paho's gateway calls LoRaLink.
+    LoraLink,
+    /// Aquila's bridges.
+    Aquila,
 }
 
 impl Framing {
     /// Words of the configuration.
-    pub const WORDS: [(&'static str, Self); 5] = [
+    pub const WORDS: [(&'static str, Self); 8] = [
         ("slip", Self::Slip),
         ("cobs", Self::Cobs),
         ("length", Self::Length),
         ("xbee", Self::Xbee),
         ("hub", Self::Hub),
+        ("rh-serial", Self::RhSerial),
+        ("loralink", Self::LoraLink),
+        ("aquila", Self::Aquila),
     ];
 }
 

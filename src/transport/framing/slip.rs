@@ -23,6 +23,11 @@ pub(super) fn encode(packet: &[u8], out: &mut Vec<u8>) {
     out.push(END);
 }
 
+/// Octets of a packet on the line, between its ENDs.
+pub(super) fn inner_len(packet: &[u8]) -> usize {
+    packet.iter().map(|octet| 1 + usize::from(matches!(*octet, END | ESC))).sum()
+}
+
 /// Takes frames apart.
 #[derive(Debug)]
 pub(super) struct Decoder {

@@ -4,17 +4,27 @@
 //! is fed with octets and the time, and drained of octets.
 
 mod airtime;
+mod aquila;
+#[cfg(test)]
+mod bench;
 mod hub;
+mod loralink;
 mod pace;
 mod plain;
 mod queue;
+mod rh_serial;
 mod station;
 mod xbee;
+
+use std::hash::{BuildHasher, RandomState};
 
 use bytes::BytesMut;
 
 pub use airtime::{Ability, Air, Lora};
+pub use aquila::{Aquila, AquilaBridge, AquilaSettings, Key};
 pub use hub::{Hub, HubEnd};
+pub use loralink::{LoraLink, LoraModem};
+pub use rh_serial::{RhSerial, RhSettings};
 pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
 pub use xbee::Module as XbeeModule;
 
@@ -45,6 +55,50 @@ pub struct Settings {
     pub air: Air,
     /// How much of the time the radio may be on the air, in hundredths of a percent, 1..=10,000.
     pub duty_cycle: Option<u16>,
+    /// What [`Framing::RhSerial`] wants to know.
+    pub rh_serial: RhSettings,
+    /// What [`Framing::Aquila`] wants to know.
+    pub aquila: AquilaSettings,
+}
+
+impl Settings {
+    /// The defaults of a framing.
+    #[must_use]
+    pub fn new(framing: Framing) -> Self {
+        let baud = match framing {
+            Framing::LoraLink | Framing::Aquila => 115_200,
+            _ => 57_600,
+        };
+        let max_packet = match framing {
+            // What RadioHead has room for as it comes.
+            Framing::RhSerial => 60,
+            Framing::LoraLink | Framing::Aquila => Self::longest_packet(framing),
+            _ => 1_024,
+        };
+        Self {
+            framing,
+            baud,
+            max_packet,
+            air: Air::default(),
+            duty_cycle: None,
+            rh_serial: RhSettings::default(),
+            aquila: AquilaSettings::default(),
+        }
+    }
+
+    /// The most that `max_packet` can be.
+    #[must_use]
+    pub fn longest_packet(framing: Framing) -> usize {
+        match framing {
+            Framing::Slip | Framing::Cobs | Framing::Length | Framing::Xbee | Framing::Hub => {
+                65_535
+            }
+            // What fits the octet in which it counts.
+            Framing::RhSerial => 251,
+            Framing::LoraLink => 246,
+            Framing::Aquila => 54,
+        }
+    }
 }
 
 /// A line.
@@ -85,13 +139,16 @@ impl Line {
     /// A line that is not open yet.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let Settings { framing, baud, max_packet, air, duty_cycle } = *settings;
+        let Settings { framing, baud, max_packet, air, duty_cycle, .. } = *settings;
         let station: Box<dyn Station> = match framing {
             Framing::Slip => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
             Framing::Cobs => Box::new(Plain::new(Packing::Cobs, max_packet, baud)),
             Framing::Length => Box::new(Plain::new(Packing::Length, max_packet, baud)),
             Framing::Xbee => Box::new(Xbee::new(max_packet, baud)),
             Framing::Hub => Box::new(Hub::new(max_packet)),
+            Framing::RhSerial => Box::new(RhSerial::new(settings, seed())),
+            Framing::LoraLink => Box::new(LoraLink::new(max_packet)),
+            Framing::Aquila => Box::new(Aquila::new(settings, seed())),
         };
         let configured = Ability { air, duty_cycle };
         let mut pace = Pace::new(baud);
@@ -277,6 +334,11 @@ impl Line {
                 .to_owned(),
         }
     }
+}
+
+/// Another one at each start.
+fn seed() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 fn takes(station: &dyn Station) -> impl Fn(Option<&Address>) -> bool {

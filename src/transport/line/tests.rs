@@ -3,7 +3,7 @@
 use super::*;
 
 fn settings(framing: Framing) -> Settings {
-    Settings { framing, baud: 57_600, max_packet: 1_024, air: Air::default(), duty_cycle: None }
+    Settings::new(framing)
 }
 
 /// PUBLISH of QoS 1 with this message id, 100 octets.

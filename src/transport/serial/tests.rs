@@ -16,20 +16,8 @@ const ID: LinkId = LinkId(3);
 async fn open_line(framing: Framing) -> (SerialLink, File) {
     let pty = openpty(None, None).unwrap();
     let device = ttyname(&pty.slave).unwrap().display().to_string();
-    let settings = config::SerialLink {
-        device: device.into(),
-        send_device: None,
-        line: line::Settings {
-            framing,
-            baud: 57_600,
-            max_packet: 1_024,
-            air: line::Air::default(),
-            duty_cycle: None,
-        },
-        flow_control: FlowControl::None,
-        open_delay: Duration::ZERO,
-        retry_interval: None,
-    };
+    let line = line::Settings::new(framing);
+    let settings = config::SerialLink { line, ..config::SerialLink::new(&device) };
     let mut link = SerialLink::new(ID, &settings);
     poll_fn(|cx| {
         let taken = link.poll_receive(cx, Time(0), &mut |_, _, _| panic!("nothing was sent"));

@@ -107,6 +107,7 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match UdpAddress::decode(self.0) {
             Some(address) => address.fmt(f),
+            // That of a radio.
             None => self.0.octets().iter().try_for_each(|octet| write!(f, "{octet:02X}")),
         }
     }

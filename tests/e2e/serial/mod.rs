@@ -1,7 +1,12 @@
 //! Devices on serial lines, which are pseudo-terminals here.
 
+mod aquila;
 mod line;
+mod loralink;
 mod pty;
+mod radio;
+mod radiohead;
+mod radios;
 mod xbee;
 
 use std::net::SocketAddr;

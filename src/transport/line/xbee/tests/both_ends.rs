@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::*;
-use crate::transport::line::{Air, Framing, Line, Settings};
+use crate::transport::line::{Framing, Line, Settings};
 
 /// A gateway's line, and a module.
 struct Ends {
@@ -17,13 +17,7 @@ struct Ends {
 
 impl Ends {
     fn new(mode: Mode) -> Self {
-        let settings = Settings {
-            framing: Framing::Xbee,
-            baud: 57_600,
-            max_packet: 1_024,
-            air: Air::default(),
-            duty_cycle: None,
-        };
+        let settings = Settings::new(Framing::Xbee);
         let mut ends = Self {
             line: Line::new(&settings),
             module: Module::new(mode, 1_024, 57_600),
