@@ -29,8 +29,10 @@ mod rare;
 mod reconfigure;
 mod recording;
 mod restore;
+mod rooms;
 mod rounds;
 mod settings;
+mod signal;
 mod slots;
 mod snapshot;
 mod stats;
@@ -51,6 +53,7 @@ pub use policy::ClientRule;
 pub use profile::{Profile, glob_matches};
 pub use restore::Restored;
 pub use settings::{LinkSettings, Settings, Takeover};
+pub use signal::Signal;
 pub use snapshot::Cursor;
 pub use stats::{Denial, Drop, Limit, Stats};
 #[cfg(feature = "mqtt")]

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use tracing::{info, warn};
 
-use crate::core::{Address, Effects, LinkId};
+use crate::core::{Address, Effects, LinkId, Signal};
 use crate::time::Time;
 use crate::transport::serial::SerialLink;
 use crate::transport::udp::{ReceiveBuffers, Taken, UdpLink};
@@ -31,11 +31,21 @@ impl Link {
         cx: &mut Context<'_>,
         now: Time,
         buffers: &mut ReceiveBuffers,
-        each: &mut dyn FnMut(&Address, &[u8]),
+        each: &mut dyn FnMut(&Address, Signal, &[u8]),
     ) -> Poll<Taken> {
+        // Neither has a radio that would say anything of it.
+        let mut each = |from: &Address, bytes: &[u8]| each(from, Signal::default(), bytes);
         match self {
-            Self::Udp(link) => link.poll_receive(cx, buffers, each),
-            Self::Serial(link) => link.poll_receive(cx, now, each),
+            Self::Udp(link) => link.poll_receive(cx, buffers, &mut each),
+            Self::Serial(link) => link.poll_receive(cx, now, &mut each),
+        }
+    }
+
+    /// Octets of messages that the link has room for, beside the answers; no limit if `None`.
+    pub(super) fn room(&self) -> Option<u32> {
+        match self {
+            Self::Udp(_) => None,
+            Self::Serial(link) => Some(link.room()),
         }
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use mqtt_sn_gateway::codec::{Encapsulation, Message, Packet as Frame, decode};
 use mqtt_sn_gateway::core::upstream::LineId;
-use mqtt_sn_gateway::core::{Address, Cursor, Drop, Effect, Limit, LinkId, LinkSettings, Settings};
+use mqtt_sn_gateway::core::{
+    Address, Cursor, Drop, Effect, Limit, LinkId, LinkSettings, Settings, Signal,
+};
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::mqtt::{self as session, Spool, Version};
 use mqtt_sn_gateway::store::commit::{Commit, CommitSettings, Outcome, SyncMode};
@@ -278,7 +280,7 @@ impl World {
     pub fn send(&mut self, from: &Device, message: Message<'_>) {
         let bytes = encode(from, message);
         let address = Address::new(&from.address).expect("a short address");
-        self.engine.datagram(self.now, LinkId(from.link), &address, &bytes);
+        self.engine.datagram(self.now, LinkId(from.link), &address, Signal::default(), &bytes);
         self.settle();
     }
 

@@ -254,6 +254,17 @@ impl SerialLink {
         self.decoder.discarded()
     }
 
+    /// Octets of messages that it has room for. Half of what may wait is for answers, and each octet may
+    /// become two.
+    #[must_use]
+    pub fn room(&self) -> u32 {
+        if !matches!(self.port, Port::Open(_)) {
+            return 0;
+        }
+        let left = (self.most_output / 2).saturating_sub(self.output.len());
+        u32::try_from(left / 2).unwrap_or(u32::MAX)
+    }
+
     fn take(&mut self, now: Time, length: usize, each: &mut dyn FnMut(&Address, &[u8])) -> Taken {
         let Some(nobody) = Address::new(&[]) else { return Taken { datagrams: 0, more: false } };
         let octets = self.input.get(..length).unwrap_or(&[]);
