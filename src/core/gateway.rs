@@ -161,7 +161,7 @@ impl Gateway {
             requests: Slots::default(),
             messages: Messages::default(),
             lines: Lines::new(hasher, settings.connections),
-            rooms: Rooms::default(),
+            rooms: Rooms::new(&settings.links),
             again: VecDeque::new(),
             strangers: Strangers::new(),
             newcomers: Newcomers::new(),

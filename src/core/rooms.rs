@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::peer::LinkId;
+use super::settings::LinkSettings;
 use super::slots::{Handle, KEPT};
 
 /// One link.
@@ -24,6 +25,15 @@ struct Room {
 pub(crate) struct Rooms(Vec<Room>);
 
 impl Rooms {
+    /// Those of these links that say what they have room for have none before they do.
+    pub(crate) fn new(links: &[LinkSettings]) -> Self {
+        let mut rooms = Self::default();
+        for (link, _) in (0..).zip(links).filter(|(_, link)| link.paced) {
+            rooms.set_credit(LinkId(link), Some(0));
+        }
+        rooms
+    }
+
     fn room(&mut self, link: LinkId) -> Option<&mut Room> {
         let index = usize::from(link.0);
         while self.0.len() <= index {

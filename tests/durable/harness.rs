@@ -67,6 +67,8 @@ pub struct World {
     pub writes: bool,
     /// The broker answers everything at once, granting and accepting all.
     pub obliging: bool,
+    /// How packets of devices are heard.
+    pub signal: Signal,
     pub engine: Engine,
     journal: Journal<Disk>,
     lives: u64,
@@ -135,6 +137,7 @@ impl World {
             disk,
             writes: true,
             obliging: false,
+            signal: Signal::default(),
             engine,
             journal,
             lives: 0,
@@ -280,7 +283,13 @@ impl World {
     pub fn send(&mut self, from: &Device, message: Message<'_>) {
         let bytes = encode(from, message);
         let address = Address::new(&from.address).expect("a short address");
-        self.engine.datagram(self.now, LinkId(from.link), &address, Signal::default(), &bytes);
+        self.engine.datagram(self.now, LinkId(from.link), &address, self.signal, &bytes);
+        self.settle();
+    }
+
+    /// The first link has room for so many octets of messages.
+    pub fn room(&mut self, octets: impl Into<Option<u32>>) {
+        self.engine.link_room(self.now, LinkId(0), octets.into());
         self.settle();
     }
 

@@ -18,8 +18,9 @@ use crate::time::Time;
 
 impl Gateway {
     /// A link takes so many octets of messages from now on, forwarders' headers included; the last
-    /// packet may be longer than what is left. `None`, as at the start, is no limit. Whoever has waited
-    /// for room is sent something, in turn; gives whether there was anybody.
+    /// packet may be longer than what is left. `None` is no limit, as at the start for links that are not
+    /// [paced](crate::core::LinkSettings::paced). Whoever has waited for room is sent something, in turn;
+    /// gives whether there was anybody.
     pub fn set_link_room(
         &mut self,
         now: Time,
