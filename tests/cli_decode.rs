@@ -57,6 +57,93 @@ fn files_are_told_from_hex() {
 }
 
 #[test]
+fn what_was_on_a_line_is_taken_apart() {
+    let text = "# a line\nC0 02 16 C0 C0 02\n17 C0 # over two lines\n00 C0 03 16 00 00 C0\n\
+                DB 01 C0 02 18";
+    let expected = "     0     4  PINGREQ\n     4     4  PINGRESP\n     \
+                    8     2  malformed: Length 0 is less than the header itself\n    \
+                    10     5  malformed: Length says 3 octets, but 4 arrived\n    \
+                    15     3  noise, or a damaged frame: DB 01 C0\n    \
+                    18     2  no whole frame: 02 18\n";
+    let ended = run_with(&["decode", "--framing", "slip"], text.as_bytes());
+    assert_eq!((ended.out.as_str(), ended.err.as_str(), ended.code), (expected, "", 1));
+
+    // In arguments, in a file, and as it is.
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, octets: &[u8]| {
+        let path = directory.path().join(name);
+        fs::write(&path, octets).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let octets = [0xC0, 2, 0x16, 0xC0, 0xC0, 2, 0x17, 0xC0];
+    let (hex, raw) = (file("a.txt", b"c00216c0:c00217c0"), file("a.bin", &octets));
+    for arguments in [&["C0 02 16 C0", "C0", "02", "17", "C0"][..], &[&hex], &["--raw", &raw]] {
+        let ended = run(&[&["decode", "--framing", "slip"], arguments].concat());
+        let expected = "     0     4  PINGREQ\n     4     4  PINGRESP\n";
+        assert_eq!((ended.out.as_str(), ended.err.as_str(), ended.code), (expected, "", 0));
+    }
+    let ended = run(&["decode", "--framing", "slip", &raw]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert!(ended.err.contains("is not hex; if these are the octets themselves, add --raw"));
+    let capture = file("a.pcap", &pcap(1, &[vec![1]], false, false));
+    let ended = run(&["decode", "--framing", "slip", &capture]);
+    assert!(ended.code == 1 && ended.err.contains("leave out --framing"), "{}", ended.err);
+}
+
+#[test]
+fn the_lines_of_a_hub_say_what_the_radio_says() {
+    // Examples of docs/hub.md.
+    let ended = run(&[
+        "decode",
+        "--framing",
+        "hub",
+        "-v",
+        "00 03 01 82 02 47 07 01 05 02 16 55 09 00",
+        "00 07 01 83 07 01 E6 37 00",
+        "00 05 02 16 F6 65 00",
+    ]);
+    assert_eq!(
+        ended.out,
+        "     0    14  RECEIVED from 05, -71 dBm: PINGREQ\n    \
+         0  02                         Length: 2, short form\n    \
+         1  16                         MsgType: PINGREQ (0x16)\n    \
+         14     9  RESULT of 7: acknowledged\n    \
+         23     7  not understood: hub protocol version 2 is not known: 00 05 02 16 F6 65 00\n"
+    );
+    assert_eq!((ended.code, ended.err.as_str()), (1, ""));
+}
+
+#[test]
+fn a_framing_is_found_by_trying_all() {
+    let slip = "C0 02 16 C0 C0 02 17 C0";
+    let cobs = "00 05 02 16 F6 65 00 00 05 02 18 17 AB 00";
+    let length = "02 16 02 17 03 01 00";
+    for (framing, line) in [("slip", slip), ("cobs", cobs), ("length", length)] {
+        let ended = run(&["decode", "--framing", "auto", line]);
+        let words = format!("the arguments: framing {framing} fits 100 % of the octets\n");
+        assert_eq!((ended.err.as_str(), ended.code), (words.as_str(), 0));
+        assert!(ended.out.starts_with("     0 ") && ended.out.contains("PINGREQ\n"));
+
+        // Without a framing the packets are none, and it is said why.
+        let ended = run(&["decode", line]);
+        assert_eq!(ended.code, 1);
+        let words = format!("serial line: try --framing {framing} (100 %");
+        assert!(ended.err.contains(&words), "{}", ended.err);
+    }
+    let ended = run_with(&["decode"], &[0xC0, 2, 0x16, 0xC0]);
+    assert!(ended.err.contains("try --raw --framing slip (100 %"), "{}", ended.err);
+    let ended = run_with(&["decode", "--raw"], &[0xC0, 2, 0x16, 0xC0]);
+    assert_eq!(ended.out, "     0     4  PINGREQ\n");
+    for input in ["48 65 6C 6C 6F 2C 20 77 6F 72 6C 64 21", "00", ""] {
+        let ended = run_with(&["decode", "--framing", "auto"], input.as_bytes());
+        assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+        assert!(ended.err.contains("no framing fits at least half"), "{}", ended.err);
+    }
+    let ended = run(&["decode", "03 16 00 00"]);
+    assert_eq!((ended.code, ended.err.as_str()), (1, ""), "nothing that it looks like");
+}
+
+#[test]
 fn fields_are_shown_on_demand() {
     let ended = run(&["decode", "-v", "07 0D 00 99 00 03 02"]);
     assert_eq!(

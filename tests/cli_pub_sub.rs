@@ -201,6 +201,36 @@ fn qos_minus_one_needs_no_connection() {
 }
 
 #[test]
+fn a_device_behind_a_forwarder_hears_what_is_for_its_node() {
+    let mut peer = Peer::new();
+    let child = peer.start(&["sub", "-t", "ab", "-q", "2", "-C", "1", "--forwarder", "0x0102"]);
+    let behind = |node: &[u8], message: &Message<'_>| {
+        let mut packet = vec![0; message.encoded_len()];
+        message.encode(&mut packet).expect("it fits");
+        [&[3 + node.len() as u8, 0xFE, 0], node, &packet].concat()
+    };
+    let subscribe =
+        Subscribe { dup: false, qos: Qos::Two, msg_id: 1, topic: SubscribeTopic::Short(*b"ab") };
+    assert_eq!(peer.receive()[..5], [5, 0xFE, 0, 1, 2]);
+    let client = peer.client.expect("a client");
+    let send = |peer: &Peer, datagram: &[u8]| peer.socket.send_to(datagram, client).expect("sent");
+    // For others, who may be on the same line.
+    peer.send(&Message::ConnAck { code: ReturnCode::NOT_SUPPORTED });
+    let refused = Message::ConnAck { code: ReturnCode::NOT_SUPPORTED };
+    send(&peer, &behind(&[1], &refused));
+    send(&peer, &behind(&[1, 2], &Message::ConnAck { code: ACCEPTED }));
+    assert_eq!(peer.receive(), behind(&[1, 2], &Message::Subscribe(subscribe)));
+    let accepted = Message::SubAck { qos: Qos::Two, topic_id: 0, msg_id: 1, code: ACCEPTED };
+    send(&peer, &behind(&[1, 2], &accepted));
+    let message = publish(PublishTopic::Short(*b"ab"), Qos::Zero, 0, false, b"mine");
+    send(&peer, &behind(&[1, 2, 3], &message));
+    send(&peer, &behind(&[1, 2], &message));
+    assert_eq!(peer.receive(), behind(&[1, 2], &Message::Disconnect { duration: None }));
+    send(&peer, &behind(&[1, 2], &Message::Disconnect { duration: None }));
+    ended_well(child, "mine\n");
+}
+
+#[test]
 fn messages_come_from_many_places() {
     let mut peer = Peer::new();
     let file = tempfile::NamedTempFile::new().expect("a file");

@@ -2,7 +2,8 @@
 
 mod fields;
 mod frame;
-mod hex;
+pub(super) mod hex;
+mod line;
 mod pcap;
 
 use std::fs::File;
@@ -13,8 +14,9 @@ use clap::Args;
 
 use super::{Failure, explain};
 use crate::codec;
+use line::{Stray, Which};
 
-/// Explain MQTT-SN packets given in hex, or those in a capture file
+/// Explain MQTT-SN packets given in hex, those in a capture file, or what was on a serial line
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,11 +25,20 @@ Examples:
   mqtt-sn-gateway decode < packets.txt      one packet a line, # for comments
   mqtt-sn-gateway decode --port 10000 radio.pcapng
   tcpdump -w - udp port 1883 | mqtt-sn-gateway decode
+  mqtt-sn-gateway decode --framing slip C0 02 16 C0 C0 02 17 C0
+  mqtt-sn-gateway decode --framing auto log.txt    what was on a serial line, in hex
+  mqtt-sn-gateway decode --framing cobs --raw octets.bin
+  timeout 9 cat /dev/ttyUSB1 | mqtt-sn-gateway decode --raw    what comes in 9 seconds
 
 Spaces, colons and 0x in hex do not matter. Captures are pcap or pcapng with Ethernet, Linux \
 cooked, raw IP or loopback frames; what is not UDP from or to one of the ports is passed over.
 
-The exit code is 1 if a packet was malformed or the input could not be read.")]
+With --framing an input is what was on a serial line, in one direction: lines and spaces in hex \
+do not matter, and # begins a comment. Each frame is on a line of its own, behind the number of \
+octets before it and the number of its own. What is no frame is shown, too. --framing auto tries \
+all, and says which one fits best.
+
+The exit code is 1 if a packet was malformed, a line had noise, or the input could not be read.")]
 pub struct Arguments {
     /// Packets in hex, or files with packets: text or captures. Without any, standard input
     #[arg(value_name = "HEX|FILE")]
@@ -36,6 +47,14 @@ pub struct Arguments {
     /// Show every field with its offset and octets
     #[arg(short, long)]
     verbose: bool,
+
+    /// What was on a serial line, with this framing; auto: whichever fits
+    #[arg(long, value_name = "FRAMING", value_parser = line::which())]
+    framing: Option<Which>,
+
+    /// Files and standard input have the octets of a serial line themselves, not hex
+    #[arg(long)]
+    raw: bool,
 
     /// In captures, look at datagrams from or to this port; may be given several times
     #[arg(long, value_name = "PORT", default_values_t = [1883])]
@@ -51,11 +70,19 @@ const LONGEST_LINE: u64 = 512 * 1024;
 /// A packet is malformed, or the input cannot be read.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let stdout = io::stdout().lock();
-    let mut decoder = Decoder { out: io::BufWriter::new(stdout), arguments, bad: 0 };
-    let outcome = decoder.inputs().and_then(|()| Ok(decoder.out.flush()?));
+    let out = io::BufWriter::new(stdout);
+    let mut decoder = Decoder { out, arguments, bad: 0, stray: Stray::default() };
+    let on_line = arguments.raw || arguments.framing.is_some();
+    let outcome = if on_line { decoder.line_inputs() } else { decoder.inputs() };
+    let outcome = outcome.and_then(|()| Ok(decoder.out.flush()?));
     match outcome {
         Ok(()) if decoder.bad == 0 => Ok(()),
-        Ok(()) => Err(Failure::silent()),
+        Ok(()) => {
+            if let Some(hint) = decoder.stray.hint() {
+                eprintln!("{hint}");
+            }
+            Err(Failure::silent())
+        }
         // Whoever read our output has seen enough.
         Err(Trouble::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(Trouble::Output(error)) => Err(Failure::run(format!("cannot write: {error}"))),
@@ -80,6 +107,7 @@ struct Decoder<'a, W> {
     arguments: &'a Arguments,
     /// Packets that were malformed, and lines that were no packets.
     bad: u64,
+    stray: Stray,
 }
 
 impl<W: Write> Decoder<'_, W> {
@@ -145,7 +173,10 @@ impl<W: Write> Decoder<'_, W> {
                         "{name}: a line is longer than {LONGEST_LINE} bytes"
                     )));
                 }
-                _ => self.text(String::from_utf8_lossy(&line).trim_end())?,
+                _ => {
+                    Stray::keep(&mut self.stray.input, &line);
+                    self.text(String::from_utf8_lossy(&line).trim_end())?;
+                }
             }
             // Somebody may be typing, or a program waiting for the answer.
             self.out.flush()?;
@@ -164,7 +195,11 @@ impl<W: Write> Decoder<'_, W> {
         }
         let comment = comment.map(|comment| format!("  {comment}")).unwrap_or_default();
         match hex::parse(packet.trim()) {
-            Ok(octets) => self.packet("", &octets, &comment),
+            Ok(octets) => {
+                Stray::keep(&mut self.stray.given, &octets);
+                self.stray.packets |= codec::decode(&octets).is_ok();
+                self.packet("", &octets, &comment)
+            }
             Err(reason) => {
                 self.bad += 1;
                 writeln!(self.out, "not a packet: {reason}{comment}")

@@ -3,6 +3,8 @@
 mod check;
 mod decode;
 pub mod explain;
+mod forwarder;
+mod line;
 mod link;
 mod publish;
 mod run;

@@ -22,6 +22,11 @@ A topic of two characters is sent as a short topic name, without registering it 
 registers it). QoS -1 is sent without a connection and is never acknowledged; it needs a predefined \
 id (-T) or a topic of two characters. QoS 0 over UDP may be lost.
 
+With --serial the gateway is at the other end of a serial line, and this is a device there, or with \
+framings of radios (xbee, hub, loralink, aquila) the radio that brings its packets. If there is a \
+radio at the line, and the gateway has another one, --to says its address (xbee, loralink). The \
+tool has the line to itself, and ends if it is unplugged.
+
 With --sleep the gateway keeps the session: what comes for the device waits there, and whoever \
 connects next with the same --id and --no-clean gets it. If nobody does in time, the gateway \
 publishes the will.
@@ -31,7 +36,9 @@ Examples:
   mqtt-sn-gateway pub --gateway gateway.example:1883 -T 7 -m on -r
   mqtt-sn-gateway pub -t ab -m 1 -q -1
   mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1 -i sensor-a -c --sleep 600
-  tail -f readings | mqtt-sn-gateway pub -t sensors/a -q 1 -l"
+  tail -f readings | mqtt-sn-gateway pub -t sensors/a -q 1 -l
+  mqtt-sn-gateway pub --serial /dev/ttyUSB1 -t sensors/a -m 21.5 -q 1
+  mqtt-sn-gateway pub --serial /dev/ttyUSB1 --framing hub --address 05 -t sensors/a -m 21.5"
 )]
 pub struct Arguments {
     /// Topic to publish to
@@ -123,7 +130,11 @@ async fn publish_unconnected(
             ),
             UnconnectedError::TooLarge => too_large(),
         })?;
-        link.send_alone(datagram).await?;
+        // A line may take its time.
+        tokio::select! {
+            sent = link.send_alone(datagram) => sent?,
+            () = interrupts.next() => return Err(Failure::silent()),
+        }
     }
 }
 

@@ -25,12 +25,19 @@ topic name (--no-short uses the name). With --verbose a message of a predefined 
 With --sleep this is a sleeping device: it tells the gateway how long it sleeps, hears nothing \
 meanwhile, and wakes a little before the time is over to collect and print what has waited.
 
+With --serial the gateway is at the other end of a serial line, and this is a device there, or with \
+framings of radios (xbee, hub, loralink, aquila) the radio that brings its packets. If there is a \
+radio at the line, and the gateway has another one, --to says its address (xbee, loralink). The \
+tool has the line to itself, and ends if it is unplugged.
+
 Examples:
   mqtt-sn-gateway sub -t 'sensors/#' -v
   mqtt-sn-gateway sub --gateway gateway.example:1883 -T 7 -q 1
   mqtt-sn-gateway sub -t doors/a -C 1 -W 30       one message within 30 s
   mqtt-sn-gateway sub -t doors/a -q 1 --sleep 60  collect once a minute
-  mqtt-sn-gateway sub -t doors/a -i door-1 -c     keep the session for next time"
+  mqtt-sn-gateway sub -t doors/a -i door-1 -c     keep the session for next time
+  mqtt-sn-gateway sub --serial /dev/ttyUSB1 --framing cobs --baud 115200 -t doors/a -d
+  mqtt-sn-gateway sub --serial /dev/ttyUSB1 --forwarder 0x07 -t doors/a"
 )]
 pub struct Arguments {
     /// Topic or filter to subscribe to; may be given several times

@@ -2,7 +2,7 @@
 
 /// Reads octets: pairs of digits with spaces, tabs, colons, commas or nothing between them, each
 /// perhaps with `0x` in front. The error says what is in the way.
-pub(super) fn parse(text: &str) -> Result<Vec<u8>, String> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Vec<u8>, String> {
     let mut octets = Vec::new();
     for token in text.split(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '-')) {
         let digits = token.strip_prefix("0x").or_else(|| token.strip_prefix("0X"));

@@ -10,6 +10,7 @@ mod plan;
 mod promises;
 mod report;
 mod stats;
+mod usual;
 mod watch;
 mod world;
 
@@ -19,13 +20,16 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::line::{LineArguments, Plan as LinePlan};
 use super::values::{client_id, duration, host_port, qos};
 use super::{Failure, print};
 use crate::client::MAX_PAYLOAD;
 use crate::codec::Qos;
 use faults::Rates;
+use net::Way;
 use plan::Plan;
 use report::Report;
+use usual::Usual;
 use world::World;
 
 /// Let many devices loose on a gateway and check what comes through
@@ -48,6 +52,14 @@ counted as excused.
 Sleepers wake a little before --sleep is over: by turns to collect with PINGREQ and to publish with \
 CONNECT. Measured times include everything: gateway, broker and this program on its one core.
 
+With --serial all devices share a line that has the gateway at its other end. With framings of \
+radios each has an address, with others each sits behind a forwarder with a node id of its own; the \
+gateway sees them as different devices. The line is written to as fast as --baud says, and what would not \
+go through is held back and counted, not lost. On a slow line everything takes its time: half of \
+it is used if --rate and --connect-rate say nothing, and an answer may wait for some seconds. The \
+gateway's retry_interval for the line should be longer than that. If the line itself loses octets, \
+say --lossy-network.
+
 Examples:
   mqtt-sn-gateway simulate                               100 devices, QoS 1, 30 s
   mqtt-sn-gateway simulate -n 1000 --rate 2000 -q 0,1,2  all kinds of messages
@@ -55,6 +67,7 @@ Examples:
   mqtt-sn-gateway simulate -n 10000 --connect-rate 0 --rate 1000     everybody connects at once
   mqtt-sn-gateway simulate -n 20 --will 50 --keep-alive 10           half of them vanish
   mqtt-sn-gateway simulate --gateway gateway.example --lossy-network --json
+  mqtt-sn-gateway simulate --serial /dev/ttyUSB1 --framing cobs --baud 115200 -n 20 -q 0,1,2
 
 Exit codes: 0 every promise held, 1 one was broken, a device did not get in, or the gateway cannot \
 be reached, 2 wrong usage.")]
@@ -63,11 +76,15 @@ pub struct Arguments {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883", value_parser = host_port)]
     gateway: (String, u16),
 
-    /// Devices, each with a UDP port of its own
+    #[command(flatten)]
+    line: LineArguments,
+
+    /// Devices, each with a UDP port of its own, or with a place of its own on a line
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=payload::MOST_DEVICES as i64))]
     devices: u32,
 
-    /// Messages per second of all devices together; without it one per device
+    /// Messages per second of all devices together; without it one per device, or what takes half
+    /// of a line
     #[arg(short, long, value_name = "N", value_parser = rate, conflicts_with = "interval")]
     rate: Option<f64>,
 
@@ -83,9 +100,9 @@ pub struct Arguments {
     #[arg(short, long, value_name = "QOS", default_value = "1", value_delimiter = ',', value_parser = qos)]
     qos: Vec<Qos>,
 
-    /// Bytes of each message, at least 45
-    #[arg(short, long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u32).range(payload::SHORTEST as i64..=MAX_PAYLOAD as i64))]
-    size: u32,
+    /// Bytes of each message, at least 45; without it 64, or what radios on a line carry
+    #[arg(short, long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(payload::SHORTEST as i64..=MAX_PAYLOAD as i64))]
+    size: Option<u32>,
 
     /// Topics with data of each device
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=999))]
@@ -139,17 +156,18 @@ pub struct Arguments {
     #[arg(short, long, value_name = "SECONDS", default_value_t = 60)]
     keep_alive: u16,
 
-    /// Devices that connect per second; 0 for all at once
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    connect_rate: u32,
+    /// Devices that connect per second, 0 for all at once; without it 500, or what takes half of a
+    /// line
+    #[arg(long, value_name = "N")]
+    connect_rate: Option<u32>,
 
     /// Devices of a hundred that have a will and vanish in the end, so that it is published
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     will: f64,
 
-    /// How long a device waits for an answer before it asks again
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
-    retry: Duration,
+    /// How long a device waits for an answer before it asks again; without it 3s, or 15s on a line
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    retry: Option<Duration>,
 
     /// How often it asks again
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -183,7 +201,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 impl Arguments {
     fn plan(&self) -> Result<Plan, Failure> {
-        let (host, port) = &self.gateway;
         if self.will > 0.0 && self.keep_alive == 0 {
             return Err(Failure::usage(
                 "without a keep-alive nobody misses a device, so no will is published: give \
@@ -191,33 +208,36 @@ impl Arguments {
             ));
         }
         let devices = self.devices as usize;
+        let line = self.line.plan()?;
+        let size = self.size.map(|size| size as usize);
+        let usual = Usual::new(line.as_ref(), devices, size)?;
         let interval = match (self.rate, self.interval) {
             (Some(rate), _) => f64::from(self.devices) / rate * 1e6,
             (None, Some(interval)) => interval.as_secs_f64() * 1e6,
-            (None, None) => 1e6,
+            (None, None) => usual.interval,
         };
+        let (way, gateway_name) = self.way(line)?;
         let rates = Rates {
             loss: self.loss / 100.0,
             duplicate: self.duplicate / 100.0,
             delay: self.delay.map_or(0, micros),
         };
         Ok(Plan {
-            gateway: look_up(host, *port)?,
-            gateway_name: if host.contains(':') {
-                format!("[{host}]:{port}")
-            } else {
-                format!("{host}:{port}")
-            },
+            way,
+            gateway_name,
             prefix: self.id_prefix.clone().unwrap_or_else(random_prefix),
             run: RandomState::new().hash_one("run") as u32,
             devices,
             subscribers: self.subscribe / 100.0,
             topics: usize::from(self.topics),
             qos: self.qos.clone(),
-            size: self.size as usize,
+            size: usual.size,
             interval: (interval as u64).max(1),
             duration: micros(self.duration),
-            connect_interval: 1_000_000_u64.checked_div(self.connect_rate.into()).unwrap_or(0),
+            connect_interval: match self.connect_rate {
+                Some(rate) => 1_000_000_u64.checked_div(rate.into()).unwrap_or(0),
+                None => usual.connect_interval as u64,
+            },
             sleepers: self.sleepers / 100.0,
             sleep: self.sleep,
             persistent: self.persistent,
@@ -225,11 +245,22 @@ impl Arguments {
             wills: self.will / 100.0,
             rates,
             seed: self.seed,
-            retry: self.retry,
+            retry: self.retry.unwrap_or(usual.retry),
             retries: self.retries,
             grace: micros(self.grace.unwrap_or_else(|| self.usual_grace(&rates))),
             lossy: self.lossy_network,
         })
+    }
+
+    fn way(&self, line: Option<LinePlan>) -> Result<(Way, String), Failure> {
+        if let Some(line) = line {
+            let name = format!("serial {}", line.device);
+            return Ok((Way::Line(line), name));
+        }
+        let (host, port) = &self.gateway;
+        let name =
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        Ok((Way::Udp(look_up(host, *port)?), name))
     }
 
     /// Gateways usually wait 10 to 15 s for an acknowledgement and repeat a few times.

@@ -4,17 +4,17 @@
 //! commands for the device after it. So every message has one receiver, and both ways of the gateway
 //! are used.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::faults::Rates;
+use super::net::Way;
 use crate::client::{Options, Will};
 use crate::codec::Qos;
 
 /// A run, checked.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) gateway: SocketAddr,
+    pub(super) way: Way,
     /// How the gateway was named.
     pub(super) gateway_name: String,
     /// First part of client ids and topics.
@@ -189,7 +189,7 @@ pub(super) mod tests {
 
     pub(in crate::cli::simulate) fn plan(devices: usize, topics: usize) -> Plan {
         Plan {
-            gateway: ([127, 0, 0, 1], 1).into(),
+            way: Way::Udp(([127, 0, 0, 1], 1).into()),
             gateway_name: "here".into(),
             prefix: "p".into(),
             run: 1,

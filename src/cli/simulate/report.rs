@@ -121,6 +121,7 @@ impl<'a> Report<'a> {
             ("held back", counts.held_back),
             ("of other runs", counts.other_runs),
             ("not sent by the system", counts.unsent),
+            ("octets that are no packets", counts.noise),
             ("at a higher QoS than sent", counts.raised),
         ] {
             if count > 0 {
@@ -237,6 +238,7 @@ impl<'a> Report<'a> {
             ("datagrams_received", counts.datagrams_in),
             ("datagrams_unsent", counts.unsent),
             ("malformed", counts.malformed),
+            ("line_noise", counts.noise),
             ("qos_raised", counts.raised),
             ("faults_lost", counts.dropped),
             ("faults_doubled", counts.doubled),

@@ -45,6 +45,8 @@ pub(super) struct Counts {
     /// Datagrams that the system did not take.
     pub(super) unsent: u64,
     pub(super) malformed: u64,
+    /// Octets on the line that were no packets.
+    pub(super) noise: u64,
     /// Messages that arrived at a higher QoS than they were sent at.
     pub(super) raised: u64,
 }

@@ -99,7 +99,7 @@ pub(super) struct World<'a> {
 impl<'a> World<'a> {
     pub(super) fn new(plan: &'a Plan) -> Result<Self, Failure> {
         let clients = plan.clients();
-        let net = Net::open(plan.gateway, clients)?;
+        let net = Net::open(plan)?;
         let mut devices: Vec<_> = (0..clients).map(|index| Device::new(plan, index)).collect();
         let mut time = 0;
         for device in devices.iter_mut().rev() {
@@ -170,6 +170,7 @@ impl<'a> World<'a> {
         self.clear_line();
         self.counts.device_repeats =
             self.devices.iter().map(|device| device.client.repetitions()).sum();
+        self.counts.noise = self.net.noise();
         self.judge_missing();
         Ok(())
     }

@@ -49,7 +49,7 @@ impl<'a> FromModem<'a> {
         escaped::encode(&body, out);
     }
 
-    fn parse(body: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
         let (head, payload) = body.split_first_chunk::<HEAD>()?;
         let [source, rssi_high, rssi_low, snr_high, snr_low, kind] = *head;
         let rssi = i16::from_be_bytes([rssi_high, rssi_low]);
@@ -65,7 +65,7 @@ impl<'a> ToModem<'a> {
         escaped::encode(&body, out);
     }
 
-    fn parse(body: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
         let (&[destination, kind], payload) = body.split_first_chunk()?;
         Some(Self { destination, kind, payload })
     }

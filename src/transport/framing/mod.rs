@@ -5,10 +5,13 @@
 pub mod aquila;
 mod cobs;
 mod escaped;
+mod guess;
+pub(in crate::transport) mod hub;
 mod length;
 pub mod loralink;
 #[cfg(test)]
 mod noise;
+mod pieces;
 pub mod rh_serial;
 mod slip;
 pub mod xbee;
@@ -17,6 +20,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::time::Time;
+pub use guess::{Guess, guess};
+pub use pieces::{Fault, Frame, Piece, What, pieces};
 
 /// How packets are put on a line.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

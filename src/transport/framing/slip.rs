@@ -5,7 +5,8 @@
 
 use super::Discarded;
 
-const END: u8 = 0xC0;
+/// Ends a frame, and begins ours.
+pub(super) const END: u8 = 0xC0;
 const ESC: u8 = 0xDB;
 const ESC_END: u8 = 0xDC;
 const ESC_ESC: u8 = 0xDD;

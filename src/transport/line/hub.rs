@@ -12,6 +12,7 @@ use crate::hub::{
 };
 use crate::time::Time;
 use crate::transport::framing::Discarded;
+use crate::transport::framing::hub::{described, hex, why};
 
 /// HELLO REQUEST is repeated so often until there is a HELLO; many boards restart when they are opened.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -403,44 +404,6 @@ fn discarded(decoder: &FrameDecoder<Box<[u8]>>, unreadable: Discarded) -> Discar
         damaged: frames.stuffing + frames.too_short + frames.crc + unreadable.damaged,
         overlong: frames.too_long + unreadable.overlong,
         cut_off: 0,
-    }
-}
-
-fn described(hello: &Hello<'_>) -> String {
-    let mut text = format!("hub \"{}\", {}", hello.name, hello.radio);
-    if !hello.address.octets().is_empty() {
-        text.push_str(&format!(", address {}", hex(hello.address.octets())));
-    }
-    if hello.max_packet > 0 {
-        text.push_str(&format!(", packets of up to {} octets", hello.max_packet));
-    }
-    if hello.bit_rate > 0 {
-        text.push_str(&format!(", {} bits/s", hello.bit_rate));
-    }
-    if hello.duty_cycle > 0 {
-        let percent = f64::from(hello.duty_cycle) / 100.0;
-        text.push_str(&format!(", on the air {percent}% of the time at most"));
-    }
-    if hello.queue == 0 {
-        text.push_str(", reports no results");
-    }
-    if hello.started { text + ", has just started" } else { text }
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02X}")).collect()
-}
-
-fn why(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::NO_ANSWER => "no answer from its radio".to_owned(),
-        Outcome::CHANNEL_BUSY => "the channel was busy".to_owned(),
-        Outcome::TOO_LONG => "too long for the radio".to_owned(),
-        Outcome::DUTY_CYCLE => "the radio has used up its time on the air".to_owned(),
-        Outcome::NO_SUCH_DEVICE => "the hub does not know the device".to_owned(),
-        Outcome::QUEUE_FULL => "the hub had no room".to_owned(),
-        Outcome::RADIO_FAILED => "the radio has failed".to_owned(),
-        Outcome(code) => format!("outcome {code}"),
     }
 }
 

@@ -24,10 +24,11 @@ pub use airtime::{Ability, Air, Lora};
 pub use aquila::{Aquila, AquilaBridge, AquilaSettings, Key};
 pub use hub::{Hub, HubEnd};
 pub use loralink::{LoraLink, LoraModem};
-pub use rh_serial::{RhSerial, RhSettings};
+pub use rh_serial::{RhDevices, RhSerial, RhSettings};
 pub use station::{Each, Note, NoteKind, Outbox, Outcomes, Port, Station, To, Unsendable};
 pub use xbee::Module as XbeeModule;
 
+use super::framing::xbee::Mode;
 use super::framing::{Discarded, Framing, Packing};
 use crate::core::Address;
 use crate::time::Time;
@@ -101,6 +102,19 @@ impl Settings {
     }
 }
 
+/// Which end of a line is ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// That of the gateway, or of anybody else who has a radio at the other end.
+    Host,
+    /// The other one: that of devices, or of the radio that brings their packets. With framings that
+    /// have addresses, packets go and come under those of the devices.
+    Devices {
+        /// Address of the gateway, for [`Framing::RhSerial`].
+        gateway: u8,
+    },
+}
+
 /// A line.
 #[derive(Debug)]
 pub struct Line {
@@ -136,19 +150,35 @@ pub struct Stats {
 }
 
 impl Line {
-    /// A line that is not open yet.
+    /// The gateway's end of a line that is not open yet.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
+        Self::at(End::Host, settings)
+    }
+
+    /// This end of a line that is not open yet.
+    #[must_use]
+    pub fn at(end: End, settings: &Settings) -> Self {
         let Settings { framing, baud, max_packet, air, duty_cycle, .. } = *settings;
-        let station: Box<dyn Station> = match framing {
-            Framing::Slip => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
-            Framing::Cobs => Box::new(Plain::new(Packing::Cobs, max_packet, baud)),
-            Framing::Length => Box::new(Plain::new(Packing::Length, max_packet, baud)),
-            Framing::Xbee => Box::new(Xbee::new(max_packet, baud)),
-            Framing::Hub => Box::new(Hub::new(max_packet)),
-            Framing::RhSerial => Box::new(RhSerial::new(settings, seed())),
-            Framing::LoraLink => Box::new(LoraLink::new(max_packet)),
-            Framing::Aquila => Box::new(Aquila::new(settings, seed())),
+        let station: Box<dyn Station> = match (framing, end) {
+            (Framing::Slip, _) => Box::new(Plain::new(Packing::Slip, max_packet, baud)),
+            (Framing::Cobs, _) => Box::new(Plain::new(Packing::Cobs, max_packet, baud)),
+            (Framing::Length, _) => Box::new(Plain::new(Packing::Length, max_packet, baud)),
+            (Framing::Xbee, End::Host) => Box::new(Xbee::new(max_packet, baud)),
+            // The mode to which modules are set best.
+            (Framing::Xbee, End::Devices { .. }) => {
+                Box::new(XbeeModule::new(Mode::Escaped, max_packet, baud))
+            }
+            (Framing::Hub, End::Host) => Box::new(Hub::new(max_packet)),
+            (Framing::Hub, End::Devices { .. }) => Box::new(HubEnd::new(max_packet)),
+            (Framing::RhSerial, End::Host) => Box::new(RhSerial::new(settings, seed())),
+            (Framing::RhSerial, End::Devices { gateway }) => {
+                Box::new(RhDevices::new(settings, gateway))
+            }
+            (Framing::LoraLink, End::Host) => Box::new(LoraLink::new(max_packet)),
+            (Framing::LoraLink, End::Devices { .. }) => Box::new(LoraModem::new(max_packet)),
+            (Framing::Aquila, End::Host) => Box::new(Aquila::new(settings, seed())),
+            (Framing::Aquila, End::Devices { .. }) => Box::new(AquilaBridge::new(max_packet)),
         };
         let configured = Ability { air, duty_cycle };
         let mut pace = Pace::new(baud);
@@ -261,6 +291,12 @@ impl Line {
     pub fn room(&self) -> usize {
         // What is for devices stays with the core while the line is away.
         if self.open { self.queue.room() } else { 0 }
+    }
+
+    /// Whether nothing waits any more to be written.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.queue.peek(|_| true).is_none()
     }
 
     /// Octets of the longest packet that can be sent.

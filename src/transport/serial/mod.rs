@@ -23,7 +23,7 @@ use crate::core::{Address, Effect, Effects, LinkId, Signal};
 use crate::ops::RateLimit;
 use crate::time::Time;
 pub use open::FlowControl;
-use open::How;
+pub(crate) use open::{How, open};
 use port::{DevicePort, Event};
 
 /// Octets read at once.

@@ -10,9 +10,9 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
 use tokio_serial::{ErrorKind, SerialPortBuilderExt, SerialStream};
 
-/// Why a device cannot be opened now. It is tried again, whatever the reason.
+/// Why a device cannot be opened now. A gateway tries again, whatever the reason.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// There is nothing under this name.
     Missing,
     /// Something is there, but not a serial line.
@@ -27,10 +27,10 @@ pub(super) enum Trouble {
 
 /// How a port is set up; always with 8 data bits, no parity and 1 stop bit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct How {
+pub(crate) struct How {
     /// Bits a second.
-    pub(super) baud: u32,
-    pub(super) flow_control: FlowControl,
+    pub(crate) baud: u32,
+    pub(crate) flow_control: FlowControl,
 }
 
 /// How the ends of a line tell each other to wait.
@@ -69,7 +69,7 @@ impl fmt::Display for How {
 }
 
 /// Opens it for us alone. Must be called inside the runtime.
-pub(super) fn open(device: &str, how: How) -> Result<SerialStream, Trouble> {
+pub(crate) fn open(device: &str, how: How) -> Result<SerialStream, Trouble> {
     match fs::metadata(device) {
         Ok(found) if !found.file_type().is_char_device() => return Err(Trouble::NotSerial),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Trouble::Missing),
@@ -92,6 +92,25 @@ pub(super) fn open(device: &str, how: How) -> Result<SerialStream, Trouble> {
         _ if error.description == Errno::ENOTTY.desc() => Trouble::NotSerial,
         _ => Trouble::Other(error.description),
     })
+}
+
+impl Trouble {
+    /// In words for who has named the device in the command line, and not in a configuration.
+    pub(crate) fn for_tool(&self) -> String {
+        match self {
+            Self::Missing => "there is no such device; plug it in, or see with \
+                              `ls -l /dev/serial/by-id` what it is called"
+                .to_owned(),
+            Self::NotSerial => {
+                "this is no serial device; `ls -l /dev/serial/by-id` shows some".to_owned()
+            }
+            Self::Forbidden { group: Some(group), user } => format!(
+                "user {user} may not open it; it belongs to group {group}: `usermod -aG {group} \
+                 {user}` as root, then log in again"
+            ),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -222,6 +241,15 @@ mod tests {
             "user mqtt may not open it; it belongs to group dialout: `usermod -aG dialout mqtt`, \
              then start the gateway again"
         );
+        assert_eq!(
+            forbidden.for_tool(),
+            "user mqtt may not open it; it belongs to group dialout: `usermod -aG dialout mqtt` as \
+             root, then log in again"
+        );
+        for trouble in [Trouble::Missing, Trouble::NotSerial] {
+            assert!(trouble.to_string().contains("[[serial]]"));
+            assert!(trouble.for_tool().contains("by-id") && !trouble.for_tool().contains("[["));
+        }
         let by = Some("process 7 (minicom)".to_owned());
         assert!(Trouble::InUse { by }.to_string().starts_with("process 7 (minicom) has it open"));
         assert!(Trouble::InUse { by: None }.to_string().contains("fuser -v"));

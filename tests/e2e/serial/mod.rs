@@ -5,10 +5,13 @@ mod hardship;
 mod hub;
 mod line;
 mod loralink;
+mod pair;
 mod pty;
 mod radio;
 mod radiohead;
 mod radios;
+mod simulate;
+mod tools;
 mod xbee;
 
 use std::net::SocketAddr;

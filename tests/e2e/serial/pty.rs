@@ -87,6 +87,11 @@ impl Pty {
         true
     }
 
+    /// Writes what there is room for, and says how much that was.
+    pub fn write_some(&mut self, octets: &[u8]) -> usize {
+        self.master.write(octets).unwrap_or(0)
+    }
+
     pub fn write(&mut self, mut octets: &[u8]) {
         while !octets.is_empty() {
             match self.master.write(octets) {

@@ -40,8 +40,6 @@ impl World<'_> {
         };
         self.answered = true;
         self.counts.datagrams_in += 1;
-        // The buffer is the socket's; what it holds is small.
-        let datagram = datagram.to_vec();
         self.inspect(index, &datagram);
         let fate = self.plan.rates.fate(&mut self.rng);
         self.count(fate);
@@ -157,17 +155,18 @@ impl World<'_> {
             return Ok(());
         }
         self.clear_line();
-        let Plan { gateway, retries, retry, .. } = self.plan;
+        let Plan { gateway_name, retries, retry, .. } = self.plan;
         Err(Failure::run(if self.refused {
             format!(
-                "nothing listens on UDP {gateway}: is the gateway running, and is this its address?"
+                "nothing listens on UDP {gateway_name}: is the gateway running, and is this its \
+                 address?"
             )
         } else {
             format!(
-                "no answer from {gateway} after {} tries, {} apart (CONNECT): is the gateway \
-                 running, and does UDP get through?",
+                "no answer from {gateway_name} after {} tries, {} apart (CONNECT): {}",
                 u64::from(*retries) + 1,
-                format_duration(*retry)
+                format_duration(*retry),
+                self.net.silence()
             )
         }))
     }

@@ -34,7 +34,8 @@ impl World<'_> {
         let plan = self.plan;
         let now = self.now;
         let Some(device) = self.devices.get(index) else { return };
-        if device.open.len() >= MOST_OPEN as usize {
+        // What finds no room would be dropped, and nobody would be to blame for it.
+        if device.open.len() >= MOST_OPEN as usize || !self.net.has_room(plan.size) {
             self.counts.held_back += 1;
             return;
         }

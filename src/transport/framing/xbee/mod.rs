@@ -7,6 +7,7 @@
 mod escaped;
 mod frames;
 mod plain;
+pub(in crate::transport) mod words;
 
 pub use frames::{
     BROADCAST, Endpoints, FromModule, Manner, NO_LONG, NO_SHORT, Node, ToModule, write_answer,

@@ -11,6 +11,7 @@
 //! each device by itself. Devices with RHReliableDatagram look at the ids of everything that they
 //! receive.
 
+mod devices;
 mod flights;
 mod heard;
 
@@ -20,6 +21,7 @@ use crate::core::{Address, Signal};
 use crate::time::Time;
 use crate::transport::framing::Discarded;
 use crate::transport::framing::rh_serial::{Decoder, Header, encode};
+pub use devices::RhDevices;
 use flights::{Flight, Flights};
 use heard::Heard;
 

@@ -11,7 +11,6 @@ mod inquiry;
 mod module;
 mod talk;
 mod window;
-mod words;
 
 use std::time::Duration;
 

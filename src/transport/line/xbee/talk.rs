@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::devices::{self, Devices};
 use super::inquiry::{Inquiry, Progress};
 use super::window::{Slot, Window};
-use super::words::{self, Fault};
 use crate::core::{Address, Signal};
 use crate::time::Time;
 use crate::transport::framing::Discarded;
+use crate::transport::framing::xbee::words::{self, Fault};
 use crate::transport::framing::xbee::{
     BROADCAST, Endpoints, FromModule, Manner, NO_SHORT, Node, ToModule,
 };

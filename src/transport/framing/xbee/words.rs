@@ -2,7 +2,7 @@
 
 /// Whose fault it is that a packet did not arrive.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fault {
+pub(in crate::transport) enum Fault {
     /// Nobody's.
     None,
     /// The node is away, or somewhere else.
@@ -14,7 +14,7 @@ pub(super) enum Fault {
 }
 
 /// What a delivery status means. Frames 8B and 89 have the same numbers, the latter fewer.
-pub(super) fn delivery(status: u8) -> (Fault, &'static str) {
+pub(in crate::transport) fn delivery(status: u8) -> (Fault, &'static str) {
     match status {
         0x00 => (Fault::None, "delivered"),
         0x01 => (Fault::Node, "no acknowledgement from the radio"),
@@ -47,7 +47,7 @@ pub(super) fn delivery(status: u8) -> (Fault, &'static str) {
 }
 
 /// What an 8A says has happened.
-pub(super) fn modem_status(status: u8) -> &'static str {
+pub(in crate::transport) fn modem_status(status: u8) -> &'static str {
     match status {
         0x00 => "it was switched on or reset",
         0x01 => "its watchdog has reset it",
@@ -67,7 +67,7 @@ pub(super) fn modem_status(status: u8) -> &'static str {
 }
 
 /// What frames of a type are for, of those that carry no packets.
-pub(super) fn frame_type(kind: u8) -> &'static str {
+pub(in crate::transport) fn frame_type(kind: u8) -> &'static str {
     match kind {
         0x82 | 0x83 | 0x92 => "samples of its inputs",
         0x8D | 0x8E | 0xA1 | 0xA3 => "routes",

@@ -8,6 +8,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::Trouble;
 use crate::cli::Failure;
 use crate::ops::files;
 
@@ -21,7 +22,7 @@ const EVENTS: usize = 1024;
 const SIGNALS: u64 = u64::MAX;
 
 /// A socket a device.
-pub(super) struct Net {
+pub(in super::super) struct UdpNet {
     sockets: Vec<UdpSocket>,
     epoll: Epoll,
     signals: SignalFd,
@@ -30,28 +31,7 @@ pub(super) struct Net {
     buffer: Vec<u8>,
 }
 
-/// What became of an attempt to send or to receive.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Trouble {
-    /// Nothing has arrived, or there is no room.
-    Later,
-    /// Nobody listens there.
-    Refused,
-    /// Anything else.
-    Other,
-}
-
-impl From<&io::Error> for Trouble {
-    fn from(error: &io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::Interrupted => Self::Later,
-            ErrorKind::ConnectionRefused => Self::Refused,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl Net {
+impl UdpNet {
     /// Opens the sockets, and takes over Ctrl-C and SIGTERM.
     pub(super) fn open(gateway: SocketAddr, count: usize) -> Result<Self, Failure> {
         allow_files(count as u64)?;
