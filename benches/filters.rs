@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mqtt_sn_gateway::codec::{Connect, Message, Qos, Subscribe, SubscribeTopic};
 use mqtt_sn_gateway::core::upstream::{LineId, MqttQos, UpstreamEvent};
-use mqtt_sn_gateway::core::{Address, Effect, Effects, Gateway, LinkId, Settings};
+use mqtt_sn_gateway::core::{Address, Effect, Effects, Gateway, LinkId, Settings, Signal};
 use mqtt_sn_gateway::time::Time;
 use nix::time::{ClockId, clock_gettime};
 
@@ -80,7 +80,14 @@ impl Bench {
         let length = message.encode(&mut self.buffer).expect("the buffer is large enough");
         let address = Address::new(&(client as u32).to_be_bytes()).expect("four octets");
         let bytes = &self.buffer[..length];
-        self.gateway.handle_datagram(self.now, LinkId(0), &address, bytes, &mut self.fx);
+        self.gateway.handle_datagram(
+            self.now,
+            LinkId(0),
+            &address,
+            Signal::default(),
+            bytes,
+            &mut self.fx,
+        );
         self.settle();
     }
 

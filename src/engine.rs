@@ -14,7 +14,7 @@ pub use uplinks::Wish;
 use uplinks::{End, Events, Uplinks};
 
 use crate::core::upstream::{LineId, Login, MqttQos, Refusal, Token, UpstreamEvent};
-use crate::core::{self, Address, Effect, Effects, Gateway, LinkId};
+use crate::core::{self, Address, Effect, Effects, Gateway, LinkId, Signal};
 use crate::mqtt::{self, ConnectionError, Publication, Session, Taken, Will};
 use crate::time::Time;
 
@@ -76,9 +76,33 @@ impl Engine {
     }
 
     /// A datagram from a device.
-    pub fn datagram(&mut self, now: Time, link: LinkId, from: &Address, bytes: &[u8]) {
-        self.gateway.handle_datagram(now, link, from, bytes, &mut self.effects);
+    pub fn datagram(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        from: &Address,
+        signal: Signal,
+        bytes: &[u8],
+    ) {
+        self.gateway.handle_datagram(now, link, from, signal, bytes, &mut self.effects);
         self.hand_over(now);
+    }
+
+    /// How many octets of messages a link has room for, see [`Gateway::set_link_room`]. To be told again
+    /// and again: what was sent to it is counted here, but not what it has sent since.
+    pub fn link_room(&mut self, now: Time, link: LinkId, octets: Option<u32>) {
+        // Promises are on their way to it.
+        let promised = self.durable.as_ref().map_or(0, |durable| durable.promises.octets_to(link));
+        let promised = u32::try_from(promised).unwrap_or(u32::MAX);
+        let octets = octets.map(|octets| octets.saturating_sub(promised));
+        if self.gateway.set_link_room(now, link, octets, &mut self.effects) {
+            self.hand_over(now);
+        }
+    }
+
+    /// The longest packet that a link carries, octets, see [`Gateway::set_link_largest`].
+    pub fn link_largest(&mut self, link: LinkId, octets: usize) {
+        self.gateway.set_link_largest(link, octets);
     }
 
     /// Connections to the broker that clients share, the main one first.
@@ -397,18 +421,21 @@ impl Engine {
                 }
                 return None;
             }
-            Effect::Publish { line, token, qos, retain, topic, payload, origin, keep } => {
+            Effect::Publish { line, token, qos, retain, topic, payload, origin, keep, rssi } => {
                 let (topic, payload) = (text(topic), effects.bytes(payload));
                 self.properties.clear();
-                if self.user_properties
-                    && let Some((id, link)) = self.gateway.origin(origin)
-                {
-                    // By a connection of its own it is known.
-                    if !line.is_own() {
-                        mqtt::put_user_property(&mut self.properties, "client-id", id);
+                if self.user_properties {
+                    if let Some((id, link)) = self.gateway.origin(origin) {
+                        // By a connection of its own it is known.
+                        if !line.is_own() {
+                            mqtt::put_user_property(&mut self.properties, "client-id", id);
+                        }
+                        if let Some(link) = link {
+                            mqtt::put_user_property(&mut self.properties, "link", link);
+                        }
                     }
-                    if let Some(link) = link {
-                        mqtt::put_user_property(&mut self.properties, "link", link);
+                    if let Some(rssi) = rssi {
+                        mqtt::put_user_number(&mut self.properties, "rssi", rssi);
                     }
                 }
                 let properties = &self.properties[..];

@@ -474,14 +474,20 @@ fn links_have_problems_of_their_own() {
             "cannot read `key_file` /nowhere",
         ),
         (
-            "[[serial]]\ndevice = \"/a\"\nsend_device = \"/a\"",
-            "3:15",
+            "[[serial]]\ndevice = \"/a\"\nframing = \"loralink\"\nsend_device = \"/a\"",
+            "4:15",
             "`send_device` is `device` again",
         ),
         (
-            "[[serial]]\ndevice = \"/a\"\n[[serial]]\ndevice = \"/b\"\nsend_device = \"/a\"",
-            "5:15",
+            "[[serial]]\ndevice = \"/a\"\n[[serial]]\ndevice = \"/b\"\nframing = \"loralink\"\n\
+             send_device = \"/a\"",
+            "6:15",
             "device /a is there twice",
+        ),
+        (
+            "[[serial]]\ndevice = \"/a\"\nsend_device = \"/b\"",
+            "3:1",
+            "`send_device` is for framing \"loralink\" only",
         ),
         (
             "[[serial]]\ndevice = \"/a\"\nflow_control = \"rts\"",

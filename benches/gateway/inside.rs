@@ -6,7 +6,9 @@ use std::alloc::System;
 use std::time::Duration;
 
 use mqtt_sn_gateway::core::upstream::{LineId, MqttQos, Token, UpstreamEvent};
-use mqtt_sn_gateway::core::{Address, Effect, Effects, Gateway, LinkId, LinkSettings, Settings};
+use mqtt_sn_gateway::core::{
+    Address, Effect, Effects, Gateway, LinkId, LinkSettings, Settings, Signal,
+};
 use mqtt_sn_gateway::time::Time;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -94,8 +96,8 @@ impl Inside {
     pub fn datagram(&mut self, device: usize, octets: &[u8]) {
         let number = device.to_be_bytes();
         if let Some(address) = Address::new(&number) {
-            let (now, effects) = (self.now, &mut self.effects);
-            self.gateway.handle_datagram(now, LinkId(0), &address, octets, effects);
+            let (now, signal, effects) = (self.now, Signal::default(), &mut self.effects);
+            self.gateway.handle_datagram(now, LinkId(0), &address, signal, octets, effects);
         }
         self.settle();
     }

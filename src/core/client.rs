@@ -10,6 +10,7 @@ use super::peer::Peer;
 use super::policy::NO_RULE;
 use super::profile::Profile;
 use super::rare::{Absent, Rare};
+use super::signal::Signal;
 use super::slots::Handle;
 use super::tight;
 use super::topics::{ClientTopics, TopicRef};
@@ -159,7 +160,11 @@ pub(crate) struct Outbound {
     pub(crate) stage: OutboundStage,
     /// The PUBLISH has been sent before: repeat it with DUP.
     pub(crate) sent: bool,
+    /// How often it was sent.
     pub(crate) tries: u8,
+    /// What is to be sent next has not gone out because the link has no room: the client is in the
+    /// line there.
+    pub(crate) waits: bool,
     /// Corrections after "invalid topic id".
     pub(crate) corrections: u8,
     /// REGISTERs that a sleeping client left unanswered, over all its wakes.
@@ -365,6 +370,10 @@ pub(crate) struct Client {
     pub(crate) busy: Rare<Busy>,
     /// Messages, the one in flight included, that the broker's acknowledgement waits for.
     pub(crate) held: u8,
+    /// It is in the line of its link: its next message waits for room there.
+    pub(crate) lined_up: bool,
+    /// How its last packet was heard.
+    pub(crate) signal: Signal,
 }
 
 const _: () = assert!(size_of::<Client>() <= 208);
@@ -375,6 +384,8 @@ pub(crate) struct Supervision {
     pub(crate) keep_alive_permille: u32,
     pub(crate) sleep_permille: u32,
     pub(crate) session_expiry: Duration,
+    /// A client that is awake and waits for room on its link.
+    pub(crate) awake: Duration,
 }
 
 /// `seconds` with a tolerance, and at least a second more.
@@ -432,6 +443,8 @@ impl Client {
             subscriptions: Vec::new(),
             busy: Rare::default(),
             held: 0,
+            lined_up: false,
+            signal: Signal::default(),
         }
     }
 
@@ -552,6 +565,7 @@ impl Client {
             State::Asleep => {
                 Some(self.asleep_since().after(self.allowed_sleep(limits.sleep_permille)))
             }
+            State::Awake if self.lined_up => Some(self.last_heard.after(limits.awake)),
             // Bounded by the tries of what is being sent.
             State::Connecting | State::Awake => None,
             State::Gone => (!idle.is_zero()).then(|| self.last_heard.after(idle)),

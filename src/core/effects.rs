@@ -95,6 +95,8 @@ pub enum Effect {
         origin: u32,
         /// Nobody has it but the gateway, so it is to be kept from the start.
         keep: bool,
+        /// How strongly its packet was received, dBm, if the link can tell.
+        rssi: Option<i16>,
     },
     /// The client asks again for the acknowledgement of a publication: the broker is slow. It is to be
     /// kept, so that the client can have it.

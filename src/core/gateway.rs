@@ -19,7 +19,9 @@ use super::notice::Notice;
 use super::peer::{Address, LinkId, PeerRef};
 use super::policy::{NO_RULE, Policies, Policy};
 use super::predefined::{Predefined, highest_id};
+use super::rooms::Rooms;
 use super::settings::Settings;
+use super::signal::Signal;
 use super::slots::{Handle, KEPT, Slots};
 use super::stats::{Drop, Limit, Stats};
 use super::strangers::{Newcomers, Strangers};
@@ -37,6 +39,15 @@ const QUOTED: usize = 64;
 pub(crate) struct Cx<'a> {
     pub(crate) now: Time,
     pub(crate) fx: &'a mut Effects,
+    /// How the packet in hand was heard, if there is one.
+    pub(crate) signal: Signal,
+}
+
+impl<'a> Cx<'a> {
+    /// Where no packet of a device is in hand.
+    pub(crate) fn new(now: Time, fx: &'a mut Effects) -> Self {
+        Self { now, fx, signal: Signal::default() }
+    }
 }
 
 /// A request at the broker, by the handle that is its token.
@@ -92,6 +103,7 @@ pub struct Gateway {
     pub(crate) requests: Slots<Request>,
     pub(crate) messages: Messages,
     pub(crate) lines: Lines,
+    pub(crate) rooms: Rooms,
     /// When to ask again for what the broker had no room for, and by which connection; in order.
     pub(crate) again: VecDeque<(Time, LineId)>,
     pub(crate) strangers: Strangers,
@@ -149,6 +161,7 @@ impl Gateway {
             requests: Slots::default(),
             messages: Messages::default(),
             lines: Lines::new(hasher, settings.connections),
+            rooms: Rooms::new(&settings.links),
             again: VecDeque::new(),
             strangers: Strangers::new(),
             newcomers: Newcomers::new(),
@@ -179,10 +192,11 @@ impl Gateway {
         now: Time,
         link: LinkId,
         from: &Address,
+        signal: Signal,
         bytes: &[u8],
         fx: &mut Effects,
     ) {
-        let cx = &mut Cx { now, fx };
+        let cx = &mut Cx { now, fx, signal };
         let packet = match codec::decode(bytes) {
             Ok(packet) => packet,
             Err(error) => {
@@ -288,7 +302,7 @@ impl Gateway {
         event: UpstreamEvent<'_>,
         fx: &mut Effects,
     ) {
-        let cx = &mut Cx { now, fx };
+        let cx = &mut Cx::new(now, fx);
         match event {
             UpstreamEvent::Connected { session_present, subscription_ids, maximum_qos } => {
                 let Some(known) = self.lines.get_mut(line) else { return };
@@ -349,7 +363,7 @@ impl Gateway {
 
     /// Work that is due. Call when [`Self::next_timeout`] says so; calling early does no harm.
     pub fn handle_timeout(&mut self, now: Time, fx: &mut Effects) {
-        let cx = &mut Cx { now, fx };
+        let cx = &mut Cx::new(now, fx);
         while let Some(slot) = self.wheel.pop(now) {
             let Some(handle) = self.clients.handle_at(slot) else { continue };
             if let Some(client) = self.clients.get_mut(handle) {
@@ -398,6 +412,7 @@ impl Gateway {
             asleep: u64::from(self.asleep),
             buffered: self.buffered as u64,
             buffered_bytes: self.buffered_bytes as u64,
+            lined_up: self.rooms.waiting() as u64,
             ..self.stats.clone()
         }
     }
@@ -499,6 +514,7 @@ impl Gateway {
         self.lines.give_back();
         self.topics.give_back();
         self.messages.give_back();
+        self.rooms.give_back();
         self.wheel.give_back();
         for table in [&mut self.by_id, &mut self.by_peer] {
             if table.is_empty() && table.capacity() > KEPT {
@@ -525,6 +541,7 @@ impl Gateway {
 
     /// What comes from a client's address is not taken for its own any longer.
     pub(crate) fn unbind(&mut self, handle: Handle) {
+        self.leave_line(handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
         if !core::mem::take(&mut client.bound) {
             return;
@@ -575,6 +592,7 @@ impl Gateway {
     fn heard(&mut self, cx: &Cx<'_>, handle: Option<Handle>) {
         if let Some(client) = handle.and_then(|handle| self.clients.get_mut(handle)) {
             client.last_heard = cx.now;
+            client.signal = cx.signal;
             client.fresh = false;
         }
     }
@@ -583,6 +601,7 @@ impl Gateway {
     fn heard_of(&mut self, cx: &Cx<'_>, handle: Option<Handle>) {
         if let Some(client) = handle.and_then(|handle| self.clients.get_mut(handle)) {
             client.last_heard = cx.now;
+            client.signal = cx.signal;
         }
     }
 
@@ -594,7 +613,7 @@ impl Gateway {
     /// As [`Self::rearm`], when all that is due at `now` has been done: a deadline that is left over
     /// would fire for ever.
     pub(crate) fn rearm_after(&mut self, handle: Handle, now: Time) {
-        let supervision = self.supervision();
+        let supervision = self.supervision(handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
         let Some(deadline) = client.deadline(&supervision) else { return };
         debug_assert!(deadline > now, "a deadline was not dealt with");
@@ -605,21 +624,28 @@ impl Gateway {
         }
     }
 
-    fn supervision(&self) -> Supervision {
+    fn supervision(&self, handle: Handle) -> Supervision {
+        let lined_up = self.clients.get(handle).is_some_and(|client| client.lined_up);
         Supervision {
             keep_alive_permille: self.settings.keep_alive_tolerance_permille,
             sleep_permille: self.settings.sleep_tolerance_permille,
             session_expiry: self.settings.session_expiry,
+            awake: if lined_up { self.patience(handle) } else { Duration::ZERO },
         }
     }
 
     /// How long this client has to answer.
     pub(crate) fn retry_at(&self, now: Time, handle: Handle) -> Time {
+        now.after(self.retry_interval(handle))
+    }
+
+    /// The time between two tries for this client.
+    pub(crate) fn retry_interval(&self, handle: Handle) -> Duration {
         let peer = self.clients.get(handle).and_then(|client| client.peer.as_ref());
         let link = peer.and_then(|peer| self.settings.links.get(usize::from(peer.link().0)));
         let own = self.clients.get(handle).and_then(|client| self.policy(client).retry_interval);
         let interval = own.or_else(|| link.and_then(|link| link.retry_interval));
-        now.after(interval.unwrap_or(self.settings.retry_interval))
+        interval.unwrap_or(self.settings.retry_interval)
     }
 
     /// Longest message (without forwarder header) that reaches this client, octets.
@@ -628,6 +654,7 @@ impl Gateway {
         let Some(peer) = client.place() else { return 0 };
         let link = self.settings.links.get(usize::from(peer.link().0));
         let room = link.map_or(codec::MAX_MESSAGE_LEN, |link| link.max_packet);
+        let room = room.min(self.rooms.largest(peer.link()));
         let room = room.min(codec::MAX_MESSAGE_LEN).saturating_sub(peer.overhead());
         client.profile().longest_packet.map_or(room, |longest| room.min(usize::from(longest)))
     }

@@ -29,6 +29,7 @@ mod rare;
 mod reconfigure;
 mod recording;
 mod restore;
+mod rooms;
 mod rounds;
 mod settings;
 mod signal;

@@ -192,8 +192,12 @@ impl Peer {
         }
     }
 
+    #[inline]
     pub(crate) fn link(&self) -> LinkId {
-        self.as_ref().link
+        match self {
+            Self::Near { link, .. } => *link,
+            Self::Far(far) => far.link,
+        }
     }
 
     /// Octets that the forwarder's header takes of every datagram.

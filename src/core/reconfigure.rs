@@ -20,7 +20,7 @@ impl Gateway {
     /// Profiles, and predefined ids that mean something else now, count for a client from its next CONNECT
     /// on; ids that are new count at once.
     pub fn reconfigure(&mut self, now: Time, mut settings: Settings, fx: &mut Effects) {
-        let cx = &mut Cx { now, fx };
+        let cx = &mut Cx::new(now, fx);
         // Whoever is in the way of the new rules goes under the old ones.
         settings.topic_prefix = self.settings.topic_prefix.clone();
         let policies = Policies::new(&settings);

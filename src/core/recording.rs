@@ -93,7 +93,7 @@ impl Gateway {
             return;
         }
         // Something may have been held back.
-        let cx = &mut Cx { now, fx };
+        let cx = &mut Cx::new(now, fx);
         let waiting: Vec<Handle> = self
             .clients
             .iter()

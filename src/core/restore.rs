@@ -67,7 +67,7 @@ struct Parts {
 impl Gateway {
     /// Goes on from an image. To be called once, before anything else.
     pub fn restore(&mut self, now: Time, image: &mut Image, fx: &mut Effects) -> Restored {
-        let cx = &mut Cx { now, fx };
+        let cx = &mut Cx::new(now, fx);
         let mut parts = Parts {
             messages: core::mem::take(&mut image.messages),
             kept: HashMap::with_hasher(self.hasher),
@@ -394,6 +394,7 @@ impl Gateway {
                 // It may have been.
                 sent: true,
                 tries: 0,
+                waits: false,
                 corrections: 0,
                 unanswered: 0,
                 began: now,

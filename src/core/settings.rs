@@ -101,11 +101,20 @@ pub struct LinkSettings {
     pub max_packet: usize,
     /// The link reaches everybody at once, so ADVERTISE is sent on it.
     pub broadcast: bool,
+    /// The link says what it has room for (see [`Gateway::set_link_room`](super::Gateway::set_link_room)),
+    /// and until it does it has none.
+    pub paced: bool,
 }
 
 impl Default for LinkSettings {
     fn default() -> Self {
-        Self { name: "".into(), retry_interval: None, max_packet: 65_507, broadcast: false }
+        Self {
+            name: "".into(),
+            retry_interval: None,
+            max_packet: 65_507,
+            broadcast: false,
+            paced: false,
+        }
     }
 }
 

@@ -1,10 +1,12 @@
-//! How well a packet was heard.
+//! What a radio says about a packet.
 
-/// What a radio says about a packet that it has received. Links without a radio say nothing.
+/// How well a packet was heard, as far as its link can tell.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Signal {
-    /// Strength, dBm.
+    /// Received signal strength, dBm.
     pub rssi: Option<i16>,
-    /// Quality, in the radio's own measure; more is better.
+    /// Link quality, in the radio's own measure; more is better.
     pub lqi: Option<u8>,
 }
+
+const _: () = assert!(size_of::<Signal>() == 6);

@@ -27,6 +27,8 @@ pub struct Stats {
     pub abandoned: u64,
     /// Messages that waited for longer than their publisher gave them (MQTT 5 message expiry).
     pub expired: u64,
+    /// Times that a message for a device had to wait because its link had no room.
+    pub held_back: u64,
     /// Times that a sleeping client collected its messages.
     pub wakes: u64,
     /// Of these, the ones that it did not see through.
@@ -45,6 +47,8 @@ pub struct Stats {
     pub buffered: u64,
     /// Their octets.
     pub buffered_bytes: u64,
+    /// Clients of which a message waits for room on their link now.
+    pub lined_up: u64,
 }
 
 impl Default for Stats {
@@ -62,6 +66,7 @@ impl Default for Stats {
             wills: 0,
             abandoned: 0,
             expired: 0,
+            held_back: 0,
             wakes: 0,
             wakes_unfinished: 0,
             wasted: 0,
@@ -71,6 +76,7 @@ impl Default for Stats {
             asleep: 0,
             buffered: 0,
             buffered_bytes: 0,
+            lined_up: 0,
         }
     }
 }

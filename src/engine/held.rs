@@ -25,30 +25,68 @@ pub(super) struct Held {
     pub(super) otherwise: Box<[u8]>,
 }
 
-/// All of them, in order, and to whom: whatever else is sent there has to wait its turn.
+/// All of them, in order.
 #[derive(Debug, Default)]
 pub(super) struct Promises {
     queue: VecDeque<Held>,
+    load: Load,
+}
+
+/// What they come to.
+#[derive(Debug, Default)]
+struct Load {
     octets: usize,
-    /// Datagrams by hash of the address. Two that share one wait for each other, no more.
+    /// Datagrams by hash of the address: whatever else is sent there has to wait its turn. Two that
+    /// share one wait for each other, no more.
     peers: HashMap<u64, u32, FixedState>,
+    /// Octets by number of the link, of what is sent if all goes well.
+    links: Vec<usize>,
 }
 
 fn key(link: LinkId, to: &Address) -> u64 {
     FixedState::with_seed(0).hash_one((link, to))
 }
 
+impl Load {
+    fn add(&mut self, held: &Held) {
+        self.octets += held.bytes.len() + held.otherwise.len();
+        *self.peers.entry(key(held.link, &held.to)).or_insert(0) += 1;
+        let link = usize::from(held.link.0);
+        if self.links.len() <= link {
+            self.links.resize(link + 1, 0);
+        }
+        self.links[link] += held.bytes.len();
+    }
+
+    fn remove(&mut self, held: &Held) {
+        self.octets -= held.bytes.len() + held.otherwise.len();
+        self.links[usize::from(held.link.0)] -= held.bytes.len();
+        let key = key(held.link, &held.to);
+        if let Some(count) = self.peers.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.remove(&key);
+            }
+        }
+    }
+}
+
 impl Promises {
     /// Whether what is sent there has to wait behind a promise, and for which commit.
     pub(super) fn is_behind(&self, link: LinkId, to: &Address) -> Option<u64> {
-        if self.queue.is_empty() || !self.peers.contains_key(&key(link, to)) {
+        if self.queue.is_empty() || !self.load.peers.contains_key(&key(link, to)) {
             return None;
         }
         self.queue.back().map(|last| last.commit)
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.octets < MAX_OCTETS
+        self.load.octets < MAX_OCTETS
+    }
+
+    /// Octets that wait to be sent on a link.
+    pub(super) fn octets_to(&self, link: LinkId) -> usize {
+        self.load.links.get(usize::from(link.0)).copied().unwrap_or(0)
     }
 
     /// Keeps a datagram until `commit` is over.
@@ -60,24 +98,24 @@ impl Promises {
         bytes: &[u8],
         otherwise: &[u8],
     ) {
-        self.octets += bytes.len() + otherwise.len();
-        *self.peers.entry(key(link, &to)).or_insert(0) += 1;
         let (bytes, otherwise) = (bytes.into(), otherwise.into());
-        self.queue.push_back(Held { commit, link, to, bytes, otherwise });
+        let held = Held { commit, link, to, bytes, otherwise };
+        self.load.add(&held);
+        self.queue.push_back(held);
     }
 
     /// Forgets what waits to be sent there. `head`: the forwarder's header in front of it, or nothing.
     pub(super) fn recall(&mut self, link: LinkId, to: &Address, head: &[u8]) {
-        if !self.peers.contains_key(&key(link, to)) {
+        if !self.load.peers.contains_key(&key(link, to)) {
             return;
         }
-        let (octets, peers) = (&mut self.octets, &mut self.peers);
+        let load = &mut self.load;
         self.queue.retain(|held| {
             let forwarded = held.bytes.get(1) == Some(&FORWARDED);
             let same = if head.is_empty() { !forwarded } else { held.bytes.starts_with(head) };
             let gone = same && held.link == link && held.to == *to;
             if gone {
-                forget(octets, peers, held);
+                load.remove(held);
             }
             !gone
         });
@@ -89,22 +127,10 @@ impl Promises {
             return None;
         }
         let held = self.queue.pop_front()?;
-        forget(&mut self.octets, &mut self.peers, &held);
+        self.load.remove(&held);
         if self.queue.is_empty() {
             *self = Self::default();
         }
         Some(held)
-    }
-}
-
-/// Accounts for a datagram that does not wait any longer.
-fn forget(octets: &mut usize, peers: &mut HashMap<u64, u32, FixedState>, held: &Held) {
-    *octets -= held.bytes.len() + held.otherwise.len();
-    let key = key(held.link, &held.to);
-    if let Some(count) = peers.get_mut(&key) {
-        *count -= 1;
-        if *count == 0 {
-            peers.remove(&key);
-        }
     }
 }

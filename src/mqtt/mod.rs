@@ -104,4 +104,4 @@ pub use outgoing::{Publication, Taken};
 pub use session::Session;
 pub use settings::{Settings, Spool, Version, Will};
 pub use stats::Stats;
-pub use wire::put_user_property;
+pub use wire::{put_user_number, put_user_property};

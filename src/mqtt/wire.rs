@@ -2,6 +2,8 @@
 //! acknowledgements, MQTT 3.1.1 §2–§3.7 and 5 §2–§3.7. Everything rare goes through rumqttc's
 //! packet types, see `wire_v4` and `wire_v5`.
 
+use std::io::Write;
+
 use bytes::BytesMut;
 
 use super::aliases::Alias;
@@ -284,6 +286,17 @@ pub fn put_user_property(out: &mut Vec<u8>, name: &str, value: &str) {
         out.extend_from_slice(&(text.len() as u16).to_be_bytes());
         out.extend_from_slice(text.as_bytes());
     }
+}
+
+/// As [`put_user_property`], with a number in decimal digits.
+pub fn put_user_number(out: &mut Vec<u8>, name: &str, value: i16) {
+    let mut digits = [0; 6];
+    let mut rest = digits.as_mut_slice();
+    // The longest, "-32768", fits.
+    let _ = write!(rest, "{value}");
+    let spare = rest.len();
+    let digits = digits.get(..digits.len() - spare).unwrap_or_default();
+    put_user_property(out, name, std::str::from_utf8(digits).unwrap_or_default());
 }
 
 /// Whether this can stand in a PUBLISH (MQTT 3.1.1 §4.7.1, §4.7.3).

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::machine::{ConnectionEnd, Machine};
 use super::summary;
 use crate::core::upstream::{LineId, Login};
-use crate::core::{Address, Effects, LinkId};
+use crate::core::{Address, Effects, LinkId, Signal};
 use crate::engine::{Engine, Wish};
 use crate::mqtt::{ConnectionError, Version};
 use crate::store::commit::{Commit, Outcome};
@@ -15,8 +15,16 @@ use crate::upstream::Accepted;
 impl Machine for Engine {
     type Error = ConnectionError;
 
-    fn datagram(&mut self, now: Time, link: LinkId, from: &Address, bytes: &[u8]) {
-        self.datagram(now, link, from, bytes);
+    fn datagram(&mut self, now: Time, link: LinkId, from: &Address, signal: Signal, bytes: &[u8]) {
+        self.datagram(now, link, from, signal, bytes);
+    }
+
+    fn link_room(&mut self, now: Time, link: LinkId, octets: Option<u32>) {
+        self.link_room(now, link, octets);
+    }
+
+    fn link_largest(&mut self, link: LinkId, octets: usize) {
+        self.link_largest(link, octets);
     }
 
     fn broker_open(&mut self, now: Time, line: LineId) {

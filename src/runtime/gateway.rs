@@ -153,12 +153,18 @@ impl<M: Machine> Gateway<M> {
         }
         for link in &mut self.links {
             let (machine, id) = (&mut self.machine, link.id());
-            let taken = link.poll_receive(cx, now, &mut self.buffers, &mut |from, _, bytes| {
-                machine.datagram(now, id, from, bytes);
-            });
+            let taken =
+                link.poll_receive(cx, now, &mut self.buffers, &mut |from, signal, bytes| {
+                    machine.datagram(now, id, from, signal, bytes);
+                });
             if let Poll::Ready(taken) = taken {
                 busy = true;
                 more |= taken.more;
+            }
+            // As the last turn has left it. If that wrote something, there is this turn to tell.
+            if let Some(room) = link.room() {
+                self.machine.link_largest(id, link.largest());
+                self.machine.link_room(now, id, Some(room));
             }
         }
         for which in 0..self.brokers.len() {

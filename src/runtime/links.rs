@@ -42,6 +42,22 @@ impl Link {
         }
     }
 
+    /// Octets of messages that the link has room for, beside the answers; no limit if `None`.
+    pub(super) fn room(&self) -> Option<u32> {
+        match self {
+            Self::Udp(_) => None,
+            Self::Serial(link) => Some(u32::try_from(link.room()).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// Octets of the longest packet that it carries, as far as it is known by now.
+    pub(super) fn largest(&self) -> usize {
+        match self {
+            Self::Udp(_) => usize::MAX,
+            Self::Serial(link) => link.largest(),
+        }
+    }
+
     /// Sends what is for this link among the effects, or queues it.
     pub(super) fn transmit(&mut self, effects: &Effects) {
         match self {

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use crate::core::upstream::{LineId, Login};
-use crate::core::{Address, Effects, LinkId};
+use crate::core::{Address, Effects, LinkId, Signal};
 use crate::engine::Wish;
 use crate::store::commit::{Commit, Outcome};
 use crate::time::Time;
@@ -15,7 +15,14 @@ pub trait Machine {
     type Error: ConnectionEnd;
 
     /// A datagram from a device.
-    fn datagram(&mut self, now: Time, link: LinkId, from: &Address, bytes: &[u8]);
+    fn datagram(&mut self, now: Time, link: LinkId, from: &Address, signal: Signal, bytes: &[u8]);
+
+    /// Octets of messages that a link has room for now, all that [`Self::outgoing`] had for it included;
+    /// no limit if `None`. To be told in each turn, but for links that never had a limit.
+    fn link_room(&mut self, now: Time, link: LinkId, octets: Option<u32>);
+
+    /// The longest packet that a link carries, octets, as it has found out itself.
+    fn link_largest(&mut self, link: LinkId, octets: usize);
 
     /// The connection to the broker is open.
     fn broker_open(&mut self, now: Time, line: LineId);

@@ -30,6 +30,7 @@ pub(super) fn summary(engine: &Engine) -> String {
     say(core.duplicates, "repetitions from devices");
     say(core.wakes, "wakes of sleeping clients");
     say(core.wakes_unfinished, "wakes that ended without an answer");
+    say(core.held_back, "waits of a message for room on its link");
     say(core.moved, "sessions moved to another address");
     say(core.lost, "clients lost");
     say(core.expired, "messages to clients expired");
@@ -61,7 +62,7 @@ fn list<'a>(text: &mut String, what: &str, kinds: impl Iterator<Item = &'a str>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Address, LinkId};
+    use crate::core::{Address, LinkId, Signal};
     use crate::time::Time;
     use crate::{core, mqtt};
 
@@ -71,7 +72,7 @@ mod tests {
         let mut engine = Engine::new(core, mqtt, 1, Time(0));
         let from = Address::new(&[1]).unwrap();
         for datagram in [&[0x02, 0x16][..], &[0x02, 0x16, 0xFF], &[0x01], &[0x02, 0x06]] {
-            engine.datagram(Time(0), LinkId(0), &from, datagram);
+            engine.datagram(Time(0), LinkId(0), &from, Signal::default(), datagram);
         }
         assert_eq!(
             summary(&engine),

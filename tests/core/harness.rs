@@ -10,7 +10,7 @@ use mqtt_sn_gateway::core::upstream::{
 };
 use mqtt_sn_gateway::core::{
     Address, Denial, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Place,
-    Settings, Span, Stats, Subject,
+    Settings, Signal, Span, Stats, Subject,
 };
 use mqtt_sn_gateway::time::Time;
 
@@ -143,6 +143,10 @@ pub struct World {
     notices: Vec<String>,
     /// The broker answers everything at once, granting and accepting all.
     pub obliging: bool,
+    /// How packets of devices are heard.
+    pub signal: Signal,
+    /// How strongly the packets of what was published were received.
+    pub rssi: Vec<Option<i16>>,
 }
 
 impl World {
@@ -165,6 +169,8 @@ impl World {
             up: Vec::new(),
             notices: Vec::new(),
             obliging: false,
+            signal: Signal::default(),
+            rssi: Vec::new(),
         }
     }
 
@@ -184,7 +190,8 @@ impl World {
     pub fn send_bytes(&mut self, from: &Device, bytes: &[u8]) {
         let address = Address::new(&from.address).expect("a short address");
         let link = LinkId(from.link);
-        self.gateway.handle_datagram(self.now, link, &address, bytes, &mut self.fx);
+        let signal = self.signal;
+        self.gateway.handle_datagram(self.now, link, &address, signal, bytes, &mut self.fx);
         self.settle();
     }
 
@@ -195,6 +202,12 @@ impl World {
     pub fn send(&mut self, from: &Device, message: Message<'_>) {
         let bytes = encode(from, message);
         self.send_bytes(from, &bytes);
+    }
+
+    /// A link has room for so many octets of messages from now on.
+    pub fn room(&mut self, link: u16, octets: impl Into<Option<u32>>) {
+        self.gateway.set_link_room(self.now, LinkId(link), octets.into(), &mut self.fx);
+        self.settle();
     }
 
     /// What a device was sent since it was last looked at.
@@ -506,7 +519,8 @@ impl World {
                     assert_eq!(radius, 0);
                     self.broadcasts.push((link.0, fx.bytes(bytes).to_vec()));
                 }
-                Effect::Publish { line, token, qos, retain, topic, payload, .. } => {
+                Effect::Publish { line, token, qos, retain, topic, payload, rssi, .. } => {
+                    self.rssi.push(rssi);
                     let (topic, payload) = (text(topic), fx.bytes(payload).to_vec());
                     events.push((line, Up::Publish { token, qos, retain, topic, payload }));
                 }

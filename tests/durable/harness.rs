@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use mqtt_sn_gateway::codec::{Encapsulation, Message, Packet as Frame, decode};
 use mqtt_sn_gateway::core::upstream::LineId;
-use mqtt_sn_gateway::core::{Address, Cursor, Drop, Effect, Limit, LinkId, LinkSettings, Settings};
+use mqtt_sn_gateway::core::{
+    Address, Cursor, Drop, Effect, Limit, LinkId, LinkSettings, Settings, Signal,
+};
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::mqtt::{self as session, Spool, Version};
 use mqtt_sn_gateway::store::commit::{Commit, CommitSettings, Outcome, SyncMode};
@@ -65,6 +67,8 @@ pub struct World {
     pub writes: bool,
     /// The broker answers everything at once, granting and accepting all.
     pub obliging: bool,
+    /// How packets of devices are heard.
+    pub signal: Signal,
     pub engine: Engine,
     journal: Journal<Disk>,
     lives: u64,
@@ -133,6 +137,7 @@ impl World {
             disk,
             writes: true,
             obliging: false,
+            signal: Signal::default(),
             engine,
             journal,
             lives: 0,
@@ -278,7 +283,13 @@ impl World {
     pub fn send(&mut self, from: &Device, message: Message<'_>) {
         let bytes = encode(from, message);
         let address = Address::new(&from.address).expect("a short address");
-        self.engine.datagram(self.now, LinkId(from.link), &address, &bytes);
+        self.engine.datagram(self.now, LinkId(from.link), &address, self.signal, &bytes);
+        self.settle();
+    }
+
+    /// The first link has room for so many octets of messages.
+    pub fn room(&mut self, octets: impl Into<Option<u32>>) {
+        self.engine.link_room(self.now, LinkId(0), octets.into());
         self.settle();
     }
 

@@ -16,6 +16,7 @@ mod configuration;
 mod own;
 mod promises;
 mod quiet;
+mod radio;
 mod restart_clients;
 mod restart_down;
 mod restart_up;

@@ -28,6 +28,8 @@ pub struct Publish {
     pub identifiers: Vec<u32>,
     /// MQTT 5 message expiry, seconds.
     pub expiry: Option<u32>,
+    /// MQTT 5 user properties of what the gateway says.
+    pub user: Vec<(String, String)>,
 }
 
 /// Cuts fields off the front.
@@ -100,11 +102,26 @@ fn decode(first: u8, body: &[u8], five: bool) -> Packet {
             let qos = first >> 1 & 3;
             let topic = reader.text();
             let id = if qos > 0 { reader.short() } else { 0 };
-            assert!(reader.properties(five).0.is_empty());
+            let mut properties = reader.properties(five);
+            let mut user = Vec::new();
+            while !properties.0.is_empty() {
+                assert_eq!(properties.octet(), 0x26, "user property");
+                user.push((properties.text(), properties.text()));
+            }
             let (dup, retain) = (first & 8 != 0, first & 1 != 0);
             let (payload, identifiers) = (reader.0.to_vec(), Vec::new());
             let expiry = None;
-            Packet::Publish(Publish { dup, qos, retain, topic, id, payload, identifiers, expiry })
+            Packet::Publish(Publish {
+                dup,
+                qos,
+                retain,
+                topic,
+                id,
+                payload,
+                identifiers,
+                expiry,
+                user,
+            })
         }
         0x40 => Packet::Puback(reader.short()),
         0x50 => Packet::Pubrec(reader.short()),

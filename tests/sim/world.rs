@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 use mqtt_sn_gateway::codec::{Message, ReturnCode, decode as decode_datagram};
 use mqtt_sn_gateway::core::upstream::LineId;
-use mqtt_sn_gateway::core::{ClientRule, Effect, LinkSettings, Profile, Settings};
+use mqtt_sn_gateway::core::{ClientRule, Effect, LinkSettings, Profile, Settings, Signal};
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::time::Time;
 
@@ -392,7 +392,7 @@ impl World {
 
     fn reach_gateway(&mut self, from: Place, bytes: &[u8]) {
         let (link, address, wrapped) = places::to_gateway(from, bytes);
-        self.engine.datagram(self.clock.now(), link, &address, &wrapped);
+        self.engine.datagram(self.clock.now(), link, &address, Signal::default(), &wrapped);
     }
 
     /// Whether the gateway is about to refuse somebody's CONNECT.

@@ -87,6 +87,7 @@ pub fn prepare() -> TempDir {
     fs::write(path("broker-password"), "hush\n").unwrap();
     fs::write(path("meter-password"), "hush too\n").unwrap();
     fs::write(path("other-password"), "other").unwrap();
+    fs::write(path("radio-key"), "00112233445566778899aabbccddeeff\n").unwrap();
     fs::create_dir(path("tls")).unwrap();
     let authority = Authority::new("Site CA");
     fs::copy(authority.file(), path("tls/ca.pem")).unwrap();

@@ -152,6 +152,7 @@ impl Gateway {
             }
             client.print = print;
             client.last_heard = cx.now;
+            client.signal = cx.signal;
         }
         self.check_forms(cx, handle);
         if connect.will {
@@ -186,6 +187,7 @@ impl Gateway {
         match client.state {
             State::Connecting => {
                 client.last_heard = cx.now;
+                client.signal = cx.signal;
                 if client.busy.dialogue.as_ref().is_some_and(|dialogue| dialogue.broker) {
                     // It is the broker's turn.
                     self.stats.duplicates += 1;
@@ -207,9 +209,10 @@ impl Gateway {
                     return false;
                 }
                 client.last_heard = cx.now;
+                client.signal = cx.signal;
                 // It may have been away: what it has not answered gets all its tries again.
                 if let Some(outbound) = client.outbound_mut() {
-                    outbound.tries = 1;
+                    outbound.tries = u8::from(!outbound.waits);
                 }
                 self.stats.duplicates += 1;
                 self.say_connected(cx, handle);

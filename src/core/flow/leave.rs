@@ -160,6 +160,10 @@ impl Gateway {
                     self.lose(cx, handle, Loss::Silent { silent, allowed });
                 }
             }
+            // The link had no room for so long that it has gone back to sleep.
+            State::Awake if client.lined_up && silent >= self.patience(handle) => {
+                self.break_window(cx, handle);
+            }
             State::Asleep => {
                 let allowed = client.allowed_sleep(self.settings.sleep_tolerance_permille);
                 let silent = cx.now.since(client.asleep_since());

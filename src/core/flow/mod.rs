@@ -16,6 +16,7 @@ mod sleep;
 mod subscribe;
 mod takeover;
 mod transparent;
+mod turns;
 mod will;
 
 pub(crate) use connect::ID_STEP;

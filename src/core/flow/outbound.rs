@@ -78,6 +78,7 @@ impl Gateway {
         let matching = client.busy.outbound.as_deref().filter(|outbound| {
             outbound.msg_id == msg_id
                 && outbound.stage == OutboundStage::Publish
+                && outbound.sent
                 && (outbound.queued.qos == MqttQos::One || code != ReturnCode::ACCEPTED)
         });
         let Some(outbound) = matching.copied() else {
@@ -99,7 +100,7 @@ impl Gateway {
                     && let Some(outbound) = client.outbound_mut()
                 {
                     outbound.corrections += 1;
-                    outbound.tries = 1;
+                    outbound.tries = u8::from(!outbound.waits);
                 }
                 // It can only be told again by a SUBACK: until the next try it may subscribe.
                 if announces {
@@ -116,14 +117,18 @@ impl Gateway {
         match client.outbound_mut() {
             Some(outbound) if outbound.msg_id == msg_id && outbound.queued.qos == MqttQos::Two => {
                 match outbound.stage {
-                    OutboundStage::Publish => {
+                    OutboundStage::Publish if outbound.sent => {
                         outbound.stage = OutboundStage::Release;
+                        outbound.waits = false;
                         outbound.tries = 1;
                         outbound.deadline = deadline;
                         self.note_outbound(cx, handle);
                     }
                     OutboundStage::Release => {}
-                    OutboundStage::Register { .. } => return self.drop_packet(Drop::Unexpected),
+                    // It has not been sent.
+                    OutboundStage::Register { .. } | OutboundStage::Publish => {
+                        return self.drop_packet(Drop::Unexpected);
+                    }
                 }
                 self.transmit(cx, handle);
                 self.rearm(handle);
@@ -242,6 +247,11 @@ impl Gateway {
         }
         let Some(client) = self.clients.get_mut(handle) else { return };
         let Some(outbound) = client.outbound_mut() else { return };
+        if outbound.waits {
+            // Nor was it here, and it has its turn when the link has room.
+            outbound.deadline = deadline;
+            return;
+        }
         // A client that is heard from has only been unlucky with its REGACKs, or has no room for the
         // topic and cannot say so; at QoS 1 and 2 it is given the benefit of the doubt for longer.
         let registering = matches!(outbound.stage, OutboundStage::Register { .. });
@@ -254,10 +264,9 @@ impl Gateway {
         if outbound.tries <= tries {
             outbound.tries += 1;
             outbound.deadline = deadline;
-            self.stats.retransmissions += 1;
             // It may be gone: the broker's window is not for those.
             self.stop_holding(cx, handle, true);
-            return self.transmit(cx, handle);
+            return self.repeat(cx, handle);
         }
         if awake {
             return self.break_window(cx, handle);
@@ -296,14 +305,13 @@ impl Gateway {
 
     /// REGISTER again, after a time that doubles.
     fn register_later(&mut self, cx: &mut Cx<'_>, handle: Handle) {
-        let interval = self.retry_at(cx.now, handle).since(cx.now);
+        let interval = self.retry_interval(handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
         let Some(outbound) = client.outbound_mut() else { return };
         outbound.unanswered = outbound.unanswered.saturating_add(1);
         let doublings = u32::from(outbound.unanswered).min(MAX_DOUBLINGS);
         outbound.deadline = cx.now.after(interval * 2_u32.pow(doublings));
-        self.stats.retransmissions += 1;
-        self.transmit(cx, handle);
+        self.repeat(cx, handle);
     }
 
     /// Leaves the client alone for T_WAIT; what was in flight is kept.

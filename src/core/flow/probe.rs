@@ -118,7 +118,10 @@ impl Gateway {
             let payload = cx.fx.store(b"how many copies?");
             let qos = MqttQos::Zero;
             let (token, retain, origin, keep) = (Token(0), false, u32::MAX, false);
-            cx.fx.push(Effect::Publish { line, token, qos, retain, topic, payload, origin, keep });
+            let rssi = None;
+            let it =
+                Effect::Publish { line, token, qos, retain, topic, payload, origin, keep, rssi };
+            cx.fx.push(it);
         }
     }
 

@@ -18,11 +18,15 @@ use crate::codec::{Message, Publish, PublishTopic, Qos};
 use crate::core::client::{Client, Form, Outbound, OutboundStage, State};
 use crate::core::flow::{Incoming, Named};
 use crate::core::gateway::{Cx, Gateway};
+use crate::core::peer::Peer;
 use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
 use crate::core::topics::TopicRef;
 use crate::core::upstream::MqttQos;
+
+/// Why a message is given up that is longer than a packet on its link.
+pub(super) const TOO_LONG: &str = "it does not fit the link";
 
 /// How a topic is named to a client.
 enum Naming {
@@ -55,6 +59,7 @@ impl Gateway {
         }
         if qos == MqttQos::Zero
             && is_idle(client)
+            && self.has_room(handle)
             && let Naming::Known(topic) = self.naming(client, topic, name)
         {
             let packet = Message::Publish(Publish {
@@ -65,8 +70,10 @@ impl Gateway {
                 msg_id: 0,
                 data: message.payload,
             });
-            if packet.encoded_len() <= self.room(handle) {
-                return self.send(cx, handle, &packet);
+            let octets = packet.encoded_len();
+            if octets <= self.room(handle) {
+                self.send(cx, handle, &packet);
+                return self.spend(handle, octets);
             }
         }
         self.enqueue(cx, handle, qos, name, message, stored);
@@ -137,6 +144,11 @@ impl Gateway {
 
     /// Starts the next message for a client, as far as one may be started.
     pub(crate) fn pump(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        self.pump_some(cx, handle, u32::MAX);
+    }
+
+    /// As [`Self::pump`], for `turns` messages at most; for more the client lines up at its link.
+    pub(crate) fn pump_some(&mut self, cx: &mut Cx<'_>, handle: Handle, mut turns: u32) {
         loop {
             let line = self.line_of(handle);
             let broker_connected = self.lines.at(line).broker.connected;
@@ -149,10 +161,8 @@ impl Gateway {
                 State::Active => client.waiting == 0 || !broker_connected,
                 _ => return,
             };
-            if client.place().is_none() {
-                // Its link is not there any more; it will come back by another one, or be lost.
-                return;
-            }
+            // Its link is not there any more; it will come back by another one, or be lost.
+            let Some(link) = client.place().map(Peer::link) else { return };
             if client.busy.outbound.is_some() {
                 if awake && self.is_stopped(handle) {
                     self.end_window(cx, handle);
@@ -168,6 +178,10 @@ impl Gateway {
             }
             let Some(client) = self.clients.get_mut(handle) else { return };
             let ready = ready && client.busy.paused_until.is_none();
+            let room = turns > 0 && self.rooms.is_open(link);
+            if ready && !room && !client.busy.queue.is_empty() {
+                return self.line_up(cx, handle);
+            }
             let queue = client.busy.get_mut().map(|busy| &mut busy.queue);
             let next = queue.filter(|_| ready).and_then(|queue| queue.pop_front());
             let Some(queued) = next else {
@@ -189,6 +203,7 @@ impl Gateway {
             }
             let Some(client) = self.clients.get_mut(handle) else { return };
             client.nap.collected = client.nap.collected.saturating_add(1);
+            turns = turns.saturating_sub(1);
             let msg_id = if queued.qos == MqttQos::Zero { 0 } else { client.allocate_msg_id() };
             let new = Outbound {
                 queued,
@@ -196,6 +211,7 @@ impl Gateway {
                 stage: OutboundStage::Publish,
                 sent: false,
                 tries: 1,
+                waits: false,
                 corrections: 0,
                 unanswered: 0,
                 began: cx.now,
@@ -226,7 +242,7 @@ impl Gateway {
             Message::Register { topic_id: 0, msg_id: 0, topic: name.as_bytes() }.encoded_len();
         let longest_topic = client.profile().longest_topic.map_or(usize::MAX, usize::from);
         let problem = match naming {
-            _ if publish_len > room => Some("it does not fit the link"),
+            _ if publish_len > room => Some(TOO_LONG),
             Naming::Register if register_len > room => Some("its topic name does not fit the link"),
             Naming::Register if name.len() > longest_topic => {
                 Some("its topic name is longer than this kind of client can take (see its profile)")
@@ -265,9 +281,9 @@ impl Gateway {
         } else {
             msg_id
         };
-        let began = cx.now;
+        let (tries, waits, began) = (1, false, cx.now);
         client.busy.outbound =
-            Some(Box::new(Outbound { msg_id, stage, tries: 1, began, deadline, ..outbound }));
+            Some(Box::new(Outbound { msg_id, stage, tries, waits, began, deadline, ..outbound }));
         if !outbound.sent {
             self.note_outbound(cx, handle);
         }
@@ -275,20 +291,29 @@ impl Gateway {
         self.rearm(handle);
     }
 
-    /// Sends what the client has to answer next. A QoS 0 PUBLISH needs no answer: it is over.
+    /// Sends what the client has to answer next, or has it wait for room on the link. A QoS 0 PUBLISH
+    /// needs no answer: it is over.
     pub(crate) fn transmit(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get(handle) else { return };
         let Some(outbound) = &client.busy.outbound else { return };
         let Outbound { queued, msg_id, stage, sent, .. } = **outbound;
+        if stage != OutboundStage::Release && !self.has_room(handle) {
+            return self.hold_back(cx, handle);
+        }
         let Some(message) = self.messages.get(queued.message) else { return };
         let name = self.topics.name(message.topic);
         match stage {
             OutboundStage::Register { position } => {
                 let Some(topic_id) = self.id_at(&client.topics, position as usize) else { return };
                 let register = Message::Register { topic_id, msg_id, topic: name.as_bytes() };
+                let octets = register.encoded_len();
+                if self.is_outgrown(handle, octets) {
+                    return self.give_up_long(cx, handle, queued);
+                }
                 // An id that nobody remembers after a restart would be given to another topic.
                 let otherwise = if client.print.clean { Else::Same } else { Else::Nothing };
                 self.promise(cx, handle, &register, otherwise);
+                self.spend(handle, octets);
             }
             OutboundStage::Publish => {
                 let Naming::Known(topic) = self.naming(client, Some(message.topic), name) else {
@@ -305,11 +330,16 @@ impl Gateway {
                     data: &message.payload,
                 };
                 let publish = Message::Publish(publish);
+                let octets = publish.encoded_len();
+                if self.is_outgrown(handle, octets) {
+                    return self.give_up_long(cx, handle, queued);
+                }
                 if queued.qos == MqttQos::Two {
                     self.promise(cx, handle, &publish, Else::Nothing);
                 } else {
                     self.send(cx, handle, &publish);
                 }
+                self.spend(handle, octets);
                 let Some(client) = self.clients.get_mut(handle) else { return };
                 if zero {
                     client.take_outbound();

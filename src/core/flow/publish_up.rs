@@ -227,8 +227,9 @@ impl Gateway {
         let payload = cx.fx.store(publish.data);
         let origin = handle.map_or(u32::MAX, |handle| handle.slot);
         let line = handle.map_or(LineId::MAIN, |handle| self.line_of(handle));
-        let (retain, keep) = (publish.retain, false);
-        cx.fx.push(Effect::Publish { line, token, qos, retain, topic, payload, origin, keep });
+        let (retain, keep, rssi) = (publish.retain, false, cx.signal.rssi);
+        let it = Effect::Publish { line, token, qos, retain, topic, payload, origin, keep, rssi };
+        cx.fx.push(it);
         Ok(())
     }
 

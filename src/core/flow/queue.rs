@@ -45,7 +45,8 @@ impl Gateway {
         // For a device that is there the broker waits. For one that is away, or does not keep up, it
         // cannot: a few such would use up its window and stop everybody.
         let own = client.line.is_own();
-        let there = matches!(client.state, State::Active | State::Connecting);
+        let there =
+            matches!(client.state, State::Active | State::Connecting) && (own || !client.lined_up);
         let held = qos > MqttQos::Zero
             && (there || own && client.state.sleeps())
             && client.busy.outbound.as_ref().is_none_or(|outbound| outbound.tries <= 1)

@@ -97,6 +97,10 @@ impl Gateway {
         let Some(outbound) = client.outbound_mut() else {
             return self.pump(cx, handle);
         };
+        if outbound.waits {
+            // Nothing was sent that could have been lost.
+            return;
+        }
         // A PINGREQ that the network doubled, or that comes before an answer can have come, says
         // nothing about the REGISTER.
         let lately = outbound.deadline.since(cx.now) * 2 > deadline.since(cx.now);
@@ -112,8 +116,7 @@ impl Gateway {
         if due {
             outbound.deadline = deadline;
         }
-        self.stats.retransmissions += 1;
-        self.transmit(cx, handle);
+        self.repeat(cx, handle);
         self.rearm(handle);
     }
 

@@ -80,6 +80,7 @@ impl Gateway {
         self.adopt(cx, handle, rule);
         if let Some(client) = self.clients.get_mut(handle) {
             client.last_heard = cx.now;
+            client.signal = cx.signal;
         }
         self.on_pingreq(cx, handle, client_id);
         true

@@ -227,7 +227,10 @@ impl Gateway {
         let qos = will.qos.min(self.broker_qos(line));
         // The client cannot say it again.
         let (retain, origin, keep) = (will.retain, handle.slot, will.qos > MqttQos::Zero);
-        cx.fx.push(Effect::Publish { line, token, qos, retain, topic, payload, origin, keep });
+        // Nothing was received.
+        let rssi = None;
+        let it = Effect::Publish { line, token, qos, retain, topic, payload, origin, keep, rssi };
+        cx.fx.push(it);
         // A persistent session keeps its will for the next connection (§6.3).
         if let Some(client) = self.clients.get_mut(handle)
             && !client.print.clean

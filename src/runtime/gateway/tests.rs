@@ -14,7 +14,7 @@ use super::super::ways::Ways;
 use super::*;
 use crate::config;
 use crate::core::upstream::{LineId, Login};
-use crate::core::{Address, Effect, Effects, LinkId};
+use crate::core::{self, Address, Effect, Effects, LinkId};
 use crate::engine::Wish;
 use crate::ops::logging;
 use crate::store::commit::{Commit, Outcome, SyncMode};
@@ -79,7 +79,11 @@ impl Lines {
 impl Machine for Lines {
     type Error = Fault;
 
-    fn datagram(&mut self, _: Time, link: LinkId, from: &Address, bytes: &[u8]) {
+    fn link_room(&mut self, _: Time, _: LinkId, _: Option<u32>) {}
+
+    fn link_largest(&mut self, _: LinkId, _: usize) {}
+
+    fn datagram(&mut self, _: Time, link: LinkId, from: &Address, _: core::Signal, bytes: &[u8]) {
         self.last = Some((link, *from));
         if let Some(kept) = bytes.strip_prefix(b"keep ") {
             self.kept.push(kept.to_vec());

@@ -150,8 +150,11 @@ impl State {
             ability,
         });
         (self.ask_at, self.busy_until) = (None, None);
-        // It is done with what it was given before, or has lost it.
-        self.give_up_all();
+        // It has lost what it was given. Otherwise what was sent after the question is still to be
+        // reported on, and before it nothing was.
+        if hello.started {
+            self.give_up_all();
+        }
         if first || hello.started {
             out.note(NoteKind::Found, described(hello));
             if (1..LEAST_PACKET).contains(&room) {

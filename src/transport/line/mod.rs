@@ -289,9 +289,8 @@ impl Line {
     /// Octets of publications for which there is room: what the core may send.
     #[must_use]
     pub fn room(&self) -> usize {
-        // While it is away it takes everything, as a radio that nobody hears does; otherwise sessions
-        // would wait for it that are elsewhere by now.
-        if self.open { self.queue.room() } else { usize::MAX }
+        // What is for devices stays with the core while the line is away.
+        if self.open { self.queue.room() } else { 0 }
     }
 
     /// Whether nothing waits any more to be written.

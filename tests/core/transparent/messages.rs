@@ -112,6 +112,28 @@ fn a_subscription_from_before_the_gateway_knew_the_client_can_be_ended() {
     assert!(filters.contains(&"older/#".to_owned()), "{filters:?}");
 }
 
+/// Each connection has a window of its own, so a slow link keeps nobody else waiting.
+#[test]
+fn messages_that_wait_for_room_stay_with_the_broker_as_far_as_there_is_room() {
+    let mut world = transparent();
+    let node = device(1);
+    let line = world.join(&node, "n1", false);
+    world.subscribe(&node, 1, "a/b", Qos::One);
+    world.room(0, 0);
+    for number in 1..=HELD {
+        world.deliver_by(line, &Down::new("a/b", &[number as u8]).qos1(number));
+    }
+    assert_eq!(world.up(), []);
+    world.deliver_by(line, &Down::new("a/b", b"more").qos1(HELD + 1));
+    assert_eq!(world.acknowledged(), [HELD + 1]);
+    for number in 1..=HELD {
+        world.room(0, 1);
+        let (_, _, id, _) = world.one_publish(&node);
+        world.exchange(&node, puback(FIRST_ID, id, OK), &[]);
+        assert_eq!(world.acknowledged(), [number]);
+    }
+}
+
 #[test]
 fn messages_for_a_sleeper_stay_with_the_broker_as_far_as_there_is_room() {
     let mut world = transparent();

@@ -149,7 +149,7 @@ fn frame(framing: &str, packet: &[u8]) -> Vec<u8> {
 }
 
 /// Contents in pieces that a 0 ends, or that are 254 long; no delimiter in front.
-fn cobs(packet: &[u8]) -> Vec<u8> {
+pub fn cobs(packet: &[u8]) -> Vec<u8> {
     let mut contents = [packet, &crc(packet).to_be_bytes()].concat();
     // The last piece ends, too.
     contents.push(0);
@@ -167,7 +167,7 @@ fn cobs(packet: &[u8]) -> Vec<u8> {
     line
 }
 
-fn uncobs(frame: &[u8]) -> Vec<u8> {
+pub fn uncobs(frame: &[u8]) -> Vec<u8> {
     let mut contents = Vec::new();
     let mut at = 0;
     while at < frame.len() {

@@ -1,6 +1,8 @@
 //! Devices on serial lines, which are pseudo-terminals here.
 
 mod aquila;
+mod hardship;
+mod hub;
 mod line;
 mod loralink;
 mod pair;

@@ -1,8 +1,8 @@
 //! Frames as they are: mode 1.
 //!
-//! A 7E within a frame looks like the beginning of one. What turns out to be none, because its
-//! checksum is wrong or because its rest does not come, is looked through again from the octet after
-//! its 7E.
+//! A 7E within a frame looks like the beginning of one. What turns out to be none is looked through
+//! again from the octet after its 7E: if its checksum is wrong, or if it was followed by silence and then
+//! by a 7E instead of its rest. Silence alone says nothing: it may be we who were busy.
 
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ impl Decoder {
     }
 
     pub(super) fn feed(&mut self, now: Time, octets: &[u8], each: &mut dyn FnMut(&[u8])) {
-        if now.since(self.last) > self.gap {
+        let Some(first) = octets.first() else { return };
+        if now.since(self.last) > self.gap && *first == START {
             self.give_up(each);
         }
         self.last = now;
@@ -58,7 +59,7 @@ impl Decoder {
         self.lost = false;
     }
 
-    /// The line was silent within what looked like a frame.
+    /// What looked like a frame was none.
     fn give_up(&mut self, each: &mut dyn FnMut(&[u8])) {
         self.discarded.cut_off += u64::from(!self.buffer.is_empty());
         while !self.buffer.is_empty() {
