@@ -29,7 +29,7 @@ pub(super) struct LineArguments {
     #[arg(long, value_name = "DEVICE", conflicts_with = "gateway", help_heading = HEADING)]
     serial: Option<String>,
 
-    /// What is spoken on the line, as `framing` under [[serial]]
+    /// What is spoken on the line, as `framing` in the configuration of the gateway
     #[arg(long, value_name = "FRAMING", default_value = "slip", requires = "serial", value_parser = framing(), help_heading = HEADING)]
     framing: Framing,
 
@@ -46,7 +46,7 @@ pub(super) struct LineArguments {
     #[arg(long, value_name = "ADDRESS", requires = "serial", value_parser = address, help_heading = HEADING)]
     to: Option<Address>,
 
-    /// With rh-serial: datagrams are acknowledged, as `reliable` under [[serial]]
+    /// With rh-serial: datagrams are acknowledged, as `reliable` in the configuration
     #[arg(long, requires = "serial", help_heading = HEADING)]
     reliable: bool,
 }

@@ -1,5 +1,5 @@
 //! What was on a line, piece by piece: frames, what they say, and what is none of them. For people
-//! who look at a capture, and for [`super::guess`].
+//! who look at a capture, and for [`guess`](super::guess()).
 
 mod aquila;
 mod hubs;

@@ -2,7 +2,10 @@
 
 use std::process::Stdio;
 
-use super::pair::Pair;
+use mqtt_sn_gateway::core::Address;
+use mqtt_sn_gateway::transport::line::LoraModem;
+
+use super::pair::{Pair, Radio};
 use super::tools::{ended, start};
 use crate::rig::{Gateway, program};
 
@@ -114,6 +117,15 @@ fn on_a_calm_day_with_loralink() {
 #[test]
 fn on_a_calm_day_with_aquila() {
     on_a_calm_day_with("aquila");
+}
+
+/// A radio at each end, and all devices behind the one of the tool.
+#[test]
+fn on_a_calm_day_with_a_radio_of_ones_own() {
+    let radio =
+        |own: u8| -> Radio { (Box::new(LoraModem::new(246)), Address::new(&[own]).unwrap()) };
+    let line = Pair::radios("loralink", [radio(7), radio(9)]);
+    on_a_calm_day("loralink", &line, &["--to", "07"]);
 }
 
 /// More than the line carries, and faults on the way.
