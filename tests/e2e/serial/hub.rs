@@ -15,7 +15,7 @@ const QUEUE: usize = 2;
 /// Octets of the longest packet.
 const ROOM: usize = 60;
 
-struct Hub {
+pub struct Hub {
     rest: Vec<u8>,
     /// It answers HELLO REQUEST.
     answers: bool,
@@ -31,7 +31,7 @@ struct Hub {
 }
 
 impl Hub {
-    fn new(fails: u32) -> Self {
+    pub fn new(fails: u32) -> Self {
         Self {
             rest: Vec::new(),
             answers: true,
