@@ -114,11 +114,34 @@ fn the_lines_of_a_hub_say_what_the_radio_says() {
 }
 
 #[test]
+fn the_example_of_the_documentation_is_true() {
+    let line = "7E 00 06 88 01 41 50 00 02 E3 \
+                7E 00 0E 90 00 13 A2 00 40 A1 B2 C3 1A 2B 01 02 16 06 \
+                7E 00 07 8B 07 1A 2B 00 00 00 28 00 55 FF 7E 00 0E 90 00";
+    let ended = run(&["decode", "--framing", "xbee", line]);
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tools.md");
+    let page = fs::read_to_string(page).expect("the page");
+    assert!(page.contains(&format!("```text\n{}```", ended.out)), "{}", ended.out);
+}
+
+#[test]
 fn a_framing_is_found_by_trying_all() {
     let slip = "C0 02 16 C0 C0 02 17 C0";
     let cobs = "00 05 02 16 F6 65 00 00 05 02 18 17 AB 00";
     let length = "02 16 02 17 03 01 00";
-    for (framing, line) in [("slip", slip), ("cobs", cobs), ("length", length)] {
+    let xbee = "7E 00 0E 90 00 13 A2 00 40 A1 B2 C3 1A 2B 01 02 16 06";
+    let rh_serial = "10 02 01 02 10 10 00 02 16 10 03 45 08";
+    let loralink = "7E 00 09 05 FF C4 00 09 40 02 16 D6";
+    let aquila = "C0 50 DB DC 07 FE 01 01 00 02 16 5D C7 C0";
+    for (framing, line) in [
+        ("slip", slip),
+        ("cobs", cobs),
+        ("length", length),
+        ("xbee", xbee),
+        ("rh-serial", rh_serial),
+        ("loralink", loralink),
+        ("aquila", aquila),
+    ] {
         let ended = run(&["decode", "--framing", "auto", line]);
         let words = format!("the arguments: framing {framing} fits 100 % of the octets\n");
         assert_eq!((ended.err.as_str(), ended.code), (words.as_str(), 0));
@@ -134,10 +157,14 @@ fn a_framing_is_found_by_trying_all() {
     assert!(ended.err.contains("try --raw --framing slip (100 %"), "{}", ended.err);
     let ended = run_with(&["decode", "--raw"], &[0xC0, 2, 0x16, 0xC0]);
     assert_eq!(ended.out, "     0     4  PINGREQ\n");
-    for input in ["48 65 6C 6C 6F 2C 20 77 6F 72 6C 64 21", "00", ""] {
+    for (input, words) in [
+        ("48 65 6C 6C 6F 2C 20 77 6F 72 6C 64 21", "no framing fits at least half"),
+        ("00", "no framing fits at least half"),
+        ("# nothing", "nothing was on the line"),
+    ] {
         let ended = run_with(&["decode", "--framing", "auto"], input.as_bytes());
         assert_eq!((ended.code, ended.out.as_str()), (1, ""));
-        assert!(ended.err.contains("no framing fits at least half"), "{}", ended.err);
+        assert!(ended.err.contains(words), "{}", ended.err);
     }
     let ended = run(&["decode", "03 16 00 00"]);
     assert_eq!((ended.code, ended.err.as_str()), (1, ""), "nothing that it looks like");

@@ -16,7 +16,7 @@ use tokio::time::sleep_until;
 use super::forwarder::Header;
 use super::{Failure, explain};
 use crate::client::{Client, Event, Loss};
-use crate::codec::{ReturnCode, decode};
+use crate::codec::{Message, Packet, ReturnCode, decode};
 use crate::time::Time;
 pub(super) use arguments::Connection;
 use serial::Serial;
@@ -156,7 +156,10 @@ impl Link {
         if self.debug {
             self.show("←", datagram);
         }
-        self.answered = true;
+        // That goes to everybody.
+        let advertise =
+            |packet| matches!(packet, Packet { message: Message::Advertise { .. }, .. });
+        self.answered |= !decode(packet).is_ok_and(advertise);
         // What is no packet has been shown; a client goes on.
         let _ = self.client.handle_datagram(now, packet);
     }

@@ -124,6 +124,9 @@ impl<W: Write> Decoder<'_, W> {
 
     /// One capture.
     fn line(&mut self, name: &str, octets: &[u8]) -> Result<(), Trouble> {
+        if octets.is_empty() {
+            return Err(Trouble::Input(format!("{name}: nothing was on the line")));
+        }
         let framing = match self.arguments.framing {
             Some(Which::This(framing)) => framing,
             Some(Which::Auto) | None => {
