@@ -15,6 +15,9 @@ mod check_hub;
 #[path = "../fuzz/check_journal.rs"]
 mod check_journal;
 #[cfg(feature = "gateway")]
+#[path = "../fuzz/check_lines.rs"]
+mod check_lines;
+#[cfg(feature = "gateway")]
 #[path = "../fuzz/check_radios.rs"]
 mod check_radios;
 #[cfg(feature = "gateway")]
@@ -197,6 +200,31 @@ fn lines_of_xbee_modules_hold() {
     }
     assert_eq!(seen, all);
     assert!((MUTATIONS / 100..MUTATIONS / 11).contains(&packets), "{packets} with a packet");
+}
+
+#[cfg(feature = "gateway")]
+#[test]
+fn lines_of_any_framing_hold() {
+    let corpus = corpus("lines");
+    let all: BTreeSet<_> =
+        corpus.iter().flat_map(|(_, octets)| check_lines::check(octets)).collect();
+    for framing in mqtt_sn_gateway::transport::framing::Framing::WORDS.map(|(word, _)| word) {
+        assert!(all.contains(&format!("frame of {framing}")), "{framing}: {all:?}");
+        assert!(all.contains(&format!("like {framing}")), "{framing}: {all:?}");
+    }
+    let mut random = Random(0x4C49_4E45_4C49_4E31);
+    let mut seen = BTreeSet::new();
+    let mut octets = Vec::with_capacity(LENGTH_MAX);
+    for _ in 0..MUTATIONS / 10 {
+        octets.clear();
+        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
+        for _ in 0..=random.below(3) {
+            let other = &corpus[random.below(corpus.len())].1;
+            mutate(&mut octets, other, &mut random);
+        }
+        seen.extend(check_lines::check(&octets));
+    }
+    assert!(seen.is_superset(&all), "{seen:?}");
 }
 
 /// What the octets are as a file, and what as records.

@@ -1,10 +1,16 @@
 //! `check`: the configuration in effect, and the state.
 
 mod client;
+mod serial;
 
+use std::time::Duration;
+
+use super::line::framing;
+use super::values::duration;
 use super::{Failure, print};
 use crate::config::{Config, DEFAULT_PATH, Source};
 use crate::store::file;
+use crate::transport::framing::Framing;
 
 pub(super) const HELP: &str = "\
 Prints every key with its value, from the file and the environment together; a password is not \
@@ -17,12 +23,19 @@ With --client it says instead which [[client]] a device falls under and what tha
 it may connect, what is put in front of its topics, what it may publish and subscribe to, and its \
 limits. Where that depends on the link by which it comes, every link is shown; --link chooses one.
 
+With --serial it opens a serial device instead, asks what sits at the other end (XBee modules and hubs \
+answer), listens for a few seconds, and says what it found and how it looks in gateway.toml. A device of a \
+[[serial]] is tried as that says; of another one speeds and framings are tried in turn, unless --baud \
+and --framing say them. Exit code 1 if the device cannot be opened or does not speak what was expected. \
+Not while the gateway runs: it has the device to itself.
+
 Run it as the user that the gateway runs as: another one may see another state.
 
 Examples:
   mqtt-sn-gateway check
   mqtt-sn-gateway check --config /etc/mqtt-sn-gateway/gateway.toml
   mqtt-sn-gateway check --client meter-7
+  mqtt-sn-gateway check --serial /dev/ttyUSB0
   mqtt-sn-gateway check --client meter-7 --link 'udp 0.0.0.0:1883'";
 
 /// Options of `check`.
@@ -34,12 +47,32 @@ pub(super) struct Arguments {
     /// Say it for this link
     #[arg(long, value_name = "NAME", requires = "client")]
     link: Option<String>,
+    /// Open this serial device and say what is there
+    #[arg(long, value_name = "DEVICE", conflicts_with = "client")]
+    serial: Option<String>,
+    /// Framing on that line
+    #[arg(long, value_name = "WORD", requires = "serial", value_parser = framing())]
+    framing: Option<Framing>,
+    /// Its speed, bits a second
+    #[arg(long, value_name = "N", requires = "serial", value_parser = clap::value_parser!(u32).range(300..=4_000_000))]
+    baud: Option<u32>,
+    /// How long to listen, each time
+    #[arg(long, value_name = "TIME", requires = "serial", default_value = "3s", value_parser = duration)]
+    listen: Duration,
 }
 
 /// Prints what is in effect; that it can be printed means that it is right.
 pub(super) fn run(arguments: &Arguments, config: &Config, source: &Source) -> Result<(), Failure> {
     if let Some(id) = &arguments.client {
         return print(&client::explain(config, id, arguments.link.as_deref())?);
+    }
+    if let Some(device) = &arguments.serial {
+        let wanted = serial::Wanted {
+            framing: arguments.framing,
+            baud: arguments.baud,
+            listen: arguments.listen,
+        };
+        return serial::check(device, wanted, config);
     }
     let from = match source {
         Source::File(path) => format!("{} is fine", path.display()),

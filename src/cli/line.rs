@@ -108,7 +108,7 @@ pub(super) fn address(text: &str) -> Result<Address, String> {
     Address::new(&hex::parse(text)?).ok_or_else(|| format!("at most {} octets", Address::MAX))
 }
 
-fn framing() -> impl TypedValueParser<Value = Framing> {
+pub(super) fn framing() -> impl TypedValueParser<Value = Framing> {
     words(&Framing::WORDS)
 }
 

@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use tokio::time::{Sleep, sleep};
 use tracing::{debug, info, warn};
 
-use super::framing::{Discarded, Framing};
+use super::framing::{Discarded, Framing, guess};
 use super::line::{Line, Note, NoteKind, Port};
 use super::udp::Taken;
 use crate::config;
@@ -30,6 +30,8 @@ use port::{DevicePort, Event};
 const READ: usize = 4_096;
 /// Octets that wait for the system to take them, beyond which no more are taken from the queue.
 const OUTPUT: usize = 512;
+/// Octets without a packet that are kept, to be looked at.
+const SAMPLE: usize = 1_024;
 /// At most one line about what was thrown away in this time.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
 /// A device that takes nothing for so long is worth a line.
@@ -47,6 +49,8 @@ pub struct SerialLink {
     /// Which of them are open.
     open: [bool; 2],
     input: Box<[u8]>,
+    /// What has come since the last packet, as far as it is kept.
+    sample: Vec<u8>,
     /// Whole frames, and the rest of one.
     output: BytesMut,
     /// When the line wants to be looked at again.
@@ -83,6 +87,7 @@ impl SerialLink {
             send: settings.send_device.as_deref().map(port),
             open: [false, settings.send_device.is_none()],
             input: vec![0; READ].into(),
+            sample: Vec::new(),
             output: BytesMut::new(),
             timer: Box::pin(sleep(Duration::ZERO)),
             armed: None,
@@ -115,10 +120,17 @@ impl SerialLink {
                 Event::Gone => self.gone(port),
                 Event::Octets(length) => {
                     let octets = self.input.get(..length).unwrap_or(&[]);
+                    let before = taken.datagrams;
                     self.line.feed(now, port, octets, &mut |from, signal, packet| {
                         taken.datagrams += 1;
                         each(from, signal, packet);
                     });
+                    if taken.datagrams > before {
+                        self.sample.clear();
+                    } else {
+                        let room = SAMPLE.saturating_sub(self.sample.len()).min(length);
+                        self.sample.extend_from_slice(octets.get(..room).unwrap_or(&[]));
+                    }
                     taken.more |= length == READ;
                 }
             }
@@ -210,12 +222,21 @@ impl SerialLink {
         let device = self.main.device();
         let Self { framing, told, .. } = self;
         if broken > told.broken {
-            warn!(
-                "serial {device}: {} octets are no MQTT-SN packets in framing {framing} and were \
-                 thrown away; if this goes on, `baud` or `framing` under [[serial]] is not what the \
-                 device has, or packets are longer than `max_packet`",
-                octets - told.octets
-            );
+            let octets = octets - told.octets;
+            let other = guess(&self.sample).filter(|found| found.framing != *framing);
+            match other {
+                Some(found) => warn!(
+                    "serial {device}: {octets} octets are no MQTT-SN packets in framing {framing} and \
+                     were thrown away; they look like framing = \"{}\", set that under [[serial]]",
+                    found.framing
+                ),
+                None => warn!(
+                    "serial {device}: {octets} octets are no MQTT-SN packets in framing {framing} and \
+                     were thrown away; if this goes on, `baud` or `framing` under [[serial]] is not \
+                     what the device has, or packets are longer than `max_packet`; `check --serial` \
+                     tries others"
+                ),
+            }
         }
         if drops > told.overflow_drops {
             warn!(

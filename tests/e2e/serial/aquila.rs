@@ -1,11 +1,7 @@
 //! A bridge of Aquila.
 
-use mqtt_sn_gateway::codec::Qos;
-
 use super::radio::{Doing, Modem, Radio};
-use super::radios::Up;
-use super::{logged, start_with, wait_for};
-use crate::rig::{Device, publish, received};
+use super::{start_with, wait_for};
 
 #[derive(Default)]
 struct Bridge {
@@ -162,19 +158,7 @@ fn a_bridge_that_is_restarted_or_unplugged() {
 fn a_bridge_that_refuses() {
     let radio = start(3);
     let (mut gateway, _mosquitto, broker) = start_with(&radio.table(NETWORK), "");
-    let mut up = Up::new(broker);
-    let mut device = Device::connected(radio.device(5), "device");
-    device.subscribe_to("down", Qos::One);
-    for number in 0..4 {
-        let data = number.to_string();
-        publish(broker, "down", &data, 1);
-        assert_eq!(device.receive(), received("down", &data, Qos::One));
-        up.publish(&mut device, "up", &data, (Qos::One, 1));
-    }
-    assert_eq!(gateway.terminate(), 0);
-    gateway.log.wait_for_end();
-    assert_eq!(logged(&gateway, "and failed with 0,"), 0);
-    assert_eq!(logged(&gateway, "the radio delivered"), 1);
+    super::radios::losses(&radio, &mut gateway, broker);
 }
 
 #[test]

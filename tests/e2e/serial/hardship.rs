@@ -84,3 +84,23 @@ fn a_line_that_nobody_reads_disturbs_no_other() {
     assert_eq!(logged(&gateway, "\"deaf\" connected"), 1);
     assert_eq!(gateway.terminate(), 0);
 }
+
+/// A device that speaks another framing than the configuration says.
+#[test]
+fn another_framing_is_recognised() {
+    let (port, line) = (Port::new(), Line::new("length"));
+    port.plug();
+    let table = format!(
+        "[[serial]]\ndevice = \"{}\"\nframing = \"cobs\"\n\n{}",
+        port.device().display(),
+        line.table()
+    );
+    let (gateway, _mosquitto, _) = start_with(&table, "");
+    gateway.log.wait_for(&["is open", &port.device().display().to_string()]);
+    let far = port.far();
+    // CONNECT of "a-device" and SEARCHGW with SLIP, and something that ends a frame with COBS.
+    let octets = b"\xC0\x0E\x04\x04\x01\0\x3Ca-device\xC0\xC0\x03\x01\0\xC0".repeat(4);
+    far.lock().unwrap().as_mut().unwrap().write(&octets);
+    Device::connected(line.address(), "another").ping();
+    gateway.log.wait_for(&["they look like framing = \"slip\"", "in framing cobs"]);
+}

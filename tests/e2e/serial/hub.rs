@@ -6,7 +6,6 @@ use mqtt_sn_gateway::codec::Qos;
 
 use super::line::{cobs, uncobs};
 use super::radio::{ALL, Doing, Modem, Radio};
-use super::radios::Up;
 use super::{logged, start_with, wait_for};
 use crate::rig::{Device, publish, received};
 
@@ -15,7 +14,7 @@ const QUEUE: usize = 2;
 /// Octets of the longest packet.
 const ROOM: usize = 60;
 
-struct Hub {
+pub struct Hub {
     rest: Vec<u8>,
     /// It answers HELLO REQUEST.
     answers: bool,
@@ -31,7 +30,7 @@ struct Hub {
 }
 
 impl Hub {
-    fn new(fails: u32) -> Self {
+    pub fn new(fails: u32) -> Self {
         Self {
             rest: Vec::new(),
             answers: true,
@@ -144,19 +143,7 @@ fn a_hub_that_is_restarted_or_unplugged() {
 fn packets_that_are_not_acknowledged() {
     let radio = Radio::new(Hub::new(3));
     let (mut gateway, _mosquitto, broker) = start_with(&radio.table(TABLE), "");
-    let mut up = Up::new(broker);
-    let mut device = Device::connected(radio.device(5), "device");
-    device.subscribe_to("down", Qos::One);
-    for number in 0..4 {
-        let data = number.to_string();
-        publish(broker, "down", &data, 1);
-        assert_eq!(device.receive(), received("down", &data, Qos::One));
-        up.publish(&mut device, "up", &data, (Qos::Two, 2));
-    }
-    assert_eq!(gateway.terminate(), 0);
-    gateway.log.wait_for_end();
-    assert_eq!(logged(&gateway, "and failed with 0,"), 0);
-    assert_eq!(logged(&gateway, "the radio delivered"), 1);
+    super::radios::losses(&radio, &mut gateway, broker);
 }
 
 /// A hub that is slow to start, and one that is busy: what is for devices waits.

@@ -1,6 +1,7 @@
 //! Devices on serial lines, which are pseudo-terminals here.
 
 mod aquila;
+mod check;
 mod hardship;
 mod hub;
 mod line;

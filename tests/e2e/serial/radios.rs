@@ -121,3 +121,21 @@ pub fn restarts<M: Modem>(radio: &Radio<M>, address: u8, gateway: &Gateway, brok
     assert!(!device.dismissed);
     assert_eq!(logged(gateway, "\"steady\" connected"), 1);
 }
+
+/// A radio that fails with some packets: they are sent again by MQTT-SN, and the operator can read how
+/// many failed.
+pub fn losses<M: Modem>(radio: &Radio<M>, gateway: &mut Gateway, broker: SocketAddr) {
+    let mut up = Up::new(broker);
+    let mut device = Device::connected(radio.device(5), "device");
+    device.subscribe_to("down", Qos::One);
+    for number in 0..4 {
+        let data = number.to_string();
+        publish(broker, "down", &data, 1);
+        assert_eq!(device.receive(), received("down", &data, Qos::One));
+        up.publish(&mut device, "up", &data, (Qos::Two, 2));
+    }
+    assert_eq!(gateway.terminate(), 0);
+    gateway.log.wait_for_end();
+    assert_eq!(logged(gateway, "and failed with 0,"), 0);
+    assert_eq!(logged(gateway, "the radio delivered"), 1);
+}
