@@ -68,7 +68,8 @@ pub struct Settings {
     /// a connection that serves one device. On a connection that serves many it would let one slow
     /// device hold up all others, so it is off by default; brokers take either order.
     pub acknowledge_in_order: bool,
-    /// Say with each publication whose it is: user properties `client-id` and `link` (MQTT 5).
+    /// Say with each publication whose it is: user properties `client-id` and `link` (MQTT 5), and `rssi`
+    /// where its packet had one.
     pub user_properties: bool,
     /// Publications survive the process; `None` if they do not.
     pub spool: Option<Spool>,

@@ -38,6 +38,9 @@ impl World {
         self.trace.line(now, || "the world heals".into());
         self.lively = false;
         self.network.heal();
+        if let Some(lines) = &mut self.lines {
+            lines.heal();
+        }
         self.heal_machine();
         self.broker.heal();
         self.plan.broker.latency = (0, 5);
@@ -156,9 +159,10 @@ impl World {
         }
         let gauges =
             [stats.clients, stats.connected, stats.asleep, stats.buffered, stats.buffered_bytes];
-        if gauges != [0; 5] {
+        if gauges != [0; 5] || stats.lined_up > 0 {
             return Err(format!(
-                "gauges at the end: {gauges:?} (clients, connected, asleep, buffered, octets)"
+                "gauges at the end: {gauges:?} (clients, connected, asleep, buffered, octets), {} in line",
+                stats.lined_up
             ));
         }
         Ok(())

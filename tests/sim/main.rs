@@ -26,6 +26,7 @@ mod rng;
 mod runner;
 mod sabotage;
 mod sensor;
+mod slow;
 mod stacks;
 mod tamper;
 mod tcp;
@@ -95,6 +96,16 @@ fn seeds_power_cuts() {
 #[test]
 fn seeds_disk_trouble() {
     runner::seeds(Weather::DiskTrouble, 200);
+}
+
+#[test]
+fn seeds_slow_links() {
+    runner::seeds(Weather::SlowLinks, 400);
+}
+
+#[test]
+fn seeds_slow_crashes() {
+    runner::seeds(Weather::SlowCrashes, 400);
 }
 
 /// The seed that `SIM_SEED` names, alone; nothing without it.

@@ -7,6 +7,7 @@ use mqtt_sn_gateway::mqtt::Version;
 
 use crate::disk::DiskPlan;
 use crate::rng::Rng;
+use crate::slow::SlowPlan;
 use crate::wire::Level;
 
 /// The kinds of trouble; each is a test of its own.
@@ -36,11 +37,15 @@ pub enum Weather {
     PowerCuts,
     /// The gateway's disk is full, read-only, slow, or full of errors for a while.
     DiskTrouble,
+    /// Links take longer to send than the gateway to answer, stand still now and then, and are gone.
+    SlowLinks,
+    /// The same, and the gateway's lives end.
+    SlowCrashes,
 }
 
 impl Weather {
     /// All of them, with the names they have in `SIM_WEATHER`.
-    pub const ALL: [(Weather, &'static str); 12] = [
+    pub const ALL: [(Weather, &'static str); 14] = [
         (Weather::Calm, "calm"),
         (Weather::Lossy, "lossy"),
         (Weather::BrokerTrouble, "broker"),
@@ -53,6 +58,8 @@ impl Weather {
         (Weather::Crashes, "crashes"),
         (Weather::PowerCuts, "power-cuts"),
         (Weather::DiskTrouble, "disk-trouble"),
+        (Weather::SlowLinks, "slow-links"),
+        (Weather::SlowCrashes, "slow-crashes"),
     ];
 
     /// The radio has no faults.
@@ -72,7 +79,12 @@ impl Weather {
 
     /// The gateway's lives end without a warning.
     pub fn has_crashes(self) -> bool {
-        matches!(self, Weather::Crashes | Weather::PowerCuts)
+        matches!(self, Weather::Crashes | Weather::PowerCuts | Weather::SlowCrashes)
+    }
+
+    /// What the gateway sends waits for a radio that is busy.
+    pub fn has_slow_links(self) -> bool {
+        matches!(self, Weather::SlowLinks | Weather::SlowCrashes)
     }
 
     fn has_broker_trouble(self) -> bool {
@@ -161,9 +173,18 @@ impl People {
             Weather::Stacks => {
                 Self { sleepers: 200, sleep: minutes, stacks: 800, ..Self::default() }
             }
-            Weather::Crashes | Weather::PowerCuts | Weather::DiskTrouble => {
+            Weather::Crashes | Weather::PowerCuts | Weather::DiskTrouble | Weather::SlowCrashes => {
                 Self { sleepers: rng.pick(&[0, 400, 800]), sleep: minutes, ..Self::default() }
             }
+            Weather::SlowLinks => Self {
+                sleepers: rng.pick(&[0, 400, 1_000]),
+                sleep: minutes,
+                roamers: rng.pick(&[0, 300]),
+                forwarded: rng.pick(&[0, 300]),
+                two_links: rng.pick(&[0, 500]),
+                stacks: rng.pick(&[0, 400]),
+                ..Self::default()
+            },
             Weather::Everything => Self {
                 sleepers: 400,
                 sleep: minutes,
@@ -266,6 +287,8 @@ pub struct Plan {
     pub people: People,
     pub rules: Rules,
     pub disk: DiskPlan,
+    /// Links are slow.
+    pub slow: Option<SlowPlan>,
 }
 
 impl Plan {
@@ -336,6 +359,7 @@ impl Plan {
             people,
             rules: Rules::draw(rng, weather),
             disk: DiskPlan::steady(false),
+            slow: None,
         }
     }
 }

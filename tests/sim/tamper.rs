@@ -41,6 +41,11 @@ pub trait Tamper {
         let _ = commit;
     }
 
+    /// What the gateway is told of the room that a link has.
+    fn room(&self, octets: u32) -> u32 {
+        octets
+    }
+
     /// The disk says that it has synced and has not.
     fn lies_about_syncs(&self) -> bool {
         false

@@ -20,6 +20,7 @@ use crate::places::{self, Place};
 use crate::plan::{Plan, Weather};
 use crate::rng::Rng;
 use crate::sensor::{Doing, Io, Report, Sensor};
+use crate::slow::{Lines, SlowPlan};
 use crate::stacks::FIELD;
 use crate::tamper::{Datagram, Tamper};
 use crate::tcp::{Item, Pipe};
@@ -65,6 +66,10 @@ pub(crate) enum Event {
     Crash,
     Restart,
     Ailment,
+    /// A slow link has sent a packet, or goes on.
+    Line {
+        link: usize,
+    },
 }
 
 /// The connection to the broker.
@@ -94,6 +99,8 @@ pub struct World {
     pub(crate) machine: Machine,
     pub(crate) tamper: Box<dyn Tamper>,
     pub(crate) network: Network,
+    /// What waits to be sent, where links are slow.
+    pub(crate) lines: Option<Lines>,
     pub(crate) broker: Broker,
     pub(crate) tcp: Tcp,
     pub(crate) sensors: Vec<Sensor>,
@@ -113,6 +120,7 @@ pub(crate) fn settings(plan: &Plan) -> Settings {
     let rules = &plan.rules;
     let link = |number: usize| LinkSettings {
         name: format!("link-{number}").into(),
+        paced: plan.slow.is_some(),
         ..LinkSettings::default()
     };
     let profiles = FIELD.iter().filter_map(|stack| {
@@ -152,6 +160,7 @@ impl World {
         // What is drawn for the disk changes nothing else in the world of a seed.
         let mut hidden = Rng::new(!seed);
         plan.disk = DiskPlan::draw(&mut hidden, weather, plan.duration);
+        plan.slow = SlowPlan::draw(&mut hidden, weather);
         Self::of(plan, rng, hidden, tamper)
     }
 
@@ -167,6 +176,7 @@ impl World {
             engine,
             machine,
             network: Network::new(plan.radio.clone(), rng.fork()),
+            lines: plan.slow.clone().map(|slow| Lines::new(slow, rng.clone().fork())),
             broker: Broker::new(plan.broker.clone(), rng.fork()),
             tcp: Tcp {
                 open: false,
@@ -245,10 +255,12 @@ impl World {
                 (event, Some(timer)) if event.is_none_or(|event| timer <= event) => {
                     self.clock.advance(timer);
                     self.timer()?;
+                    self.tell_room()?;
                 }
                 _ => {
                     if let Some(event) = self.clock.pop(end) {
                         self.happens(event)?;
+                        self.tell_room()?;
                     }
                 }
             }
@@ -310,6 +322,10 @@ impl World {
             Event::Write { life, after } => self.write_commit(life, after),
             Event::Written { life } => self.commit_written(life),
             Event::Crash if self.lively => self.crash_due(),
+            Event::Line { link } => {
+                self.line_moves(link);
+                Ok(())
+            }
             Event::Restart => self.restart(),
             Event::Ailment if self.lively => {
                 self.ailment();
@@ -506,12 +522,17 @@ impl World {
                     return Err(format!("{replies} replies to one datagram of sensor {cause}"));
                 }
             }
-            for arrival in self.network.carry(&bytes) {
-                let (bytes, sent_at) = (arrival.bytes, now);
-                self.clock.after(arrival.delay, Event::ToSensor { to, sent_at, bytes });
-            }
+            self.send_on(to, bytes)?;
         }
         Ok(())
+    }
+
+    /// A datagram of the gateway is on the air.
+    pub(crate) fn carry(&mut self, to: Place, bytes: &[u8], sent_at: Time) {
+        for arrival in self.network.carry(bytes) {
+            let bytes = arrival.bytes;
+            self.clock.after(arrival.delay, Event::ToSensor { to, sent_at, bytes });
+        }
     }
 
     /// Octets for the broker: the judge reads along.

@@ -223,6 +223,7 @@ impl Gateway {
     pub(crate) fn retry_outbound(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let deadline = self.retry_at(cx.now, handle);
         let retry_count = self.policy_of(handle).retry_count;
+        let patience = self.patience(handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
         if !client.state.listens() || client.busy.paused_until.is_some() {
             return;
@@ -261,7 +262,9 @@ impl Gateway {
             && last_heard > outbound.began;
         let tries = if patient { retry_count.saturating_mul(PATIENCE) } else { retry_count };
         let tries = tries.min(u8::MAX - 1);
-        if outbound.tries <= tries {
+        // Tries that had to wait for room may take longer than it listens.
+        let listens = !awake || cx.now.since(last_heard) < patience;
+        if listens && outbound.tries <= tries {
             outbound.tries += 1;
             outbound.deadline = deadline;
             // It may be gone: the broker's window is not for those.

@@ -257,6 +257,27 @@ fn noise_with_length() {
     );
 }
 
+/// Several times what may wait to be written to the line at once.
+#[test]
+fn a_sleeper_collects_more_than_the_line_has_room_for() {
+    let line = Line::new("slip");
+    let (mut gateway, _mosquitto, broker) = start(&[&line], "");
+    let mut device = Device::connected(line.address(), "hungry");
+    device.subscribe_to("down", Qos::One);
+    device.sleep(600);
+    let messages: Vec<_> = (0..80_u8)
+        .map(|number| {
+            let (data, qos) = (format!("{number}{}", "À".repeat(300)), number % 20 / 19);
+            publish(broker, "down", &data, qos);
+            received("down", &data, if qos == 1 { Qos::One } else { Qos::Zero })
+        })
+        .collect();
+    assert_eq!(device.collect("hungry"), messages);
+    assert_eq!(gateway.terminate(), 0);
+    gateway.log.wait_for_end();
+    assert_eq!(logged(&gateway, "0 because the line was too slow"), 1);
+}
+
 #[test]
 fn lines_and_a_udp_link_at_once() {
     let (slip, cobs, length) = (Line::new("slip"), Line::new("cobs"), Line::new("length"));

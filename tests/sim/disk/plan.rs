@@ -61,7 +61,9 @@ impl DiskPlan {
         let small = rng.pick(&[0, 2_000, 20_000, usual.small]);
         let part = rng.pick(&[200, 2_000, usual.part]);
         let commits = CommitSettings { sync, records, time, small, part };
-        let slow: &[u64] = &[0, 3, 20, 300, if fragile { 4_000 } else { 300 }];
+        // One slow thing at a time.
+        let slowest = if fragile && !weather.has_slow_links() { 4_000 } else { 300 };
+        let slow: &[u64] = &[0, 3, 20, 300, slowest];
         let crashes = if weather.has_crashes() { rng.between(2, 12) } else { 0 };
         let ailments = if weather == Weather::DiskTrouble { rng.between(2, 6) } else { 0 };
         Self {

@@ -118,6 +118,8 @@ pub struct Contract {
     pub rules: Rules,
     /// What is promised to it may wait for seconds.
     pub slow_disk: bool,
+    /// Packets may come long after they were sent.
+    pub slow_link: bool,
     /// As announced last.
     pub sleep: Duration,
     /// When it said so.
@@ -210,6 +212,7 @@ impl Contract {
             stack: &STANDARD,
             rules: rules.clone(),
             slow_disk: false,
+            slow_link: false,
             sleep: Duration::ZERO,
             asleep_since: Time(0),
             window: (Time(0), Time(0)),
@@ -500,14 +503,15 @@ impl Contract {
     /// REGISTER was repeated as often as it may be: at QoS 0 the message may be given up.
     pub fn tired_of_register(&self) -> bool {
         let retries = u32::from(self.rules.retries);
+        // After a repeated CONNECT the one before it counts as the first.
+        let retries = retries.saturating_sub(u32::from(self.slow_link));
         self.offered.is_some_and(|(_, _, sends)| sends > retries)
     }
 
     /// The name that was told it in vain so often that at QoS 1 and 2, too, the message may be given up:
     /// the gateway says four times the usual tries, for who is heard from otherwise.
     pub fn gives_up_on(&self) -> Option<&str> {
-        // The last try may be waiting for a slow disk.
-        let tries = 4 * u32::from(self.rules.retries) + 1 - u32::from(self.slow_disk);
+        let tries = 4 * u32::from(self.rules.retries) + 1 - self.unseen_tries();
         let (_, id, _) = self.offered.filter(|(_, _, sends)| *sends >= tries)?;
         self.ids.get(&id).map(|(name, _)| name.as_str())
     }
@@ -569,14 +573,21 @@ impl Contract {
             // Only its window ends.
             return;
         }
-        // The last try may be waiting for a slow disk.
-        let retries = u32::from(self.rules.retries).saturating_sub(u32::from(self.slow_disk));
+        let retries = u32::from(self.rules.retries).saturating_sub(self.unseen_tries());
         let tired = |sends: u32| sends > retries;
+        // By a slow link the last answer may have come when the gateway had just given the sensor up: it
+        // goes on with the exchange after the next CONNECT.
+        let counts = |it: &Exchange| it.open || (self.slow_link && (it.acked || it.released));
         if self.offered.is_some_and(|(_, _, sends)| tired(sends))
-            || self.down.values().any(|exchange| exchange.open && tired(exchange.sends))
+            || self.down.values().any(|exchange| counts(exchange) && tired(exchange.sends))
         {
             self.doubt(self.last_heard);
         }
+    }
+
+    /// The last try may be waiting for a slow disk, or was made before a CONNECT that is repeated.
+    fn unseen_tries(&self) -> u32 {
+        u32::from(self.slow_disk || self.slow_link)
     }
 
     /// The gateway may have given it up at `since` or later.

@@ -212,7 +212,9 @@ impl Oracle {
         let topic = self.ledger.get(message).topic.name.clone();
         self.upstream.feeds += 1;
         let size = topic.len() + publish.payload.len();
-        let crowded = self.backlogs() + size > self.rules.most_bytes_total;
+        let crowded = self.backlogs() + size > self.rules.most_bytes_total
+            // What was acknowledged just before a crash waits again, and takes room.
+            || (self.slow && self.crashes > 0 && self.rules.is_narrow());
         let descent = self.descents.entry(message).or_default();
         if descent.first_feed == 0 && !publish.retain {
             descent.first_feed = self.upstream.feeds;
@@ -322,6 +324,7 @@ impl Oracle {
             }
             let stayed = contract.connects == expected.connects;
             if stayed
+                && !self.slow
                 && contract.living(now)
                 && expected.first
                 && expected.since > contract.hesitated
@@ -419,6 +422,10 @@ impl Oracle {
                 return Err(format!("message id {} is still in use", publish.msg_id));
             }
         }
+        // The answer to a REGISTER of a former life may have come while that of this life waited.
+        if self.slow && self.crashes > 0 {
+            contract.offered = contract.offered.filter(|(id, ..)| *id != publish.msg_id);
+        }
         let living = contract.living(now);
         let open = !contract.wiped;
         let (acked, released, done, sends) = (false, false, false, 1);
@@ -480,8 +487,10 @@ impl Oracle {
             let rights = covering
                 .filter(|right| crashed || right.settled.is_none_or(|at| at >= since))
                 .count();
-            // A new life asks the broker again, and copies of what it sends then may be for anybody.
-            let again = contract.connects - connects + self.crashes;
+            // A new life asks the broker again, and copies of what it sends then may be for anybody. What
+            // waited for room is written down besides.
+            let lives = self.crashes * (1 + u32::from(self.slow));
+            let again = contract.connects - connects + lives;
             if *times > rights as u32 + again && !skip_retained {
                 return Err(format!(
                     "retained message {message} for the {times}th time, subscribed {rights} times"
@@ -546,6 +555,7 @@ impl Oracle {
             }
             if code == ReturnCode::ACCEPTED && exchange.qos == 1 {
                 exchange.acked = true;
+                exchange.sends = 0;
                 self.acknowledged(sensor, msg_id);
             }
         }
@@ -569,6 +579,7 @@ impl Oracle {
         {
             exchange.open = false;
             exchange.done = true;
+            exchange.sends = 0;
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Oracle {
     skip: String,
     /// No faults, nobody leaves: QoS 0 has to arrive too.
     strict: bool,
+    /// Links are slow: the broker does not wait for who waits for them.
+    slow: bool,
     /// The broker sends a copy for each subscription.
     copies: bool,
     /// It does, and nothing tells the copies apart.
@@ -91,6 +93,7 @@ impl Oracle {
         let contract = |number| {
             let mut contract = Contract::new(number, &plan.rules);
             contract.slow_disk = slow_disk;
+            contract.slow_link = plan.slow.is_some();
             contract
         };
         Self {
@@ -99,6 +102,7 @@ impl Oracle {
             weather: plan.weather,
             skip: std::env::var("SIM_SKIP").unwrap_or_default(),
             strict: calm && !plan.comings_and_goings,
+            slow: plan.slow.is_some(),
             copies: plan.broker.copies,
             blurred_copies: plan.broker.copies && plan.version != Version::V5,
             prefix: plan.topic_prefix,

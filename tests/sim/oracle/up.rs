@@ -71,7 +71,11 @@ impl Oracle {
         let new = || Ascent { losses_before, crashes_before, ..Ascent::default() };
         let ascent = self.ascents.entry(message).or_insert_with(new);
         let patience = if publish.dup { MARKED_ECHO } else { UNMARKED_ECHO };
-        ascent.late += u32::from(ascent.copies > 0 && now.since(ascent.last_copy) >= patience);
+        let late = ascent.copies > 0 && now.since(ascent.last_copy) >= patience;
+        // Where answers stand still, a sensor that marks nothing repeats itself more often than can be
+        // believed, and is not believed later on either.
+        let unmarked = self.slow && !publish.dup && ascent.copies > 0;
+        ascent.late += u32::from(late || unmarked);
         ascent.last_copy = now;
         ascent.copies += 1;
         let there = contract.link == Link::Up || contract.sleeps();

@@ -11,6 +11,7 @@ use crate::tamper::{Datagram, Honest, Tamper};
 
 mod connections;
 mod disks;
+mod links;
 mod sleepers;
 
 /// Seeds within which every sabotage must be found.
