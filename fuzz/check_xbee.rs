@@ -71,7 +71,7 @@ fn kind(from: Sender, data: &[u8]) -> &'static str {
         assert_eq!(ToModule::parse(&again), Some(frame));
         return match frame {
             ToModule::Transmit { .. } => "transmit",
-            ToModule::Command { .. } => "command",
+            ToModule::Command { .. } | ToModule::RemoteCommand { .. } => "command",
         };
     }
     match FromModule::parse(data) {
@@ -82,7 +82,7 @@ fn kind(from: Sender, data: &[u8]) -> &'static str {
         Some(FromModule::Answer { .. }) => "answer",
         Some(FromModule::ModemStatus(_)) => "modem status",
         Some(FromModule::Introduced { .. }) => "introduced",
-        None => "other frame",
+        Some(FromModule::RemoteAnswer { .. }) | None => "other frame",
     }
 }
 

@@ -91,6 +91,12 @@ fn from_module(frame: &FromModule<'_>) -> What {
         FromModule::Introduced { node: found, name } => {
             format!("{} is called \"{}\"", node(found), letters(name))
         }
+        FromModule::RemoteAnswer { node: found, command, status: 0, value } => {
+            format!("AT{} of {} is {}", letters(&command), node(found), hex(value))
+        }
+        FromModule::RemoteAnswer { node: found, command, status, .. } => {
+            format!("AT{} of {} is not told ({status:02X})", letters(&command), node(found))
+        }
     };
     What::Frame(Frame { says, packet: None })
 }
@@ -102,6 +108,12 @@ fn to_module(frame: &ToModule<'_>) -> What {
             return What::Frame(Frame { says, packet: Some(payload.to_vec()) });
         }
         ToModule::Command { command, value: [], .. } => format!("AT{}?", letters(&command)),
+        ToModule::RemoteCommand { to, command, value: [], .. } => {
+            format!("AT{} of {}?", letters(&command), node(to))
+        }
+        ToModule::RemoteCommand { to, command, value, .. } => {
+            format!("AT{} of {} = {}", letters(&command), node(to), hex(value))
+        }
         ToModule::Command { command, value, .. } => {
             format!("AT{} = {}", letters(&command), hex(value))
         }

@@ -13,6 +13,7 @@ const TRANSMIT_SHORT: u8 = 0x01;
 const COMMAND: u8 = 0x08;
 const TRANSMIT: u8 = 0x10;
 const EXPLICIT_TRANSMIT: u8 = 0x11;
+const REMOTE_COMMAND: u8 = 0x17;
 /// Types of frames from it.
 const RECEIVED_LONG: u8 = 0x80;
 const RECEIVED_SHORT: u8 = 0x81;
@@ -23,11 +24,14 @@ const STATUS: u8 = 0x8B;
 const RECEIVED: u8 = 0x90;
 const EXPLICIT_RECEIVED: u8 = 0x91;
 const INTRODUCED: u8 = 0x95;
+const REMOTE_ANSWER: u8 = 0x97;
 
 /// Radius (0 is the largest) and options (none) of what is sent.
 const NO_OPTIONS: [u8; 2] = [0, 0];
 /// Receive options: it was acknowledged.
 const ACKNOWLEDGED: u8 = 0x01;
+/// Option of a command for another module: it counts at once.
+const APPLY: u8 = 0x02;
 
 /// A node of the network: both its addresses, as far as they are known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -111,6 +115,17 @@ pub enum FromModule<'a> {
         /// Its parameter NI.
         name: &'a [u8],
     },
+    /// The answer of another module to a command.
+    RemoteAnswer {
+        /// Whose.
+        node: Node,
+        /// Two letters.
+        command: [u8; 2],
+        /// 0 if it was understood; 4 if it did not get there.
+        status: u8,
+        /// The parameter.
+        value: &'a [u8],
+    },
 }
 
 impl<'a> FromModule<'a> {
@@ -164,6 +179,11 @@ impl<'a> FromModule<'a> {
                 let end = rest.iter().position(|octet| *octet == 0)?;
                 Self::Introduced { node, name: rest.get(..end)? }
             }
+            REMOTE_ANSWER => {
+                let (node, rest) = node(rest.get(1..)?)?;
+                let ([first, second, status], value) = rest.split_first_chunk()?;
+                Self::RemoteAnswer { node, command: [*first, *second], status: *status, value }
+            }
             _ => return None,
         })
     }
@@ -187,6 +207,17 @@ pub enum ToModule<'a> {
     Command {
         /// Comes back with the answer; there will be none if it is 0.
         id: u8,
+        /// Two letters.
+        command: [u8; 2],
+        /// The parameter; empty to ask for it.
+        value: &'a [u8],
+    },
+    /// The same for another module.
+    RemoteCommand {
+        /// Comes back with the answer; there will be none if it is 0.
+        id: u8,
+        /// Which.
+        to: Node,
         /// Two letters.
         command: [u8; 2],
         /// The parameter; empty to ask for it.
@@ -228,6 +259,11 @@ impl<'a> ToModule<'a> {
                 let (command, value) = rest.split_first_chunk()?;
                 Self::Command { id, command: *command, value }
             }
+            REMOTE_COMMAND => {
+                let (to, rest) = node(rest)?;
+                let ([_options, first, second], value) = rest.split_first_chunk()?;
+                Self::RemoteCommand { id, to, command: [*first, *second], value }
+            }
             _ => return None,
         })
     }
@@ -262,6 +298,12 @@ impl<'a> ToModule<'a> {
             Self::Command { id, command, value } => {
                 out.extend_from_slice(&[COMMAND, id]);
                 out.extend_from_slice(&command);
+                out.extend_from_slice(value);
+            }
+            Self::RemoteCommand { id, to, command: [first, second], value } => {
+                out.extend_from_slice(&[REMOTE_COMMAND, id]);
+                write_node(to, out);
+                out.extend_from_slice(&[APPLY, first, second]);
                 out.extend_from_slice(value);
             }
         }

@@ -66,6 +66,11 @@ fn the_octets_are_those_of_the_manual() {
         assert_eq!(on_line(mode, &again), answer);
     }
 
+    let to = Node { long: 0x0013_A200_4040_1122, short: NO_SHORT };
+    let remote = ToModule::RemoteCommand { id: 1, to, command: *b"BH", value: &[1] };
+    let line = hex("7E 00 10 17 01 00 13 A2 00 40 40 11 22 FF FE 02 42 48 01 F5");
+    assert_eq!(on_line(Mode::Plain, &asked(&remote)), line);
+
     let received = hex("7E 00 0E 90 00 13 A2 00 40 A1 B2 C3 1A 2B 01 02 17 05");
     let found = decode(&mut decoder(Mode::Plain), 0, &received).concat();
     let from = Node { short: 0x1A2B, ..DEVICE };
@@ -117,6 +122,13 @@ fn frames_of_the_manuals_are_read() {
     );
     let expected = FromModule::Introduced { node: DEVICE, name: b"LH75" };
     assert_eq!(FromModule::parse(&introduced), Some(expected));
+
+    // ATSL of another module, as the manual has it.
+    let remote = hex("97 55 00 13 A2 00 40 52 2B AA 7D 84 53 4C 00 40 52 2B AA");
+    let node = Node { long: 0x0013_A200_4052_2BAA, short: 0x7D84 };
+    let value = &[0x40, 0x52, 0x2B, 0xAA];
+    let expected = FromModule::RemoteAnswer { node, command: *b"SL", status: 0, value };
+    assert_eq!(FromModule::parse(&remote), Some(expected));
 
     for frame in [&introduced, &legacy, &hex("8B 47 7D 84 01 25 01"), &hex("89 01 00")] {
         // Whatever is missing at its end; a payload may be shorter.

@@ -79,7 +79,8 @@ impl Station for Module {
                         write_status(id, manner, to.short, delivery, frame);
                     }
                 }
-                Some(ToModule::Command { id: 0, .. }) => {}
+                // There is no other module.
+                Some(ToModule::Command { id: 0, .. } | ToModule::RemoteCommand { .. }) => {}
                 Some(ToModule::Command { id, command, .. }) => answer(id, command, *mode, frame),
                 None => unused.octets += data.len() as u64,
             }

@@ -89,7 +89,10 @@ impl Talk {
                     format!("{} has introduced itself as \"{}\"", name_of(&address), clean(name));
                 out.note(NoteKind::Found, text);
             }
-            Some(FromModule::Received { .. }) | None => self.skip(data, out),
+            // Nobody here has asked another module.
+            Some(FromModule::Received { .. } | FromModule::RemoteAnswer { .. }) | None => {
+                self.skip(data, out);
+            }
         }
     }
 
