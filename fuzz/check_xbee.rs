@@ -71,7 +71,8 @@ fn kind(from: Sender, data: &[u8]) -> &'static str {
         assert_eq!(ToModule::parse(&again), Some(frame));
         return match frame {
             ToModule::Transmit { .. } => "transmit",
-            ToModule::Command { .. } | ToModule::RemoteCommand { .. } => "command",
+            ToModule::Command { .. } => "command",
+            ToModule::RemoteCommand { .. } => "remote command",
         };
     }
     match FromModule::parse(data) {
