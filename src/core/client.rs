@@ -22,6 +22,9 @@ use crate::time::Time;
 /// repetition, with or without DUP: some stacks never set the bit.
 pub(crate) const REPETITION: Duration = Duration::from_secs(60);
 
+/// A moment that does not come.
+pub(crate) const NEVER: Time = Time(u64::MAX);
+
 /// Where a client stands (MQTT-SN 1.2 §6.14, figure 3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum State {
@@ -352,8 +355,8 @@ pub(crate) struct Client {
     pub(crate) changed: bool,
     pub(crate) connected_at: Time,
     pub(crate) last_heard: Time,
-    /// What the timer wheel was told.
-    pub(crate) armed: Option<Time>,
+    /// What the timer wheel was told, or [`NEVER`].
+    pub(crate) armed: Time,
     /// The same message id was seen with other content, or too often with the same: ids say little
     /// about this device.
     pub(crate) reuses_ids: bool,
@@ -376,7 +379,7 @@ pub(crate) struct Client {
     pub(crate) signal: Signal,
 }
 
-const _: () = assert!(size_of::<Client>() <= 208);
+const _: () = assert!(size_of::<Client>() <= 200);
 
 /// How long clients may be silent.
 #[derive(Clone, Copy, Debug)]
@@ -432,7 +435,7 @@ impl Client {
             changed: false,
             connected_at: now,
             last_heard: now,
-            armed: None,
+            armed: NEVER,
             reuses_ids: false,
             pinged: false,
             short_lives: 0,

@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::hashing::{Hashing, stable_hash};
 use hashbrown::HashTable;
 
-use super::client::{Client, State, Supervision};
+use super::client::{Client, NEVER, State, Supervision};
 use super::effects::{Effect, Effects};
 use super::flow::CopyMode;
 use super::lines::Lines;
@@ -367,7 +367,7 @@ impl Gateway {
         while let Some(slot) = self.wheel.pop(now) {
             let Some(handle) = self.clients.handle_at(slot) else { continue };
             if let Some(client) = self.clients.get_mut(handle) {
-                client.armed = None;
+                client.armed = NEVER;
             }
             self.on_timer(cx, handle);
         }
@@ -618,8 +618,8 @@ impl Gateway {
         let Some(deadline) = client.deadline(&supervision) else { return };
         debug_assert!(deadline > now, "a deadline was not dealt with");
         let deadline = if deadline > now { deadline } else { now.after(Duration::from_secs(1)) };
-        if client.armed.is_none_or(|armed| deadline < armed) {
-            client.armed = Some(deadline);
+        if deadline < client.armed {
+            client.armed = deadline;
             self.wheel.arm(handle.slot, deadline);
         }
     }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use crate::codec::{Message, ReturnCode};
-use crate::core::client::{OutboundStage, Queued, State};
+use crate::core::client::{NEVER, OutboundStage, Queued, State};
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::names;
 use crate::core::notice::{Loss, Notice};
@@ -12,7 +12,6 @@ use crate::core::slots::Handle;
 use crate::core::stats::Drop;
 use crate::core::upstream::MqttQos;
 use crate::store::record::Record;
-use crate::time::Time;
 
 /// T_WAIT (§7.2): how long to leave a client alone that answered "congestion".
 const T_WAIT: Duration = Duration::from_secs(5 * 60);
@@ -324,7 +323,7 @@ impl Gateway {
         client.busy.paused_until = Some(until);
         if let Some(outbound) = client.outbound_mut() {
             // The pause decides, not the retry interval.
-            outbound.deadline = Time(u64::MAX);
+            outbound.deadline = NEVER;
         }
         if client.state == State::Awake {
             return self.end_window(cx, handle);

@@ -277,7 +277,8 @@ fn a_sleeper_collects_more_than_the_line_has_room_for() {
         })
         .collect();
     let mut collected = Vec::new();
-    while collected.len() < messages.len() {
+    // At QoS 1 it comes at last, whatever becomes of the others.
+    while collected.last() != messages.last() {
         collected.extend(device.collect("hungry"));
     }
     assert_eq!(collected, messages);
