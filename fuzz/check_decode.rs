@@ -2,7 +2,7 @@
 //! replays the corpus. It panics when it does not hold.
 
 use mqtt_sn_gateway::codec::{
-    BufferTooSmall, DecodeError, Packet, decode, decode_message, frame_length,
+    BufferTooSmall, DecodeError, Packet, decode, decode_message, frame_length, split_forwarder,
 };
 
 /// Decodes `octets` and checks the answer against what the other functions say.
@@ -14,6 +14,8 @@ pub fn check(octets: &[u8]) -> Result<Packet<'_>, DecodeError> {
             assert_eq!(length, Ok(Some(octets.len())), "decoded, but framed otherwise");
             check_written(&packet, octets.len());
             let bare = packet.forwarder.map_or(0, |forwarder| forwarder.encoded_len());
+            let split = (bare > 0).then(|| octets.split_at(bare));
+            assert_eq!(split_forwarder(octets), split);
             assert_eq!(decode_message(&octets[bare..]), Ok(packet.message));
         }
         Err(error) => {

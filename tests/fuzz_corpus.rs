@@ -93,6 +93,28 @@ fn mutate(octets: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     octets.truncate(LENGTH_MAX);
 }
 
+/// Gives `count` inputs to `each`, the same in every run: files of the corpus, each of them mutated up to
+/// `most` times.
+fn mutations(
+    corpus: &[(PathBuf, Vec<u8>)],
+    seed: u64,
+    count: usize,
+    most: usize,
+    mut each: impl FnMut(&[u8]),
+) {
+    let mut random = Random(seed);
+    let mut octets = Vec::with_capacity(LENGTH_MAX);
+    for _ in 0..count {
+        octets.clear();
+        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
+        for _ in 0..=random.below(most) {
+            let other = &corpus[random.below(corpus.len())].1;
+            mutate(&mut octets, other, &mut random);
+        }
+        each(&octets);
+    }
+}
+
 #[test]
 fn the_corpus_holds_and_reaches_everything() {
     let mut reached = Reached::default();
@@ -109,18 +131,10 @@ fn the_corpus_holds_and_reaches_everything() {
 #[test]
 fn mutations_of_the_corpus_hold() {
     let corpus = corpus("decode");
-    let mut random = Random(0x4D51_5454_2D53_4E31);
     let mut reached = Reached::default();
-    let mut octets = Vec::with_capacity(LENGTH_MAX);
-    for _ in 0..MUTATIONS {
-        octets.clear();
-        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
-        for _ in 0..=random.below(4) {
-            let other = &corpus[random.below(corpus.len())].1;
-            mutate(&mut octets, other, &mut random);
-        }
-        reached.add(&octets);
-    }
+    mutations(&corpus, 0x4D51_5454_2D53_4E31, MUTATIONS, 4, |octets| {
+        reached.add(octets);
+    });
     // Both sides of the decoder were under test.
     assert!(reached.decoded > MUTATIONS / 20, "only {} decoded", reached.decoded);
     assert!(reached.decoded < MUTATIONS * 19 / 20, "{} decoded", reached.decoded);
@@ -155,20 +169,12 @@ fn lines_of_hubs_hold() {
     let corpus = corpus("hub");
     let all: BTreeSet<_> = corpus.iter().flat_map(|(_, octets)| judge_hub(octets)).collect();
     assert_eq!(all.len(), 6 + 6 + 5, "{all:?}");
-    let mut random = Random(0x4855_4255_4255_4231);
     let (mut seen, mut whole) = (BTreeSet::new(), 0);
-    let mut octets = Vec::with_capacity(LENGTH_MAX);
-    for _ in 0..MUTATIONS / 10 {
-        octets.clear();
-        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
-        for _ in 0..=random.below(3) {
-            let other = &corpus[random.below(corpus.len())].1;
-            mutate(&mut octets, other, &mut random);
-        }
-        let judged = judge_hub(&octets);
+    mutations(&corpus, 0x4855_4255_4255_4231, MUTATIONS / 10, 3, |octets| {
+        let judged = judge_hub(octets);
         whole += usize::from(judged.contains("frame"));
         seen.extend(judged);
-    }
+    });
     assert_eq!(seen, all);
     assert!((MUTATIONS / 100..MUTATIONS / 11).contains(&whole), "{whole} with a frame");
 }
@@ -184,20 +190,12 @@ fn lines_of_xbee_modules_hold() {
     let corpus = corpus("xbee");
     let all: BTreeSet<_> = corpus.iter().flat_map(|(_, octets)| judge(octets)).collect();
     assert_eq!(all.len(), 12 + 7, "{all:?}");
-    let mut random = Random(0x5842_4545_5842_4531);
     let (mut seen, mut packets) = (BTreeSet::new(), 0);
-    let mut octets = Vec::with_capacity(LENGTH_MAX);
-    for _ in 0..MUTATIONS / 10 {
-        octets.clear();
-        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
-        for _ in 0..=random.below(3) {
-            let other = &corpus[random.below(corpus.len())].1;
-            mutate(&mut octets, other, &mut random);
-        }
-        let judged = judge(&octets);
+    mutations(&corpus, 0x5842_4545_5842_4531, MUTATIONS / 10, 3, |octets| {
+        let judged = judge(octets);
         packets += usize::from(judged.contains("packet"));
         seen.extend(judged);
-    }
+    });
     assert_eq!(seen, all);
     assert!((MUTATIONS / 100..MUTATIONS / 11).contains(&packets), "{packets} with a packet");
 }
@@ -212,18 +210,10 @@ fn lines_of_any_framing_hold() {
         assert!(all.contains(&format!("frame of {framing}")), "{framing}: {all:?}");
         assert!(all.contains(&format!("like {framing}")), "{framing}: {all:?}");
     }
-    let mut random = Random(0x4C49_4E45_4C49_4E31);
     let mut seen = BTreeSet::new();
-    let mut octets = Vec::with_capacity(LENGTH_MAX);
-    for _ in 0..MUTATIONS / 10 {
-        octets.clear();
-        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
-        for _ in 0..=random.below(3) {
-            let other = &corpus[random.below(corpus.len())].1;
-            mutate(&mut octets, other, &mut random);
-        }
-        seen.extend(check_lines::check(&octets));
-    }
+    mutations(&corpus, 0x4C49_4E45_4C49_4E31, MUTATIONS / 10, 3, |octets| {
+        seen.extend(check_lines::check(octets));
+    });
     assert!(seen.is_superset(&all), "{seen:?}");
 }
 
@@ -254,18 +244,10 @@ fn journals_hold() {
     let corpus = corpus("journal");
     let mut seen: BTreeSet<_> = corpus.iter().flat_map(|(_, octets)| judge(octets)).collect();
     assert_eq!(seen.len(), 9, "{seen:?}");
-    let mut random = Random(0x4A4F_5552_4E41_4C31);
-    let mut octets = Vec::with_capacity(LENGTH_MAX);
     seen.clear();
-    for _ in 0..MUTATIONS / 10 {
-        octets.clear();
-        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
-        for _ in 0..=random.below(3) {
-            let other = &corpus[random.below(corpus.len())].1;
-            mutate(&mut octets, other, &mut random);
-        }
-        seen.extend(judge(&octets));
-    }
+    mutations(&corpus, 0x4A4F_5552_4E41_4C31, MUTATIONS / 10, 3, |octets| {
+        seen.extend(judge(octets));
+    });
     assert!(seen.len() >= 8, "{seen:?}");
 }
 
@@ -297,17 +279,9 @@ fn lines_of_radios_hold() {
     let lacking = ["1 results", "5 results", "6 results", "4 results", "4 sent"];
     let lacking = lacking.into_iter().chain(["3 cut off", "4 cut off", "6 cut off"]);
     assert_eq!(all.len(), 7 * check_radios::STATIONS - lacking.count(), "{all:?}");
-    let mut random = Random(0x5241_4449_4F53_4F4E);
     let mut seen = BTreeSet::new();
-    let mut octets = Vec::with_capacity(LENGTH_MAX);
-    for _ in 0..MUTATIONS / 10 {
-        octets.clear();
-        octets.extend_from_slice(&corpus[random.below(corpus.len())].1);
-        for _ in 0..=random.below(3) {
-            let other = &corpus[random.below(corpus.len())].1;
-            mutate(&mut octets, other, &mut random);
-        }
-        seen.extend(judge_radio(&octets));
-    }
+    mutations(&corpus, 0x5241_4449_4F53_4F4E, MUTATIONS / 10, 3, |octets| {
+        seen.extend(judge_radio(octets));
+    });
     assert_eq!(seen, all);
 }

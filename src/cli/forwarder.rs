@@ -1,10 +1,8 @@
 //! The header of a forwarder (MQTT-SN 1.2 §5.5), by which several devices share a line.
 
 use super::decode::hex;
-use crate::codec::{Encapsulation, MAX_NODE_ID_LEN};
+use crate::codec::{Encapsulation, MAX_NODE_ID_LEN, split_forwarder};
 
-/// MsgType of the header.
-const FORWARDED: u8 = 0xFE;
 /// Length, MsgType and Ctrl.
 const HEADER_LEN: usize = 3;
 
@@ -34,13 +32,8 @@ impl Header {
 
 /// Node id, and what is behind the header; `None` if there is none.
 pub(super) fn split(packet: &[u8]) -> Option<(&[u8], &[u8])> {
-    match *packet {
-        [length, FORWARDED, ..] => {
-            let (header, inner) = packet.split_at_checked(length.into())?;
-            Some((header.get(HEADER_LEN..)?, inner))
-        }
-        _ => None,
-    }
+    let (header, inner) = split_forwarder(packet)?;
+    Some((header.get(HEADER_LEN..)?, inner))
 }
 
 /// A node id: octets in hex behind `0x`, or a text that stands for its own.

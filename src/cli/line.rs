@@ -14,7 +14,7 @@ use crate::transport::framing::Framing;
 use crate::transport::line::{End, Settings};
 use crate::transport::serial::{FlowControl, How};
 pub(super) use place::{Numbers, Place, device_address, device_at};
-pub(super) use wire::Wire;
+pub(super) use wire::{Tell, Wire, open_port};
 
 /// Of the arguments about the line, in help texts.
 pub(super) const HEADING: &str = "Instead of --gateway";

@@ -24,7 +24,7 @@ pub(super) const ENCAPSULATION_HEADER_LEN: usize = 3;
 pub(super) const RADIUS_MASK: u8 = 0b11;
 
 /// MsgType (§5.2.2).
-pub(super) mod msg_type {
+pub(crate) mod msg_type {
     pub const ADVERTISE: u8 = 0x00;
     pub const SEARCHGW: u8 = 0x01;
     pub const GWINFO: u8 = 0x02;
@@ -56,7 +56,7 @@ pub(super) mod msg_type {
 }
 
 /// Bits of the Flags octet (§5.3.4).
-pub(super) mod flag {
+pub(crate) mod flag {
     pub const DUP: u8 = 0x80;
     pub const RETAIN: u8 = 0x10;
     pub const WILL: u8 = 0x08;
@@ -107,7 +107,7 @@ pub const fn type_name(code: u8) -> Option<&'static str> {
 impl Qos {
     /// The QoS of a Flags octet.
     #[inline]
-    pub(super) const fn from_flags(flags: u8) -> Self {
+    pub(crate) const fn from_flags(flags: u8) -> Self {
         match (flags >> 5) & 0b11 {
             0b00 => Self::Zero,
             0b01 => Self::One,
@@ -125,6 +125,18 @@ impl Qos {
             Self::Two => 0b0100_0000,
             Self::MinusOne => 0b0110_0000,
         }
+    }
+}
+
+/// The header of a forwarder with which a datagram begins (§5.5), and what is behind it; `None` if there
+/// is none, or not all of it.
+#[must_use]
+pub fn split_forwarder(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
+    match *datagram {
+        [length, msg_type::ENCAPSULATED, ..] if usize::from(length) >= ENCAPSULATION_HEADER_LEN => {
+            datagram.split_at_checked(length.into())
+        }
+        _ => None,
     }
 }
 

@@ -162,8 +162,8 @@ impl<M: Machine> Gateway<M> {
                 more |= taken.more;
             }
             // As the last turn has left it. If that wrote something, there is this turn to tell.
-            if let Some(room) = link.room() {
-                self.machine.link_largest(id, link.largest());
+            if let Some((room, largest)) = link.limits() {
+                self.machine.link_largest(id, largest);
                 self.machine.link_room(now, id, Some(room));
             }
         }

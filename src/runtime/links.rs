@@ -42,19 +42,14 @@ impl Link {
         }
     }
 
-    /// Octets of messages that the link has room for, beside the answers; no limit if `None`.
-    pub(super) fn room(&self) -> Option<u32> {
+    /// Of a link that is slow: octets of messages that it has room for, beside the answers, and octets of
+    /// the longest packet that it carries, as far as it is known by now.
+    pub(super) fn limits(&self) -> Option<(u32, usize)> {
         match self {
             Self::Udp(_) => None,
-            Self::Serial(link) => Some(u32::try_from(link.room()).unwrap_or(u32::MAX)),
-        }
-    }
-
-    /// Octets of the longest packet that it carries, as far as it is known by now.
-    pub(super) fn largest(&self) -> usize {
-        match self {
-            Self::Udp(_) => usize::MAX,
-            Self::Serial(link) => link.largest(),
+            Self::Serial(link) => {
+                Some((u32::try_from(link.room()).unwrap_or(u32::MAX), link.largest()))
+            }
         }
     }
 

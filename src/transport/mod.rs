@@ -1,6 +1,7 @@
 //! Links: they move datagrams between devices and the core and know nothing of sessions.
 
 pub mod framing;
+pub(crate) mod hex;
 pub mod line;
 pub mod serial;
 pub mod udp;

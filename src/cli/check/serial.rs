@@ -4,33 +4,27 @@ mod adapter;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
-use tokio_serial::SerialStream;
 
+use crate::cli::line::{Plan, Tell, Wire, open_port};
 use crate::cli::link::block_on;
 use crate::cli::{Failure, print};
 use crate::codec::decode;
 use crate::config::{self, Config};
 use crate::core::{Address, Signal};
-use crate::time::Time;
 use crate::transport::framing::{Framing, guess};
-use crate::transport::line::{Line, NoteKind, Port};
-use crate::transport::serial::{How, open};
+use crate::transport::hex::hex;
+use crate::transport::line::{End, NoteKind};
+use crate::transport::serial::How;
 
 /// Speeds that are tried on a device that nobody has described, most usual first.
 const SPEEDS: [u32; 6] = [57_600, 115_200, 9_600, 38_400, 19_200, 230_400];
 /// Framings whose other end answers when it is asked.
 const ANSWERING: [Framing; 2] = [Framing::Hub, Framing::Xbee];
-/// Octets that are kept to be looked at.
-const SAMPLE: usize = 2_048;
 /// Senders that are listed.
 const SENDERS: usize = 16;
-/// A modem on the other end of a pair is given its time to open.
-const PACE: Duration = Duration::from_millis(50);
 
 /// What the arguments say.
 pub(super) struct Wanted {
@@ -138,63 +132,41 @@ async fn listen(
     time: Duration,
 ) -> Result<Heard, Failure> {
     let how = How { baud: settings.line.baud, flow_control: settings.flow_control };
-    let mut stream = open(device, how)
-        .map_err(|trouble| Failure::run(format!("serial {device}: {}", trouble.for_tool())))?;
+    let (device, line) = (device.to_owned(), settings.line.clone());
+    let plan = Plan { device, settings: line, how, end: End::Host, peer: None };
+    let port = open_port(&plan)?;
     sleep(settings.open_delay).await;
-    let start = Instant::now();
-    let mut line = Line::new(&settings.line);
+    let mut wire = Wire::on(port, plan, Tell::Nothing);
     let mut heard = Heard::default();
-    line.opened(Time(0));
-    let mut input = [0; 512];
-    while start.elapsed() < time && !heard.gone {
-        let now = Time(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
-        write(&mut stream, &mut line, now, &mut heard).await;
-        tokio::select! {
-            read = stream.read(&mut input) => match read {
-                Ok(length) if length > 0 => {
-                    heard.take(&mut line, now, input.get(..length).unwrap_or(&[]));
-                }
-                _ => heard.gone = true,
-            },
-            () = sleep(PACE) => {}
-        }
-        for note in line.take_notes() {
-            match note.kind {
-                NoteKind::Found => heard.found.push(note.text),
-                NoteKind::Trouble => heard.troubles.push(note.text),
-                NoteKind::Undelivered => {}
-            }
+    let mut take = |from: &Address, signal, packet: &[u8]| heard.take(from, signal, packet);
+    // It ends before the time is over only if the device goes away.
+    let gone = async { while wire.receive(&mut take).await.is_ok() {} };
+    heard.gone = tokio::time::timeout(time, gone).await.is_ok();
+    for note in wire.take_notes() {
+        match note.kind {
+            NoteKind::Found => heard.found.push(note.text),
+            NoteKind::Trouble => heard.troubles.push(note.text),
+            NoteKind::Undelivered => {}
         }
     }
+    let (sample, octets) = wire.heard();
+    (heard.sample, heard.octets) = (sample.to_vec(), octets);
     Ok(heard)
 }
 
-async fn write(stream: &mut SerialStream, line: &mut Line, now: Time, heard: &mut Heard) {
-    let mut output = BytesMut::new();
-    line.poll_output(now, &mut output);
-    // Nobody may be there to take it.
-    let written = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&output)).await;
-    heard.gone |= matches!(written, Ok(Err(_)));
-}
-
 impl Heard {
-    fn take(&mut self, line: &mut Line, now: Time, octets: &[u8]) {
-        self.octets += octets.len() as u64;
-        let room = SAMPLE.saturating_sub(self.sample.len()).min(octets.len());
-        self.sample.extend_from_slice(octets.get(..room).unwrap_or(&[]));
-        line.feed(now, Port::Main, octets, &mut |from: &Address, signal, packet| {
-            if decode(packet).is_err() {
-                return;
+    fn take(&mut self, from: &Address, signal: Signal, packet: &[u8]) {
+        if decode(packet).is_err() {
+            return;
+        }
+        let known = self.senders.len() < SENDERS;
+        match self.senders.get_mut(from.octets()) {
+            Some((count, last)) => (*count, *last) = (*count + 1, signal),
+            None if known => {
+                self.senders.insert(from.octets().to_vec(), (1, signal));
             }
-            let known = self.senders.len() < SENDERS;
-            match self.senders.get_mut(from.octets()) {
-                Some((count, last)) => (*count, *last) = (*count + 1, signal),
-                None if known => {
-                    self.senders.insert(from.octets().to_vec(), (1, signal));
-                }
-                None => self.others += 1,
-            }
-        });
+            None => self.others += 1,
+        }
     }
 }
 
@@ -272,5 +244,5 @@ fn sender(address: &[u8]) -> String {
     if address.is_empty() {
         return "the other end".to_owned();
     }
-    address.iter().map(|octet| format!("{octet:02X}")).collect()
+    hex(address)
 }

@@ -16,15 +16,26 @@ use crate::cli::Failure;
 use crate::core::Address;
 use crate::time::Time;
 use crate::transport::framing::{Discarded, guess};
-use crate::transport::line::{End, Line, Note, NoteKind, Port};
+use crate::transport::line::{Each, End, Line, Note, NoteKind, Port};
 use crate::transport::serial::open;
 
 /// Octets read at once.
 const READ: usize = 4_096;
 /// Octets that wait for the system to take them, beyond which no more are taken from the queue.
 const OUTPUT: usize = 512;
-/// Octets remembered of a line on which there are no packets.
-const SAMPLE: usize = 1_024;
+/// Octets remembered of what comes first.
+const SAMPLE: usize = 2_048;
+
+/// What is told of what a radio says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::cli) enum Tell {
+    /// Nothing: [`Wire::take_notes`] takes it.
+    Nothing,
+    /// What is wrong, on standard error.
+    Trouble,
+    /// All of it, on standard error.
+    All,
+}
 
 /// A line that is open.
 pub(in crate::cli) struct Wire {
@@ -36,24 +47,25 @@ pub(in crate::cli) struct Wire {
     output: BytesMut,
     origin: Instant,
     timer: Pin<Box<Sleep>>,
-    /// What has come, until there is a packet.
+    /// What has come first.
     sample: Vec<u8>,
     octets: u64,
     packets: u64,
-    /// Whether to show what a radio says of what it does.
-    verbose: bool,
+    tell: Tell,
 }
 
 impl Wire {
     /// Opens it for us alone. Must be called inside the runtime.
-    pub(in crate::cli) fn open(plan: Plan, verbose: bool) -> Result<Self, Failure> {
-        let port = open(&plan.device, plan.how).map_err(|trouble| {
-            Failure::run(format!("serial {}: {}", plan.device, trouble.for_tool()))
-        })?;
+    pub(in crate::cli) fn open(plan: Plan, tell: Tell) -> Result<Self, Failure> {
+        Ok(Self::on(open_port(&plan)?, plan, tell))
+    }
+
+    /// The line on a port that is open.
+    pub(in crate::cli) fn on(port: SerialStream, plan: Plan, tell: Tell) -> Self {
         let mut line = Line::at(plan.end, &plan.settings);
         line.opened(Time(0));
         let origin = Instant::now();
-        Ok(Self {
+        Self {
             plan,
             line,
             port,
@@ -64,8 +76,8 @@ impl Wire {
             sample: Vec::new(),
             octets: 0,
             packets: 0,
-            verbose,
-        })
+            tell,
+        }
     }
 
     /// Queues a packet. What has no room is dropped, as radios may.
@@ -105,6 +117,16 @@ impl Wire {
         stats.overflow_drops + stats.unsendable
     }
 
+    /// What has come first of all, as far as it is kept, and how many octets have come.
+    pub(in crate::cli) fn heard(&self) -> (&[u8], u64) {
+        (&self.sample, self.octets)
+    }
+
+    /// What a radio has said.
+    pub(in crate::cli) fn take_notes(&mut self) -> Vec<Note> {
+        self.line.take_notes()
+    }
+
     /// How it is called.
     pub(in crate::cli) fn name(&self) -> String {
         format!("serial {}", self.plan.device)
@@ -112,10 +134,7 @@ impl Wire {
 
     /// Writes and reads until packets have come, each of which is given to `each`. Nothing is lost if it
     /// is not awaited to the end.
-    pub(in crate::cli) async fn receive(
-        &mut self,
-        each: &mut dyn FnMut(&Address, &[u8]),
-    ) -> Result<(), Failure> {
+    pub(in crate::cli) async fn receive(&mut self, each: &mut Each<'_>) -> Result<(), Failure> {
         let before = self.packets;
         poll_fn(|cx| {
             loop {
@@ -135,7 +154,7 @@ impl Wire {
     pub(in crate::cli) async fn flush(&mut self) -> Result<(), Failure> {
         poll_fn(|cx| {
             loop {
-                let progress = self.poll(cx, &mut |_, _| {})?;
+                let progress = self.poll(cx, &mut |_, _, _| {})?;
                 if self.output.is_empty() && self.line.is_idle() {
                     return Poll::Ready(Ok(()));
                 }
@@ -178,22 +197,14 @@ impl Wire {
     }
 
     /// Reads and writes what there is, and says whether there was anything.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        each: &mut dyn FnMut(&Address, &[u8]),
-    ) -> Result<bool, Failure> {
+    fn poll(&mut self, cx: &mut Context<'_>, each: &mut Each<'_>) -> Result<bool, Failure> {
         let read = self.poll_read(cx, each)?;
         let written = self.poll_write(cx)?;
         self.tell();
         Ok(read || written)
     }
 
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        each: &mut dyn FnMut(&Address, &[u8]),
-    ) -> Result<bool, Failure> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, each: &mut Each<'_>) -> Result<bool, Failure> {
         let mut buffer = ReadBuf::new(&mut self.input);
         let outcome = Pin::new(&mut self.port).poll_read(cx, &mut buffer);
         let octets = match outcome {
@@ -204,14 +215,12 @@ impl Wire {
             Poll::Ready(Err(error)) => return Err(self.gone(Some(&error))),
         };
         self.octets += octets.len() as u64;
-        if self.packets == 0 {
-            let room = SAMPLE.saturating_sub(self.sample.len());
-            self.sample.extend_from_slice(octets.get(..room).unwrap_or(octets));
-        }
+        let room = SAMPLE.saturating_sub(self.sample.len());
+        self.sample.extend_from_slice(octets.get(..room).unwrap_or(octets));
         let now = clock(self.origin);
-        self.line.feed(now, Port::Main, octets, &mut |address, _, packet| {
+        self.line.feed(now, Port::Main, octets, &mut |address, signal, packet| {
             self.packets += 1;
-            each(address, packet);
+            each(address, signal, packet);
         });
         Ok(true)
     }
@@ -244,15 +253,21 @@ impl Wire {
     }
 
     fn tell(&mut self) {
-        if !self.line.has_notes() {
+        if self.tell == Tell::Nothing || !self.line.has_notes() {
             return;
         }
         for Note { kind, text } in self.line.take_notes() {
-            if self.verbose || kind == NoteKind::Trouble {
+            if self.tell == Tell::All || kind == NoteKind::Trouble {
                 eprintln!("serial {}: {text}", self.plan.device);
             }
         }
     }
+}
+
+/// Opens the port for us alone. Must be called inside the runtime.
+pub(in crate::cli) fn open_port(plan: &Plan) -> Result<SerialStream, Failure> {
+    open(&plan.device, plan.how)
+        .map_err(|trouble| Failure::run(format!("serial {}: {}", plan.device, trouble.for_tool())))
 }
 
 fn clock(origin: Instant) -> Time {

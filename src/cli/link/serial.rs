@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::super::Failure;
-use super::super::line::{Place, Plan, Wire};
+use super::super::line::{Place, Plan, Tell, Wire};
 
 /// One device on a line.
 pub(super) struct Serial {
@@ -15,7 +15,8 @@ pub(super) struct Serial {
 impl Serial {
     /// Opens the line.
     pub(super) fn open(plan: Plan, place: Place, verbose: bool) -> Result<Self, Failure> {
-        Ok(Self { wire: Wire::open(plan, verbose)?, place, inbox: VecDeque::new() })
+        let tell = if verbose { Tell::All } else { Tell::Trouble };
+        Ok(Self { wire: Wire::open(plan, tell)?, place, inbox: VecDeque::new() })
     }
 
     /// The next packet for this device.
@@ -25,7 +26,7 @@ impl Serial {
                 return Ok(packet);
             }
             let Self { wire, place, inbox } = self;
-            wire.receive(&mut |address, packet| {
+            wire.receive(&mut |address, _, packet| {
                 if place.hears(address) {
                     inbox.push_back(packet.to_vec());
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::payload::SHORTEST;
 use crate::cli::Failure;
 use crate::cli::line::{Numbers, Plan};
+use crate::transport::framing::BITS_PER_OCTET;
 use crate::transport::line::{Line, Settings};
 
 /// Bytes of a message.
@@ -24,8 +25,6 @@ const CONNECTING: usize = 250;
 /// Octets of a PUBLISH in front of the payload, and of the header of a forwarder.
 const PUBLISH: usize = 9;
 const FORWARDER: usize = 5;
-/// Bits on a line for an octet: start, eight bits, stop.
-const BITS: f64 = 10.0;
 
 /// Numbers for a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,8 +59,9 @@ impl Usual {
         };
         let size = size_on_line(line, size)?;
         // Half of the line.
-        let takes =
-            |octets: usize| 2.0 * octets as f64 * BITS * 1e6 / f64::from(line.settings.baud);
+        let takes = |octets: usize| {
+            2.0 * octets as f64 * f64::from(BITS_PER_OCTET) * 1e6 / f64::from(line.settings.baud)
+        };
         Ok(Self {
             size,
             interval: (devices as f64 * takes(size + ABOUT_A_MESSAGE)).max(INTERVAL),

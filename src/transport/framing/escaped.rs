@@ -1,27 +1,32 @@
-//! Frames that begin with 7E, which is escaped within, as in Digi's API mode 2: a length of two
-//! octets, a body, and a sum, all of them escaped. Here the length counts the sum.
+//! Frames that begin with 7E, which is escaped within: a length of two octets, a body, and a sum, all
+//! of them escaped. So Digi's API mode 2 has them. What is taken apart here are those of others, in
+//! which the length counts the sum.
 
 use super::Discarded;
 
-const START: u8 = 0x7E;
-const ESCAPE: u8 = 0x7D;
+pub(super) const START: u8 = 0x7E;
+pub(super) const ESCAPE: u8 = 0x7D;
 /// What is escaped: by ESCAPE before it, and this bit turned.
-const BIT: u8 = 0x20;
+pub(super) const BIT: u8 = 0x20;
 
 fn is_escaped(octet: u8) -> bool {
     matches!(octet, START | ESCAPE | 0x11 | 0x13)
 }
 
 /// What makes the sum of a body and itself FF.
-fn sum(body: &[u8]) -> u8 {
+pub(super) fn sum(body: &[u8]) -> u8 {
     !body.iter().fold(0_u8, |sum, octet| sum.wrapping_add(*octet))
 }
 
-/// Appends a frame with this body.
+/// Appends a frame with this body, whose length counts the sum.
 pub(super) fn encode(body: &[u8], out: &mut Vec<u8>) {
-    let length = u16::try_from(body.len() + 1).unwrap_or(u16::MAX).to_be_bytes();
+    put(u16::try_from(body.len() + 1).unwrap_or(u16::MAX), body, out);
+}
+
+/// Appends a frame with this body and a length that counts what it does.
+pub(super) fn put(length: u16, body: &[u8], out: &mut Vec<u8>) {
     out.push(START);
-    for octet in length.iter().chain(body).chain(&[sum(body)]) {
+    for octet in length.to_be_bytes().iter().chain(body).chain(&[sum(body)]) {
         if is_escaped(*octet) {
             out.extend_from_slice(&[ESCAPE, octet ^ BIT]);
         } else {

@@ -1,6 +1,7 @@
 //! What hubs and gateways say to each other, in words.
 
 use crate::hub::{Destination, Hello, Message, Outcome, Received, Send};
+use crate::transport::hex::hex;
 
 /// Everything about a message but the packet in it.
 pub(in crate::transport) fn message(message: &Message<'_>) -> String {
@@ -74,9 +75,4 @@ pub(in crate::transport) fn why(outcome: Outcome) -> String {
         Outcome::RADIO_FAILED => "the radio has failed".to_owned(),
         Outcome(code) => format!("outcome {code}"),
     }
-}
-
-/// An address.
-pub(in crate::transport) fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02X}")).collect()
 }

@@ -152,14 +152,16 @@ impl Decoder {
     }
 }
 
+/// Bits on a line for an octet: start, eight bits, stop.
+pub(crate) const BITS_PER_OCTET: u32 = 10;
+
 /// How long a line may be silent within a packet: 100 ms, and the time of what a port may hold
 /// back before it hands it over.
 fn gap(baud: u32) -> Duration {
     /// Octets: the receive buffers of usual ports, twice.
     const HELD_BACK: u32 = 32;
-    /// Start, eight bits, stop.
-    const BITS: u32 = 10;
-    Duration::from_millis(100) + Duration::from_secs((HELD_BACK * BITS).into()) / baud.max(1)
+    Duration::from_millis(100)
+        + Duration::from_secs((HELD_BACK * BITS_PER_OCTET).into()) / baud.max(1)
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::hub::{
 };
 use crate::time::Time;
 use crate::transport::framing::Discarded;
-use crate::transport::framing::hub::{described, hex, why};
+use crate::transport::framing::hub::{described, why};
+use crate::transport::hex::hex;
 
 /// HELLO REQUEST is repeated so often until there is a HELLO; many boards restart when they are opened.
 const ASK_EVERY: Duration = Duration::from_secs(1);

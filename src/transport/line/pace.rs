@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::airtime::{Ability, Air};
 use crate::time::Time;
+use crate::transport::framing::BITS_PER_OCTET;
 
 /// How far ahead of the line what is written may be: enough to bridge the loop's other work.
 const AHEAD: u64 = 30_000;
-/// Bits on the line for an octet: start, eight bits, stop.
-const BITS: u64 = 10;
+const BITS: u64 = BITS_PER_OCTET as u64;
 const SECOND: u64 = 1_000_000;
 const HOUR: u64 = 3_600 * SECOND;
 /// Hundredths of a percent.

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
+use crate::codec::{Qos, flag, msg_type, split_forwarder};
 use crate::core::Address;
 
 /// Answers in a row after which a publication has its turn.
@@ -275,26 +276,28 @@ impl Queue {
 
 /// The header of a forwarder with which a packet begins (MQTT-SN 1.2 §5.5), or nothing.
 fn head_of(packet: &[u8]) -> &[u8] {
-    match *packet {
-        [length, 0xFE, ..] => packet.get(..usize::from(length)).unwrap_or(packet),
-        _ => &[],
-    }
+    split_forwarder(packet).map_or(&[], |(head, _)| head)
 }
 
 /// MsgType, and what follows.
 fn body_of(packet: &[u8]) -> Option<(u8, &[u8])> {
-    match packet.get(head_of(packet).len()..)? {
+    match split_forwarder(packet).map_or(packet, |(_, inner)| inner) {
         [0x01, _, _, msg_type, body @ ..] | [_, msg_type, body @ ..] => Some((*msg_type, body)),
         _ => None,
     }
 }
 
 fn kind(packet: &[u8]) -> Kind {
+    use msg_type::{
+        GWINFO, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, REGACK, REGISTER, SUBACK, WILLMSGRESP,
+        WILLTOPICRESP,
+    };
     match body_of(packet).map(|(msg_type, _)| msg_type) {
-        // REGISTER, PUBLISH
-        Some(0x0A | 0x0C) => Kind::Bulk,
-        // GWINFO, REGACK, PUBACK, PUBCOMP, PUBREC, PUBREL, SUBACK, WILLTOPICRESP, WILLMSGRESP
-        Some(0x02 | 0x0B | 0x0D..=0x10 | 0x13 | 0x1B | 0x1D) => Kind::Answer,
+        Some(REGISTER | PUBLISH) => Kind::Bulk,
+        Some(
+            GWINFO | REGACK | PUBACK | PUBCOMP | PUBREC | PUBREL | SUBACK | WILLTOPICRESP
+            | WILLMSGRESP,
+        ) => Kind::Answer,
         _ => Kind::InOrder,
     }
 }
@@ -302,16 +305,13 @@ fn kind(packet: &[u8]) -> Kind {
 /// Whether two packets are the same but for DUP, which a repeated PUBLISH has. Publications of QoS 0
 /// and -1 are never repeated: equal ones are different messages.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
-    const PUBLISH: u8 = 0x0C;
-    const DUP: u8 = 0x80;
-    const QOS: u8 = 0x60;
     if one.len() != other.len() {
         return false;
     }
     let (Some((msg_type, body)), Some((_, other_body))) = (body_of(one), body_of(other)) else {
         return false;
     };
-    if msg_type != PUBLISH {
+    if msg_type != msg_type::PUBLISH {
         return one == other;
     }
     let (Some((flags, rest)), Some((other_flags, other_rest))) =
@@ -319,7 +319,9 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
     else {
         return false;
     };
-    matches!(flags & QOS, 0x20 | 0x40) && flags | DUP == other_flags | DUP && rest == other_rest
+    matches!(Qos::from_flags(*flags), Qos::One | Qos::Two)
+        && flags | flag::DUP == other_flags | flag::DUP
+        && rest == other_rest
 }
 
 #[cfg(test)]

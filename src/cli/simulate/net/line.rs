@@ -11,9 +11,9 @@ use tokio::time::sleep;
 use super::Trouble;
 use crate::cli::Failure;
 use crate::cli::forwarder::{Header, split};
-use crate::cli::line::{Numbers, Plan, Wire, device_address, device_at};
+use crate::cli::line::{Numbers, Plan, Tell, Wire, device_address, device_at};
 use crate::cli::link::{Interrupts, runtime};
-use crate::core::Address;
+use crate::core::{Address, Signal};
 use crate::transport::framing::Framing;
 
 /// Octets beside a message's payload, generously.
@@ -43,7 +43,7 @@ impl LineNet {
         }
         let runtime = runtime()?;
         let (wire, interrupts) =
-            runtime.block_on(async { (Wire::open(plan, false), Interrupts::new()) });
+            runtime.block_on(async { (Wire::open(plan, Tell::Trouble), Interrupts::new()) });
         let (wire, interrupts) = (wire?, interrupts?);
         let places = Places { framing, numbers, peer, devices };
         let (inbox, origin) = (VecDeque::new(), Instant::now());
@@ -57,7 +57,7 @@ impl LineNet {
     pub(super) fn wait(&mut self, longest: u64, ready: &mut Vec<usize>) -> Result<bool, Failure> {
         ready.clear();
         let Self { wire, interrupts, runtime, places, inbox, .. } = self;
-        let mut take = |address: &Address, packet: &[u8]| {
+        let mut take = |address: &Address, _: Signal, packet: &[u8]| {
             // What is for everybody is none of these devices' business.
             if let Some((device, packet)) = places.device(address, packet) {
                 ready.push(device);

@@ -6,6 +6,7 @@ use super::super::xbee::{
 };
 use super::{Cutter, Dissect, Frame, What, running};
 use crate::time::Time;
+use crate::transport::hex::hex;
 
 /// 7E, a length and a checksum.
 const AROUND: usize = 4;
@@ -143,10 +144,6 @@ fn endpoints(manner: Manner) -> String {
 /// Text that a terminal does not obey.
 fn letters(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).replace(char::is_control, "?")
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02X}")).collect()
 }
 
 #[cfg(test)]

@@ -15,16 +15,8 @@ pub use frames::{
 };
 
 use super::Discarded;
+use super::escaped::{BIT as FLIP, ESCAPE, START, put, sum as checksum};
 use crate::time::Time;
-
-/// Begins a frame.
-const START: u8 = 0x7E;
-/// Before an octet that is sent XOR [`FLIP`].
-const ESCAPE: u8 = 0x7D;
-const FLIP: u8 = 0x20;
-/// XON and XOFF, which are escaped because lines may have them for flow control.
-const XON: u8 = 0x11;
-const XOFF: u8 = 0x13;
 
 /// Longest data of a frame that can be one, octets; a length above is noise.
 const LONGEST: usize = 2_048;
@@ -82,14 +74,13 @@ impl Sender {
 pub fn encode(mode: Mode, data: &[u8], out: &mut Vec<u8>) {
     let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
     let data = data.get(..length.into()).unwrap_or(data);
-    out.push(START);
-    let octets = length.to_be_bytes().into_iter().chain(data.iter().copied());
-    for octet in octets.chain([checksum(data)]) {
-        match (mode, octet) {
-            (Mode::Escaped, START | ESCAPE | XON | XOFF) => {
-                out.extend_from_slice(&[ESCAPE, octet ^ FLIP]);
-            }
-            _ => out.push(octet),
+    match mode {
+        Mode::Escaped => put(length, data, out),
+        Mode::Plain => {
+            out.push(START);
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(data);
+            out.push(checksum(data));
         }
     }
 }
@@ -169,10 +160,6 @@ fn head(octets: &[u8], from: Sender, longest: usize) -> Head {
         return Head::Noise;
     }
     Head::Data(length)
-}
-
-fn checksum(data: &[u8]) -> u8 {
-    u8::MAX - data.iter().fold(0_u8, |sum, octet| sum.wrapping_add(*octet))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::time::Time;
+use crate::transport::framing::BITS_PER_OCTET;
 use crate::transport::framing::rh_serial::Header;
 
 /// Most datagrams under way at a time.
@@ -11,8 +12,6 @@ const MOST: usize = 8;
 const TIMEOUT_MS: u64 = 200;
 /// Octets of an acknowledgement on the line, with some to spare.
 const ACK_OCTETS: usize = 12;
-/// Bits on the line for an octet.
-const BITS: u64 = 10;
 
 /// A datagram that is under way.
 #[derive(Debug)]
@@ -71,7 +70,8 @@ impl Flights {
     /// How long the acknowledgement of so many octets may take: the time of both on the line, and one
     /// that differs, so that two who repeat at once do not do so for ever.
     pub(super) fn patience(&mut self, octets: usize, baud: u32) -> Duration {
-        let line = (octets + ACK_OCTETS) as u64 * BITS * 1_000 / u64::from(baud.max(1));
+        let line = (octets + ACK_OCTETS) as u64 * u64::from(BITS_PER_OCTET) * 1_000
+            / u64::from(baud.max(1));
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;

@@ -12,6 +12,7 @@ use crate::transport::framing::xbee::words::{self, Fault};
 use crate::transport::framing::xbee::{
     BROADCAST, Endpoints, FromModule, Manner, NO_SHORT, Node, ToModule,
 };
+use crate::transport::hex::hex;
 use crate::transport::line::station::{Each, NoteKind, Outbox, Outcomes, To, Unsendable};
 
 /// After so many packets in a row that a node did not get, what else waits for it is dropped.
@@ -279,7 +280,7 @@ fn receiver(address: Option<&Address>) -> String {
 }
 
 fn name_of(address: &Address) -> String {
-    address.octets().iter().map(|octet| format!("{octet:02X}")).collect()
+    hex(address.octets())
 }
 
 /// A name without what could spoil the log.
