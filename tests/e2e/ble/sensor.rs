@@ -1,5 +1,6 @@
 //! A device that speaks MQTT-SN over a Bluetooth link.
 
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
 use super::bluez::{Bluez, Cut, Faults, Firmware, Peripheral, Record};
@@ -10,22 +11,37 @@ pub struct Sensor {
     device: Device,
     bluez: Bluez,
     id: usize,
+    radio: SocketAddr,
 }
 
 impl Sensor {
     /// One that is on the air.
     #[track_caller]
     pub fn new(bluez: &Bluez, peripheral: Peripheral) -> Self {
-        let (id, address) = bluez.add_sensor(peripheral);
-        Self { device: Device::new(address), bluez: bluez.clone(), id }
+        let sensor = Self::quiet(bluez, peripheral);
+        sensor.come_back();
+        sensor
     }
 
-    /// The same, and waits until it can be heard.
+    /// One whose radio is switched off.
+    #[track_caller]
+    pub fn quiet(bluez: &Bluez, peripheral: Peripheral) -> Self {
+        // Before an advert of it can be heard.
+        let (id, radio) = bluez.add_sensor(peripheral);
+        Self { device: Device::new(radio), bluez: bluez.clone(), id, radio }
+    }
+
+    /// One that is on the air, and waits until it can be heard.
     #[track_caller]
     pub fn linked(bluez: &Bluez, peripheral: Peripheral) -> Self {
         let sensor = Self::new(bluez, peripheral);
         sensor.wait_for_link();
         sensor
+    }
+
+    /// Where more devices find its radio, behind it as a forwarder.
+    pub fn radio(&self) -> SocketAddr {
+        self.radio
     }
 
     /// Waits until somebody is subscribed to what it sends.
@@ -62,6 +78,11 @@ impl Sensor {
         self.with(|state, id| state.set_on_air(id, true));
     }
 
+    /// BlueZ forgets it.
+    pub fn forget(&self) {
+        self.with(|state, id| state.forget(id));
+    }
+
     /// From now on packets are cut like this.
     pub fn cut(&self, cut: Cut) {
         self.with(move |state, id| match &mut state.devices[id].firmware {
@@ -74,6 +95,11 @@ impl Sensor {
     pub fn notify(&self, octets: &[u8]) {
         let octets = octets.to_vec();
         self.with(move |state, id| state.notify(id, &octets));
+    }
+
+    /// Sends these at once, a notification for each.
+    pub fn burst(&self, notifications: Vec<Vec<u8>>) {
+        self.with(move |state, id| notifications.iter().for_each(|one| state.notify(id, one)));
     }
 
     /// What is wrong with it.

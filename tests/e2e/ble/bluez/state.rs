@@ -300,6 +300,11 @@ impl State {
         }
     }
 
+    /// Whether it cannot be powered on.
+    pub fn set_blocked(&mut self, name: &str, blocked: bool) {
+        self.adapters.get_mut(name).unwrap().blocked = blocked;
+    }
+
     /// Pulls the adapter out of the machine.
     pub fn unplug(&mut self, name: &str) {
         self.set_powered(name, false);
