@@ -318,19 +318,26 @@ impl Config {
 
     fn link_settings(&self) -> Vec<core::LinkSettings> {
         let udp = self.udp.iter().map(|link| {
-            (link.retry_interval, MAX_UDP_PAYLOAD, !link.advertise_to.is_empty(), false)
+            (
+                link.retry_interval,
+                MAX_UDP_PAYLOAD,
+                !link.advertise_to.is_empty(),
+                core::Pacing::Never,
+            )
         });
         // Everybody at the other end of a line hears what is said on it, and it is slow.
-        let serial =
-            self.serial.iter().map(|link| (link.retry_interval, link.line.max_packet, true, true));
+        let serial = self
+            .serial
+            .iter()
+            .map(|link| (link.retry_interval, link.line.max_packet, true, core::Pacing::Link));
         udp.chain(serial)
             .zip(self.link_names())
-            .map(|((retry_interval, max_packet, broadcast, paced), name)| core::LinkSettings {
+            .map(|((retry_interval, max_packet, broadcast, pacing), name)| core::LinkSettings {
                 name: name.into(),
                 retry_interval,
                 max_packet,
                 broadcast,
-                paced,
+                pacing,
             })
             .collect()
     }
