@@ -12,8 +12,10 @@ use std::time::Duration;
 use super::settings::Mac;
 use crate::time::Time;
 
-/// Connections that are being made at once: adapters make one at a time.
-const CONNECTING: usize = 1;
+/// Connections that are being made at once with devices that were heard: the scan pauses for them.
+const SIGHTED: usize = 1;
+/// The same with devices that were not heard.
+const BLIND: usize = 2;
 /// Tries without a sign of the device, after which it is waited for.
 const BLIND_TRIES: u32 = 6;
 /// The pause after a failure, which doubles with each, and the longest.
@@ -32,8 +34,10 @@ const MOST: usize = 1_024;
 /// What is to be done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Step {
-    /// Connect to this device.
+    /// Connect to this device, which was heard.
     Connect(Mac),
+    /// Try to connect to it, though it was not heard.
+    Try(Mac),
     /// Disconnect it: others wait.
     Release(Mac),
 }
@@ -47,7 +51,8 @@ enum Phase {
     Away,
     /// It shall be connected; since when.
     Waiting(Time),
-    Connecting,
+    /// A connection is being made; whether it had been heard.
+    Connecting(bool),
     Connected(Time),
     /// It is being disconnected.
     Leaving,
@@ -103,7 +108,7 @@ impl Roster {
                 device.heard = true;
             }
             // What is connected may still advertise, and what has just been is heard again later.
-            Phase::Connecting | Phase::Connected(_) | Phase::Leaving => {}
+            Phase::Connecting(_) | Phase::Connected(_) | Phase::Leaving => {}
         }
     }
 
@@ -111,7 +116,7 @@ impl Roster {
     pub(super) fn connected(&mut self, now: Time, device: Mac) {
         if let Some(device) = self.devices.get_mut(&device) {
             device.failures = 0;
-            if device.phase == Phase::Connecting {
+            if matches!(device.phase, Phase::Connecting(_)) {
                 device.phase = Phase::Connected(now);
             }
         }
@@ -143,14 +148,11 @@ impl Roster {
         activity: &dyn Fn(Mac) -> Option<Activity>,
     ) -> Option<Step> {
         let next = self.waiting(now)?;
-        if self.count(|phase| phase == Phase::Connecting) >= CONNECTING {
-            return None;
-        }
         if self.taken() < self.slots {
             let device = self.devices.get_mut(&next)?;
-            device.phase = Phase::Connecting;
-            device.heard = false;
-            return Some(Step::Connect(next));
+            let heard = std::mem::take(&mut device.heard);
+            device.phase = Phase::Connecting(heard);
+            return Some(if heard { Step::Connect(next) } else { Step::Try(next) });
         }
         // For a device that may not be there nobody is sent away, and not two for one.
         let is_there = self.devices.get(&next).is_some_and(|device| device.heard);
@@ -164,15 +166,14 @@ impl Roster {
 
     /// When [`Self::next`] may have something to do though nothing has happened.
     pub(super) fn next_timeout(&self, now: Time) -> Option<Time> {
-        if self.count(|phase| phase == Phase::Connecting) >= CONNECTING {
-            return None;
-        }
         if self.taken() >= self.slots {
             let waits = |device: &Device| device.heard && matches!(device.phase, Phase::Waiting(_));
             return self.devices.values().any(waits).then(|| now.after(LOOK));
         }
+        let open = self.open();
         let waiting = self.devices.values();
-        let waiting = waiting.filter(|device| matches!(device.phase, Phase::Waiting(_)));
+        let waiting = waiting
+            .filter(|device| open(device.heard) && matches!(device.phase, Phase::Waiting(_)));
         waiting.map(|device| device.not_before).min()
     }
 
@@ -185,10 +186,26 @@ impl Roster {
         self.devices.values().filter(|device| is(device.phase)).count()
     }
 
+    /// Whether one more connection may be made, to a device that was heard or was not.
+    fn open(&self) -> impl Fn(bool) -> bool + use<> {
+        let sighted = self.count(|phase| phase == Phase::Connecting(true)) < SIGHTED;
+        let blind = self.count(|phase| phase == Phase::Connecting(false)) < BLIND;
+        move |heard| if heard { sighted } else { blind }
+    }
+
+    /// Whether the scan shall pause: it would make a connection take as long as to the next report of
+    /// the device, which may be ten seconds.
+    pub(super) fn is_connecting(&self) -> bool {
+        self.count(|phase| phase == Phase::Connecting(true)) > 0
+    }
+
     /// The device that has waited longest, of those that were heard if there are any.
     fn waiting(&self, now: Time) -> Option<Mac> {
+        let open = self.open();
         let waiting = self.devices.iter().filter_map(|(mac, device)| match device.phase {
-            Phase::Waiting(since) if device.not_before <= now => Some((!device.heard, since, *mac)),
+            Phase::Waiting(since) if device.not_before <= now && open(device.heard) => {
+                Some((!device.heard, since, *mac))
+            }
             _ => None,
         });
         waiting.min().map(|(_, _, mac)| mac)
@@ -258,7 +275,9 @@ mod tests {
 
     /// Connects whoever is next, and says who that was.
     fn connect(roster: &mut Roster, now: Time) -> Mac {
-        let Some(Step::Connect(mac)) = roster.next(now, &busy) else { panic!("nobody at {now:?}") };
+        let Some(Step::Connect(mac) | Step::Try(mac)) = roster.next(now, &busy) else {
+            panic!("nobody at {now:?}")
+        };
         roster.connected(now, mac);
         mac
     }
@@ -288,8 +307,10 @@ mod tests {
         roster.heard(at(0), mac(1));
         let mut now = at(0);
         let mut pauses = Vec::new();
-        for _ in 0..BLIND_TRIES {
-            assert_eq!(roster.next(now, &busy), Some(Step::Connect(mac(1))));
+        for number in 0..BLIND_TRIES {
+            let step = if number == 0 { Step::Connect(mac(1)) } else { Step::Try(mac(1)) };
+            assert_eq!(roster.next(now, &busy), Some(step));
+            assert_eq!(roster.is_connecting(), number == 0);
             roster.failed(now, mac(1));
             assert_eq!(roster.next(now, &busy), None);
             if let Some(next) = roster.next_timeout(now) {
@@ -318,6 +339,17 @@ mod tests {
         roster.heard(at(6), mac(2));
         assert_eq!(connect(&mut roster, at(6)), mac(2));
         assert_eq!(connect(&mut roster, at(6)), mac(1), "once blindly");
+        // Devices that are away hold up nobody who was heard.
+        for number in 3..=5 {
+            roster.heard(at(6), mac(number));
+            connect(&mut roster, at(6));
+            roster.ended(at(6), mac(number), false);
+        }
+        let mut steps = || roster.next(at(7), &busy);
+        let three = [steps(), steps(), steps()];
+        assert!(matches!(three, [Some(Step::Try(_)), Some(Step::Try(_)), None]), "{three:?}");
+        roster.heard(at(7), mac(6));
+        assert_eq!(connect(&mut roster, at(7)), mac(6));
         // One that sleeps is waited for.
         roster.ended(at(7), mac(1), true);
         assert_eq!((roster.next(at(1_000), &busy), roster.next_timeout(at(7))), (None, None));
@@ -367,7 +399,7 @@ mod tests {
                 roster.heard(now, mac(number));
             }
             match roster.next(now, &quiet) {
-                Some(Step::Connect(device)) => {
+                Some(Step::Connect(device) | Step::Try(device)) => {
                     roster.connected(now, device);
                     connected.push(device);
                     *turns.entry(device).or_default() += 1;

@@ -20,9 +20,8 @@ use crate::transport::ble::lane::Lane;
 use crate::transport::ble::settings::Mac;
 use crate::transport::framing::Decoder;
 
-/// How long a device may take to be connected, found out about, and to answer what is written to it. BlueZ
-/// would try for longer, and others wait.
-const CONNECT: Duration = Duration::from_secs(15);
+/// How long a device may take to be found out about, and to answer what is written to it. BlueZ would try
+/// for longer, and others wait.
 const DISCOVER: Duration = Duration::from_secs(15);
 const WRITE: Duration = Duration::from_secs(10);
 /// How long it takes at most to disconnect: BlueZ leaves a device 2 s to say goodbye.
@@ -42,8 +41,8 @@ const SILENT_RATE: u32 = 4_096;
 /// What a device's task is asked to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Order {
-    /// Connect; the strength with which it was heard, dBm.
-    Connect(Option<i16>),
+    /// Connect within this time; the strength with which the device was heard, dBm.
+    Connect { rssi: Option<i16>, patience: Duration },
     /// Look whether it is still connected.
     Check,
     /// Disconnect.
@@ -84,8 +83,8 @@ impl Attendant {
     /// Follows orders until there will be none.
     pub(super) async fn run(mut self) {
         while let Some(order) = self.orders.recv().await {
-            let Order::Connect(rssi) = order else { continue };
-            let report = self.visit(rssi).await;
+            let Order::Connect { rssi, patience } = order else { continue };
+            let report = self.visit(rssi, patience).await;
             if self.reports.send(report).await.is_err() {
                 return;
             }
@@ -93,8 +92,8 @@ impl Attendant {
     }
 
     /// One connection from its beginning to its end.
-    async fn visit(&mut self, rssi: Option<i16>) -> Report {
-        let link = match self.connect().await {
+    async fn visit(&mut self, rssi: Option<i16>, patience: Duration) -> Report {
+        let link = match self.connect(patience).await {
             Ok(link) => link,
             Err(why) => {
                 Counts::add(&self.shared.counts.failures, 1);
@@ -122,13 +121,13 @@ impl Attendant {
         Report::Ended(self.device, ended)
     }
 
-    async fn connect(&mut self) -> Result<Link, String> {
+    async fn connect(&mut self, patience: Duration) -> Result<Link, String> {
         let Self { peripheral, orders, notes, shared, .. } = self;
         let work = async {
-            match timeout(CONNECT, peripheral.connect()).await {
+            match timeout(patience, peripheral.connect()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(format!("cannot connect: {error}")),
-                Err(_) => return Err(format!("no connection within {} s", CONNECT.as_secs())),
+                Err(_) => return Err(format!("no connection within {} s", patience.as_secs())),
             }
             answer("find out about a device", DISCOVER, peripheral.discover_services())
                 .await
@@ -197,7 +196,7 @@ async fn watch(peripheral: &Peripheral, orders: &mut mpsc::Receiver<Order>) -> O
         tokio::select! {
             order = orders.recv() => match order {
                 None | Some(Order::Release) => return None,
-                Some(Order::Connect(_)) => continue,
+                Some(Order::Connect { .. }) => continue,
                 Some(Order::Check) => {}
             },
             _ = look.tick() => {}
@@ -270,8 +269,11 @@ impl Writer<'_> {
                 self.count(&counts.unsendable);
             } else {
                 let must_arrive = !is_qos_0(&packet);
-                for piece in packet.chunks(self.room) {
-                    if let Err(why) = self.write(piece, must_arrive).await {
+                let mut pieces = packet.chunks(self.room).peekable();
+                while let Some(piece) = pieces.next() {
+                    // With the last one all have arrived.
+                    let answered = must_arrive && pieces.peek().is_none();
+                    if let Err(why) = self.write(piece, answered).await {
                         return why;
                     }
                 }
@@ -288,8 +290,8 @@ impl Writer<'_> {
         Counts::add(counter, 1);
     }
 
-    async fn write(&mut self, piece: &[u8], must_arrive: bool) -> Result<(), String> {
-        let answered = must_arrive || self.silent >= SILENT_WRITES;
+    async fn write(&mut self, piece: &[u8], answered: bool) -> Result<(), String> {
+        let answered = answered || self.silent >= SILENT_WRITES;
         let write_type = self.channel.write_type(answered);
         let write = self.peripheral.write(&self.channel.write, piece, write_type);
         answer("write to a device", WRITE, write).await.map_err(|trouble| trouble.to_string())?;

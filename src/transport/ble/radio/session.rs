@@ -25,8 +25,10 @@ use crate::transport::ble::settings::{Advert, Mac, PermitJoin};
 
 /// How often it is looked whether BlueZ is still there: its streams stay silent when it is gone.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often the scan is asked for again: it may have ended without a word.
-const RESCAN: u32 = 6;
+/// How long a device may take to be connected that was heard, and one that was not: of such one, the scan
+/// goes on and reports each once in ten seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+const BLIND_PATIENCE: Duration = Duration::from_secs(15);
 /// How often names are asked for that have not come.
 const NAMES: Duration = Duration::from_secs(1);
 /// Tasks of devices that are away, each with a stream; the bus allows some hundred.
@@ -61,6 +63,7 @@ pub(super) struct Session<'a> {
     roster: Roster,
     devices: HashMap<Mac, Device>,
     undecided: Undecided,
+    scanning: bool,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     lines: RateLimit<Mac>,
     refusals: RateLimit<Mac>,
@@ -75,6 +78,7 @@ impl<'a> Session<'a> {
             roster: Roster::new(settings.max_connections, settings.slot_time),
             devices: HashMap::new(),
             undecided: Undecided::default(),
+            scanning: true,
             reports: mpsc::channel(64),
             lines: RateLimit::new(LINES, LINES_INTERVAL, 256),
             refusals: RateLimit::new(1, LINES_INTERVAL, 256),
@@ -92,7 +96,7 @@ impl<'a> Session<'a> {
             let (found, claim) = find(&manager, settings.adapter.as_deref()).await?;
             // First the events, so that none is missed.
             let events = answer("tell events", ANSWER, found.adapter.events()).await?;
-            scan(&found.adapter, self.shared).await?;
+            begin_scan(&found.adapter, &found.name, self.shared).await?;
             Ok((manager, found, claim, events))
         };
         let (_manager, found, _claim, mut events) = tokio::select! {
@@ -104,11 +108,21 @@ impl<'a> Session<'a> {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.tick().await;
-        let mut looks = 0;
         loop {
             let now = self.shared.now();
             while let Some(step) = self.next_step() {
                 self.take(step);
+            }
+            // Which the new tasks see only after this.
+            if self.scanning == self.roster.is_connecting() {
+                self.scanning = !self.scanning;
+                if self.scanning {
+                    let begun = begin_scan(&adapter, &found.name, self.shared).await;
+                    begun.map_err(|trouble| (true, trouble))?;
+                } else {
+                    // It is only slower if this fails.
+                    let _ = answer("stop the scan", ANSWER, adapter.stop_scan()).await;
+                }
             }
             let next = self.roster.next_timeout(now).map(|at| at.since(now));
             // What has just become due is done in the next turn.
@@ -133,18 +147,13 @@ impl<'a> Session<'a> {
                 () = after(next) => None,
                 () = after((!self.undecided.is_empty()).then_some(NAMES)) => {
                     for (mac, id) in self.undecided.due(now) {
-                        self.consider(&adapter, mac, &id).await;
+                        self.consider(&adapter, mac, &id, false).await;
                     }
                     None
                 }
                 _ = look.tick() => {
-                    looks += 1;
-                    let mut outcome = check(&adapter, &found.name).await;
-                    if outcome.is_ok() && looks % RESCAN == 0 {
-                        outcome = scan(&adapter, self.shared).await;
-                    }
                     self.keep_tasks().await;
-                    outcome.err()
+                    self.look(&adapter, &found.name).await.err()
                 }
             };
             if let Some(trouble) = trouble {
@@ -154,6 +163,18 @@ impl<'a> Session<'a> {
         self.say_goodbye().await;
         let _ = timeout(GOODBYE, adapter.stop_scan()).await;
         Ok(())
+    }
+
+    /// Whether all is as it was.
+    async fn look(&self, adapter: &Adapter, name: &str) -> Result<(), Trouble> {
+        if !self.scanning {
+            return check(adapter, name).await;
+        }
+        // A scan that has ended by itself is the only sign of a BlueZ that has been started again.
+        match begin_scan(adapter, name, self.shared).await? {
+            true => Err(Trouble::Restarted),
+            false => Ok(()),
+        }
     }
 
     fn say_hello(&self, adapter: &str) {
@@ -188,7 +209,8 @@ impl<'a> Session<'a> {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Connect(mac) => {
+            Step::Connect(mac) | Step::Try(mac) => {
+                let patience = if step == Step::Try(mac) { BLIND_PATIENCE } else { PATIENCE };
                 let Some(device) = self.devices.get_mut(&mac) else {
                     return self.roster.failed(self.shared.now(), mac);
                 };
@@ -208,7 +230,7 @@ impl<'a> Session<'a> {
                 });
                 task.used = Instant::now();
                 // It is idle, so there is room; if it is not there any more, that is seen later.
-                let _ = task.orders.try_send(Order::Connect(rssi));
+                let _ = task.orders.try_send(Order::Connect { rssi, patience });
             }
             Step::Release(mac) => {
                 debug!("{}: device {mac} is disconnected because others wait", self.shared.name);
@@ -238,16 +260,37 @@ impl<'a> Session<'a> {
                     device.advert.rssi = rssi.or(device.advert.rssi);
                     self.roster.heard(now, mac);
                 } else if self.undecided.heard(now, mac, &id) {
-                    self.consider(adapter, mac, &id).await;
+                    self.consider(adapter, mac, &id, true).await;
+                }
+            }
+            Some(Sign::Found(id)) => {
+                let Some(mac) = mac_of(&id) else { return };
+                if self.devices.contains_key(&mac)
+                    || self.undecided.heard(self.shared.now(), mac, &id)
+                {
+                    self.consider(adapter, mac, &id, false).await;
                 }
             }
             None => {}
         }
     }
 
-    /// Whether a device that is not known yet may connect.
-    async fn consider(&mut self, adapter: &Adapter, mac: Mac, id: &PeripheralId) {
+    /// Whether a device may connect, and can be heard, if that is not known.
+    async fn consider(&mut self, adapter: &Adapter, mac: Mac, id: &PeripheralId, heard: bool) {
         let Some((peripheral, advert)) = describe(adapter, id).await else { return };
+        let heard = heard || advert.rssi.is_some();
+        if let Some(device) = self.devices.get_mut(&mac) {
+            if heard {
+                // Its services may be forgotten for now.
+                let name = device.advert.name.take();
+                device.advert = Advert { name: advert.name.or(name), ..advert };
+                self.roster.heard(self.shared.now(), mac);
+            }
+            return;
+        }
+        if !heard {
+            return;
+        }
         let Shared { name, settings, .. } = &**self.shared;
         if !settings.admits(mac, &advert) {
             return;
@@ -390,13 +433,15 @@ async fn check(adapter: &Adapter, name: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Starts to scan, if that is not under way.
-async fn scan(adapter: &Adapter, shared: &Shared) -> Result<(), Trouble> {
+/// Starts to scan, if that is not under way; whether it was not.
+async fn begin_scan(adapter: &Adapter, name: &str, shared: &Shared) -> Result<bool, Trouble> {
+    // The library would switch the adapter on, against whoever has switched it off.
+    check(adapter, name).await?;
     let filter = ScanFilter { services: shared.settings.advertised() };
     let start = async {
         match adapter.start_scan(filter).await {
-            Err(error) if format!("{error:?}").contains("org.bluez.Error.InProgress") => Ok(()),
-            outcome => outcome,
+            Err(error) if format!("{error:?}").contains("org.bluez.Error.InProgress") => Ok(false),
+            outcome => outcome.map(|()| true),
         }
     };
     answer("scan", ANSWER, start).await

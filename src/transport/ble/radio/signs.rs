@@ -24,6 +24,8 @@ const SELDOM: Duration = Duration::from_millis(500);
 pub(super) enum Sign {
     /// It was heard; how strong, dBm.
     Heard(PeripheralId, Option<i16>),
+    /// BlueZ knows it, and may hear it.
+    Found(PeripheralId),
     /// Its connection has ended.
     Gone(PeripheralId),
 }
@@ -32,10 +34,15 @@ pub(super) enum Sign {
 pub(super) fn sign(event: CentralEvent) -> Option<Sign> {
     match event {
         CentralEvent::RssiUpdate { id, rssi } => Some(Sign::Heard(id, Some(rssi))),
-        CentralEvent::DeviceDiscovered(id)
-        | CentralEvent::DeviceUpdated(id)
+        // It forgets the services of a device that is gone.
+        CentralEvent::ServicesAdvertisement { services, .. } if services.is_empty() => None,
+        // These are told, too, of devices that were here once.
+        CentralEvent::DeviceDiscovered(id) | CentralEvent::ServicesAdvertisement { id, .. } => {
+            Some(Sign::Found(id))
+        }
+        CentralEvent::DeviceUpdated(id)
+        // Perhaps by whoever was here before us.
         | CentralEvent::DeviceConnected(id)
-        | CentralEvent::ServicesAdvertisement { id, .. }
         | CentralEvent::ServiceDataAdvertisement { id, .. }
         | CentralEvent::ManufacturerDataAdvertisement { id, .. } => Some(Sign::Heard(id, None)),
         CentralEvent::DeviceDisconnected(id) => Some(Sign::Gone(id)),
@@ -52,7 +59,7 @@ pub(super) fn mac_of(id: &PeripheralId) -> Option<Mac> {
     Mac::parse(&address.replace('_', ":"))
 }
 
-/// What a device says of itself now.
+/// What a device says of itself now. It has a strength only while it can be heard.
 pub(super) async fn describe(adapter: &Adapter, id: &PeripheralId) -> Option<(Peripheral, Advert)> {
     let ask = async {
         let peripheral = adapter.peripheral(id).await.ok()?;

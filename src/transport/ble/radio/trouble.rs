@@ -20,6 +20,8 @@ pub(crate) enum Trouble {
     Off { adapter: String },
     /// Another `[[ble]]` has it.
     Claimed { adapter: String },
+    /// It works, but has forgotten us.
+    Restarted,
     /// No answer.
     Silent { to: &'static str, after: Duration },
     /// A fault in a library.
@@ -91,6 +93,7 @@ impl fmt::Display for Trouble {
             Self::Silent { to, after } => {
                 write!(f, "BlueZ has not answered within {} s when asked to {to}", after.as_secs())
             }
+            Self::Restarted => f.write_str("BlueZ was started again, or has ended the scan"),
             Self::Panicked => f.write_str("a fault in the Bluetooth library"),
             Self::Other { what, error } => write!(f, "cannot {what}: {error}"),
         }
