@@ -1,6 +1,6 @@
 //! Links that go and come again, with sessions that stay.
 
-use mqtt_sn_gateway::codec::{Message, Qos, ReturnCode};
+use mqtt_sn_gateway::codec::{PublishTopic, Qos, ReturnCode};
 
 use super::{Place, Sensor, client_id, nus};
 use crate::rig::{Way, heard, received};
@@ -85,6 +85,58 @@ fn a_sleeper_drops_its_link_and_comes_back_for_what_waits() {
     place.stop();
 }
 
+/// The gateway tries to connect to it without having heard it.
+#[test]
+fn a_device_comes_back_while_it_is_called() {
+    let place = Place::new("");
+    let mut device = place.sensor(1);
+    device.leave();
+    device.wait_for("a try", |record| record.attempts == 2);
+    device.come_back();
+    device.wait_for_link();
+    device.ping();
+    let record = device.record();
+    assert_eq!((record.attempts, record.links, record.subscriptions), (2, 2, 2));
+    place.stop();
+}
+
+/// As thrifty sensors do: nothing of what was said is lost, however soon the link goes.
+#[test]
+fn a_device_says_what_it_has_to_say_and_is_gone() {
+    let place = Place::new("");
+    let listener = place.listener(&["up"]);
+    let mut device = place.sensor(1);
+    let PublishTopic::Normal(id) = device.register("up").unwrap() else { panic!("a normal topic") };
+    let [high, low] = id.to_be_bytes();
+    let data = |number: usize| format!("{number:0>3}");
+    for round in 0..5 {
+        let packet = |number: usize| {
+            [&[10, 0x0C, 0, high, low, 0, 0][..], data(50 * round + number).as_bytes()].concat()
+        };
+        device.burst_and_drop((0..50).map(packet).collect());
+        device.wait_for_link();
+    }
+    let expected: Vec<_> = (0..250).map(|number| heard("up", &data(number), 0)).collect();
+    assert_eq!(listener.take(250), expected);
+    assert_eq!(device.record().links, 6);
+    place.stop();
+}
+
+/// One that does not even wait for the answer to its goodbye.
+#[test]
+fn a_sleeper_is_gone_before_it_is_answered() {
+    let place = Place::new("");
+    let mut device = place.sensor(1);
+    device.subscribe_to("down", Qos::One);
+    device.burst_and_leave(vec![vec![4, 0x18, 0x02, 0x58]]);
+    device.wait_for_no_link();
+    place.publish("down", "wait", 1);
+    device.come_back();
+    device.wait_for_link();
+    assert_eq!(device.collect(&client_id(1)), [received("down", "wait", Qos::One)]);
+    place.stop();
+}
+
 /// One that keeps its link sleeps all the same.
 #[test]
 fn a_sleeper_keeps_its_link() {
@@ -148,7 +200,6 @@ fn a_device_that_bluez_has_forgotten_comes_back() {
     device.come_back();
     device.wait_for_link();
     assert_eq!(device.receive(), received("down", "while it was away", Qos::One));
-    device.send(&Message::PingReq { client_id: b"" });
     device.ping();
     place.stop();
 }

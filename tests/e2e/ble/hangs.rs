@@ -78,10 +78,10 @@ fn a_link_goes_before_the_services_are_known() {
     place.stop();
 }
 
-/// The end of the gateway does not wait for anybody.
+/// The end of the gateway does not wait for anybody, and leaves nothing under way.
 #[test]
 fn the_gateway_ends_while_devices_hang() {
-    let place = Place::new("");
+    let mut place = Place::new("");
     let mut mute = place.sensor(1);
     mute.subscribe_to("down", Qos::One);
     mute.faults(|faults| faults.hanging_writes = 1);
@@ -90,5 +90,19 @@ fn the_gateway_ends_while_devices_hang() {
     dead.faults(|faults| faults.hanging_connects = 1);
     dead.come_back();
     dead.wait_for("a try", |record| record.attempts == 1);
+    assert_eq!(place.gateway.terminate(), 0);
+    assert!(dead.is_left_alone() && mute.is_left_alone());
+}
+
+/// Of a device that is away, and may come back, nobody else is kept waiting: not even if there is but
+/// one connection.
+#[test]
+fn a_device_that_is_lost_leaves_its_connection_to_others() {
+    let place = Place::new("max_connections = 1");
+    let lost = place.sensor(1);
+    lost.leave();
+    lost.wait_for("a try without a sign of it", |record| record.attempts == 2);
+    let mut other = place.sensor(2);
+    other.ping();
     place.stop();
 }

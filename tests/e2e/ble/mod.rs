@@ -9,6 +9,7 @@ mod everyday;
 mod hangs;
 mod rig;
 mod sensor;
+mod storm;
 mod trouble;
 mod wear;
 mod who;

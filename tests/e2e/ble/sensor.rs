@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
-use super::bluez::{Bluez, Cut, Faults, Firmware, Peripheral, Record};
+use super::bluez::{Bluez, Cut, Faults, Firmware, Link, Peripheral, Record, State};
 use crate::rig::Device;
 
 /// A device like any other, but what it sends while it has no link is lost.
@@ -37,6 +37,11 @@ impl Sensor {
         let sensor = Self::new(bluez, peripheral);
         sensor.wait_for_link();
         sensor
+    }
+
+    /// What the stand-in for BlueZ knows it by.
+    pub fn id(&self) -> usize {
+        self.id
     }
 
     /// Where more devices find its radio, behind it as a forwarder.
@@ -78,6 +83,11 @@ impl Sensor {
         self.with(|state, id| state.set_on_air(id, true));
     }
 
+    /// Nobody is connected with it, and nobody tries.
+    pub fn is_left_alone(&self) -> bool {
+        self.with(|state, id| matches!(state.devices[id].link, Link::Down))
+    }
+
     /// BlueZ forgets it.
     pub fn forget(&self) {
         self.with(|state, id| state.forget(id));
@@ -102,6 +112,20 @@ impl Sensor {
         self.with(move |state, id| notifications.iter().for_each(|one| state.notify(id, one)));
     }
 
+    /// The same, and drops the link in the same moment.
+    pub fn burst_and_drop(&self, notifications: Vec<Vec<u8>>) {
+        self.with(move |state, id| {
+            notifications.iter().for_each(|one| state.notify(id, one));
+            state.drop_link(id);
+        });
+    }
+
+    /// The same, and switches its radio off.
+    pub fn burst_and_leave(&self, notifications: Vec<Vec<u8>>) {
+        self.with(|state, id| state.set_on_air(id, false));
+        self.burst_and_drop(notifications);
+    }
+
     /// What is wrong with it.
     pub fn faults(&self, change: impl FnOnce(&mut Faults) + Send + 'static) {
         self.with(move |state, id| change(&mut state.devices[id].faults));
@@ -121,7 +145,7 @@ impl Sensor {
 
     fn with<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut super::bluez::State, usize) -> T + Send + 'static,
+        act: impl FnOnce(&mut State, usize) -> T + Send + 'static,
     ) -> T {
         let id = self.id;
         self.bluez.with(move |state| act(state, id))

@@ -23,7 +23,7 @@ use super::bus::Bus;
 use crate::rig::PATIENCE;
 pub use firmware::{Bridge, Cut, Firmware};
 pub use peripheral::{Faults, NUS, NUS_2, NUS_3, Peripheral, Record, Write};
-pub use state::State;
+pub use state::{Link, State};
 
 const BUS: &str = "org.freedesktop.DBus";
 
