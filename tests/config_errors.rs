@@ -80,7 +80,7 @@ const CASES: &[Case] = &[
         "no key `profil` under [[client]]",
         "did",
     ),
-    case("profile = \"emcute\"", "1:1", "no key `profile`", "it belongs under [[client]]"),
+    case("max_topics = 3", "1:1", "no key `max_topics`", "it belongs under [[client]]"),
     case("name = \"a\"\nname = \"b\"", "2:1", "duplicate key", "https://toml.io"),
     // Syntax.
     case("name = gateway", "1:8", "this is not TOML", "text stands in quotes"),
