@@ -20,7 +20,7 @@ use crate::transport::udp::Taken;
 /// Events taken in one turn; the other links shall not wait.
 const BATCH: usize = 64;
 /// How long the thread may take to disconnect devices at the end.
-const GOODBYE: Duration = Duration::from_millis(1_500);
+const GOODBYE: Duration = Duration::from_secs(1);
 /// At most one line about losses in this time.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
