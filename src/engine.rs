@@ -14,7 +14,7 @@ pub use uplinks::Wish;
 use uplinks::{End, Events, Uplinks};
 
 use crate::core::upstream::{LineId, Login, MqttQos, Refusal, Token, UpstreamEvent};
-use crate::core::{self, Address, Effect, Effects, Gateway, LinkId, Signal};
+use crate::core::{self, Address, DeviceRoom, Effect, Effects, Gateway, LinkId, Signal};
 use crate::mqtt::{self, ConnectionError, Publication, Session, Taken, Will};
 use crate::time::Time;
 
@@ -103,6 +103,26 @@ impl Engine {
     /// The longest packet that a link carries, octets, see [`Gateway::set_link_largest`].
     pub fn link_largest(&mut self, link: LinkId, octets: usize) {
         self.gateway.set_link_largest(link, octets);
+    }
+
+    /// What a device has room for that has a connection of its own, see [`Gateway::set_device_room`]. As
+    /// with [`Self::link_room`] to be told again and again; once if it is gone.
+    pub fn device_room(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        device: &Address,
+        room: Option<DeviceRoom>,
+    ) {
+        let durable = self.durable.as_ref();
+        let room = room.map(|room| {
+            let promised = durable.map_or(0, |durable| durable.promises.octets_for(link, device));
+            let promised = u32::try_from(promised).unwrap_or(u32::MAX);
+            DeviceRoom { octets: room.octets.saturating_sub(promised), ..room }
+        });
+        if self.gateway.set_device_room(now, link, device, room, &mut self.effects) {
+            self.hand_over(now);
+        }
     }
 
     /// Connections to the broker that clients share, the main one first.

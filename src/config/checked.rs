@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
 use crate::store::commit::CommitSettings;
+use crate::transport::ble;
 use crate::transport::framing::Framing;
 use crate::transport::line;
 use crate::transport::serial::FlowControl;
@@ -39,10 +40,12 @@ pub struct Config {
     pub discovery: Discovery,
     /// Predefined topics of every client, ascending by id; ids 1..=65,534.
     pub topics: Vec<(u16, Box<str>)>,
-    /// UDP listeners. The index is the link's number. There is one, or a serial line.
+    /// UDP listeners. The index is the link's number. There is one, or a link of another kind.
     pub udp: Vec<UdpLink>,
     /// Serial lines, each device once. Their numbers go on from those of the UDP listeners.
     pub serial: Vec<SerialLink>,
+    /// Bluetooth adapters. Their numbers go on from those of the serial lines.
+    pub ble: Vec<BleLink>,
     /// What applies to clients by their id and link; the first that matches. Patterns are not empty,
     /// and none is covered by one before it.
     pub clients: Vec<core::ClientRule>,
@@ -242,6 +245,23 @@ impl SerialLink {
     }
 }
 
+/// One `[[ble]]`.
+#[derive(Clone, Debug, Default)]
+pub struct BleLink {
+    /// How the adapter is used.
+    pub settings: ble::Settings,
+    /// Overrides [`Sessions::retry_interval`].
+    pub retry_interval: Option<Duration>,
+}
+
+impl BleLink {
+    /// What it is called in logs and rules: `ble hci0`, or `ble` if it takes whichever there is.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.settings.adapter.as_ref().map_or("ble".to_owned(), |adapter| format!("ble {adapter}"))
+    }
+}
+
 /// `[status]`.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -275,10 +295,11 @@ impl Config {
     pub fn link_names(&self) -> Vec<String> {
         let udp = self.udp.iter().map(|link| format!("udp {}", link.listen));
         let serial = self.serial.iter().map(|link| format!("serial {}", link.device));
-        udp.chain(serial).collect()
+        udp.chain(serial).chain(self.ble.iter().map(BleLink::name)).collect()
     }
 
-    /// What the core is told. One link for each `[[udp]]` and then for each `[[serial]]`, in order.
+    /// What the core is told. One link for each `[[udp]]`, then for each `[[serial]]` and for each
+    /// `[[ble]]`, in order.
     #[must_use]
     pub fn core_settings(&self) -> core::Settings {
         let sessions = &self.sessions;
@@ -318,19 +339,31 @@ impl Config {
 
     fn link_settings(&self) -> Vec<core::LinkSettings> {
         let udp = self.udp.iter().map(|link| {
-            (link.retry_interval, MAX_UDP_PAYLOAD, !link.advertise_to.is_empty(), false)
+            (
+                link.retry_interval,
+                MAX_UDP_PAYLOAD,
+                !link.advertise_to.is_empty(),
+                core::Pacing::Never,
+            )
         });
         // Everybody at the other end of a line hears what is said on it, and it is slow.
-        let serial =
-            self.serial.iter().map(|link| (link.retry_interval, link.line.max_packet, true, true));
+        let serial = self
+            .serial
+            .iter()
+            .map(|link| (link.retry_interval, link.line.max_packet, true, core::Pacing::Link));
+        // Each device has a connection of its own. Nobody looks for the gateway there.
+        let ble = self.ble.iter().map(|link| {
+            (link.retry_interval, link.settings.max_packet, false, core::Pacing::Device)
+        });
         udp.chain(serial)
+            .chain(ble)
             .zip(self.link_names())
-            .map(|((retry_interval, max_packet, broadcast, paced), name)| core::LinkSettings {
+            .map(|((retry_interval, max_packet, broadcast, pacing), name)| core::LinkSettings {
                 name: name.into(),
                 retry_interval,
                 max_packet,
                 broadcast,
-                paced,
+                pacing,
             })
             .collect()
     }
@@ -454,6 +487,7 @@ impl Default for Config {
             topics: Vec::new(),
             udp: Vec::new(),
             serial: Vec::new(),
+            ble: Vec::new(),
             clients: core.rules,
             deny_by_default: core.deny_by_default,
             store: CommitSettings::default(),

@@ -1,7 +1,7 @@
 //! Every key there is, and those that are known but not there yet.
 
 /// The tables with their keys. The root is the table without a name.
-pub(super) const KEYS: [(&str, &[&str]); 16] = [
+pub(super) const KEYS: [(&str, &[&str]); 17] = [
     (
         "",
         &[
@@ -15,6 +15,7 @@ pub(super) const KEYS: [(&str, &[&str]); 16] = [
             "topics",
             "udp",
             "serial",
+            "ble",
             "client",
             "access",
             "store",
@@ -92,6 +93,24 @@ pub(super) const KEYS: [(&str, &[&str]); 16] = [
         ],
     ),
     (
+        "ble",
+        &[
+            "adapter",
+            "profile",
+            "service",
+            "write",
+            "notify",
+            "allow",
+            "permit_join",
+            "mtu",
+            "split",
+            "max_connections",
+            "slot_time",
+            "retry_interval",
+            "max_packet",
+        ],
+    ),
+    (
         "client",
         &[
             "id",
@@ -128,8 +147,7 @@ pub(super) const KEYS: [(&str, &[&str]); 16] = [
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 4] =
-    [("", "ble"), ("", "admin"), ("udp", "dtls"), ("udp", "max_packet")];
+const LATER: [(&str, &str); 3] = [("", "admin"), ("udp", "dtls"), ("udp", "max_packet")];
 
 /// The keys of a table.
 pub(super) fn allowed(table: &str) -> &'static [&'static str] {
@@ -162,7 +180,7 @@ fn list(table: &str) -> String {
 pub(super) fn describe(table: &str) -> String {
     match table {
         "" => "at the top level".to_owned(),
-        "udp" | "serial" | "client" => format!("under [[{table}]]"),
+        "udp" | "serial" | "ble" | "client" => format!("under [[{table}]]"),
         _ => format!("under [{table}]"),
     }
 }

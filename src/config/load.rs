@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ble::read_ble;
 use super::checked::{Config, DEFAULT_RECEIVE_BUFFER, Log, LogFormat, Secret, Sessions, UdpLink};
 use super::clients::{Surroundings, read_access, read_clients};
 use super::endpoint::Endpoint;
@@ -121,6 +122,7 @@ fn read_config(
     let topics = root.table("topics");
     let udp = root.tables("udp");
     let serial = root.tables("serial");
+    let ble = root.tables("ble");
     let clients = root.tables("client");
     let access = root.table("access");
     let store = root.table("store");
@@ -149,7 +151,7 @@ fn read_config(
     discovery.boolean("answer_search", &mut config.discovery.answer_search);
     discovery.finish();
     read_topics(topics, &mut config.topics, &mut found);
-    if let (Some([]), Some([])) = (udp.as_deref(), serial.as_deref()) {
+    if let (Some([]), Some([]), Some([])) = (udp.as_deref(), serial.as_deref(), ble.as_deref()) {
         let complaint = Complaint::new(
             "there is no link to any device",
             "at least one is needed; add these two lines:\n\n[[udp]]\nlisten = \"0.0.0.0:1883\"",
@@ -158,6 +160,7 @@ fn read_config(
     }
     read_links(udp.unwrap_or_default(), &mut config.udp, &mut found);
     read_serial(serial.unwrap_or_default(), directory, &mut config.serial, &mut found);
+    read_ble(ble.unwrap_or_default(), &mut config.ble, &mut found);
     let links = config.link_names();
     let longest = config.sessions.max_client_id_length;
     let transparent = config.upstream.transparent;

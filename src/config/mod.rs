@@ -4,6 +4,7 @@
 //! is laid over it (`env`), and `load` reads it key by key. Every problem is collected with
 //! its place, so that a person mends a file in one go.
 
+mod ble;
 mod checked;
 mod clients;
 mod endpoint;
@@ -23,8 +24,8 @@ mod units;
 mod values;
 
 pub use checked::{
-    Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, OWN_TOPICS, Secret, SerialLink,
-    Sessions, Status, UdpLink, Upstream,
+    BleLink, Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, OWN_TOPICS, Secret,
+    SerialLink, Sessions, Status, UdpLink, Upstream,
 };
 pub use endpoint::{Endpoint, EndpointError};
 pub use env::PREFIX as ENVIRONMENT_PREFIX;

@@ -47,6 +47,7 @@ impl Config {
             deny_by_default,
             udp,
             serial,
+            ble,
             log,
             upstream,
             ..
@@ -81,6 +82,17 @@ impl Config {
         }
         if !same {
             changes.taken.retain(|name| name != SERIAL_INTERVAL);
+        }
+        // And Bluetooth by its adapter.
+        let mut same = self.ble.len() == ble.len();
+        for link in &mut self.ble {
+            match ble.iter().find(|new| new.settings.adapter == link.settings.adapter) {
+                Some(new) => link.retry_interval = new.retry_interval,
+                None => same = false,
+            }
+        }
+        if !same {
+            changes.taken.retain(|name| name != BLE_INTERVAL);
         }
         changes
     }
@@ -117,6 +129,12 @@ impl Config {
         if own(self) == own(new) {
             changes.taken.remove(SERIAL_INTERVAL);
         }
+        let own = |config: &Config| -> Vec<_> {
+            config.ble.iter().map(|link| link.retry_interval).collect()
+        };
+        if own(self) == own(new) {
+            changes.taken.remove(BLE_INTERVAL);
+        }
         // Passwords and keys are not printed.
         for (at, (old, new)) in self.serial.iter().zip(&new.serial).enumerate() {
             if old.device == new.device && old.line.aquila.key != new.line.aquila.key {
@@ -135,6 +153,7 @@ impl Config {
 
 const UDP_INTERVAL: &str = "[[udp]] retry_interval";
 const SERIAL_INTERVAL: &str = "[[serial]] retry_interval";
+const BLE_INTERVAL: &str = "[[ble]] retry_interval";
 
 /// By which name a key is told that can change at once.
 fn live(key: &str) -> Option<String> {
@@ -149,6 +168,7 @@ fn live(key: &str) -> Option<String> {
         "log" if rest == "level" => Some(key.to_owned()),
         "udp" if rest.ends_with(".retry_interval") => Some(UDP_INTERVAL.to_owned()),
         "serial" if rest.ends_with(".retry_interval") => Some(SERIAL_INTERVAL.to_owned()),
+        "ble" if rest.ends_with(".retry_interval") => Some(BLE_INTERVAL.to_owned()),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use super::units::{format_duration, format_size};
 use super::values::TAKEOVERS;
 use crate::core::{ClientRule, Profile};
 use crate::mqtt::Version;
+use crate::transport::ble;
 use crate::transport::framing::Framing;
 use crate::transport::line::Key;
 
@@ -74,6 +75,14 @@ impl Config {
                 out.text("duty_cycle", &format!("{}%", f64::from(share) / 100.0));
             }
             write_radio(link, &mut out);
+        }
+        for link in &self.ble {
+            out.table("[[ble]]");
+            write_ble(&link.settings, &mut out);
+            out.duration(
+                "retry_interval",
+                link.retry_interval.unwrap_or(self.sessions.retry_interval),
+            );
         }
         for rule in &self.clients {
             self.write_client(rule, &mut out);
@@ -220,6 +229,36 @@ impl Config {
 }
 
 /// What is for one framing only.
+fn write_ble(settings: &ble::Settings, out: &mut Toml) {
+    if let Some(adapter) = &settings.adapter {
+        out.text("adapter", adapter);
+    }
+    let ble::Service { profile, uuid, write, notify } = settings.service;
+    out.text("profile", &profile.to_string());
+    if profile == ble::Profile::Custom {
+        out.text("service", &uuid.to_string());
+    }
+    let known = ble::Service::of(profile);
+    for (key, uuid, known) in [("write", write, known.write), ("notify", notify, known.notify)] {
+        if let Some(uuid) = uuid.filter(|_| uuid != known) {
+            out.text(key, &uuid.to_string());
+        }
+    }
+    if !settings.allow.is_empty() {
+        out.list("allow", settings.allow.iter().map(|allowed| quote(&allowed.to_string())));
+    }
+    match settings.permit_join {
+        ble::PermitJoin::Always => out.text("permit_join", "always"),
+        ble::PermitJoin::Never => out.text("permit_join", "never"),
+        ble::PermitJoin::For(time) => out.duration("permit_join", time),
+    }
+    out.plain("mtu", settings.mtu);
+    out.plain("split", settings.split);
+    out.plain("max_connections", settings.max_connections);
+    out.duration("slot_time", settings.slot_time);
+    out.size("max_packet", settings.max_packet as u64);
+}
+
 fn write_radio(link: &SerialLink, out: &mut Toml) {
     match link.line.framing {
         Framing::Slip

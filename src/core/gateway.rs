@@ -161,7 +161,7 @@ impl Gateway {
             requests: Slots::default(),
             messages: Messages::default(),
             lines: Lines::new(hasher, settings.connections),
-            rooms: Rooms::new(&settings.links),
+            rooms: Rooms::new(&settings.links, hasher),
             again: VecDeque::new(),
             strangers: Strangers::new(),
             newcomers: Newcomers::new(),
@@ -430,6 +430,13 @@ impl Gateway {
         ]
     }
 
+    /// Devices on links with [`Pacing::Device`](super::Pacing::Device) of which something is kept: those
+    /// that are there, and those that are away and that a client waits for.
+    #[must_use]
+    pub fn known_devices(&self) -> usize {
+        self.rooms.known_devices()
+    }
+
     // What the conversations share.
 
     pub(crate) fn client_at(&self, peer: PeerRef<'_>) -> Option<Handle> {
@@ -654,7 +661,7 @@ impl Gateway {
         let Some(peer) = client.place() else { return 0 };
         let link = self.settings.links.get(usize::from(peer.link().0));
         let room = link.map_or(codec::MAX_MESSAGE_LEN, |link| link.max_packet);
-        let room = room.min(self.rooms.largest(peer.link()));
+        let room = room.min(self.rooms.largest(peer.as_ref()));
         let room = room.min(codec::MAX_MESSAGE_LEN).saturating_sub(peer.overhead());
         client.profile().longest_packet.map_or(room, |longest| room.min(usize::from(longest)))
     }

@@ -90,6 +90,20 @@ impl Settings {
     }
 }
 
+/// Who says what there is room for on a link.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Pacing {
+    /// Nobody: it takes what it is given.
+    #[default]
+    Never,
+    /// The link (see [`Gateway::set_link_room`](super::Gateway::set_link_room)), and until it does it has
+    /// none.
+    Link,
+    /// Each device, by its own connection, which comes and goes (see
+    /// [`Gateway::set_device_room`](super::Gateway::set_device_room)). Until then it is not there.
+    Device,
+}
+
 /// What the core needs to know about a link.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
@@ -101,9 +115,8 @@ pub struct LinkSettings {
     pub max_packet: usize,
     /// The link reaches everybody at once, so ADVERTISE is sent on it.
     pub broadcast: bool,
-    /// The link says what it has room for (see [`Gateway::set_link_room`](super::Gateway::set_link_room)),
-    /// and until it does it has none.
-    pub paced: bool,
+    /// Whether it says what it has room for.
+    pub pacing: Pacing,
 }
 
 impl Default for LinkSettings {
@@ -113,7 +126,7 @@ impl Default for LinkSettings {
             retry_interval: None,
             max_packet: 65_507,
             broadcast: false,
-            paced: false,
+            pacing: Pacing::Never,
         }
     }
 }

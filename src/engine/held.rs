@@ -36,11 +36,19 @@ pub(super) struct Promises {
 #[derive(Debug, Default)]
 struct Load {
     octets: usize,
-    /// Datagrams by hash of the address: whatever else is sent there has to wait its turn. Two that
-    /// share one wait for each other, no more.
-    peers: HashMap<u64, u32, FixedState>,
+    /// By hash of the address: whatever else is sent there has to wait its turn. Two that share one
+    /// wait for each other, no more.
+    peers: HashMap<u64, ForPeer, FixedState>,
     /// Octets by number of the link, of what is sent if all goes well.
     links: Vec<usize>,
+}
+
+/// What waits for one address.
+#[derive(Debug, Default)]
+struct ForPeer {
+    datagrams: u32,
+    /// Of what is sent if all goes well.
+    octets: usize,
 }
 
 fn key(link: LinkId, to: &Address) -> u64 {
@@ -50,7 +58,9 @@ fn key(link: LinkId, to: &Address) -> u64 {
 impl Load {
     fn add(&mut self, held: &Held) {
         self.octets += held.bytes.len() + held.otherwise.len();
-        *self.peers.entry(key(held.link, &held.to)).or_insert(0) += 1;
+        let peer = self.peers.entry(key(held.link, &held.to)).or_default();
+        peer.datagrams += 1;
+        peer.octets += held.bytes.len();
         let link = usize::from(held.link.0);
         if self.links.len() <= link {
             self.links.resize(link + 1, 0);
@@ -62,9 +72,10 @@ impl Load {
         self.octets -= held.bytes.len() + held.otherwise.len();
         self.links[usize::from(held.link.0)] -= held.bytes.len();
         let key = key(held.link, &held.to);
-        if let Some(count) = self.peers.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.datagrams -= 1;
+            peer.octets -= held.bytes.len();
+            if peer.datagrams == 0 {
                 self.peers.remove(&key);
             }
         }
@@ -87,6 +98,11 @@ impl Promises {
     /// Octets that wait to be sent on a link.
     pub(super) fn octets_to(&self, link: LinkId) -> usize {
         self.load.links.get(usize::from(link.0)).copied().unwrap_or(0)
+    }
+
+    /// Octets that wait to be sent to an address.
+    pub(super) fn octets_for(&self, link: LinkId, to: &Address) -> usize {
+        self.load.peers.get(&key(link, to)).map_or(0, |peer| peer.octets)
     }
 
     /// Keeps a datagram until `commit` is over.

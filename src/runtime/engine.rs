@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::machine::{ConnectionEnd, Machine};
 use super::summary;
 use crate::core::upstream::{LineId, Login};
-use crate::core::{Address, Effects, LinkId, Signal};
+use crate::core::{Address, DeviceRoom, Effects, LinkId, Signal};
 use crate::engine::{Engine, Wish};
 use crate::mqtt::{ConnectionError, Version};
 use crate::store::commit::{Commit, Outcome};
@@ -25,6 +25,10 @@ impl Machine for Engine {
 
     fn link_largest(&mut self, link: LinkId, octets: usize) {
         self.link_largest(link, octets);
+    }
+
+    fn device_room(&mut self, now: Time, link: LinkId, device: &Address, room: Option<DeviceRoom>) {
+        self.device_room(now, link, device, room);
     }
 
     fn broker_open(&mut self, now: Time, line: LineId) {

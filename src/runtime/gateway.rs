@@ -162,10 +162,7 @@ impl<M: Machine> Gateway<M> {
                 more |= taken.more;
             }
             // As the last turn has left it. If that wrote something, there is this turn to tell.
-            if let Some((room, largest)) = link.limits() {
-                self.machine.link_largest(id, largest);
-                self.machine.link_room(now, id, Some(room));
-            }
+            link.tell_room(&mut self.machine, now);
         }
         for which in 0..self.brokers.len() {
             busy |= self.poll_broker(cx, now, which).is_ready();

@@ -5,8 +5,11 @@ use std::task::{Context, Poll};
 
 use tracing::{info, warn};
 
+use super::machine::Machine;
 use crate::core::{Address, Effects, LinkId, Signal};
 use crate::time::Time;
+#[cfg(feature = "ble")]
+use crate::transport::ble::BleLink;
 use crate::transport::line::Outcomes;
 use crate::transport::serial::SerialLink;
 use crate::transport::udp::{ReceiveBuffers, Taken, UdpLink};
@@ -16,6 +19,8 @@ use crate::transport::udp::{ReceiveBuffers, Taken, UdpLink};
 pub(super) enum Link {
     Udp(Box<UdpLink>),
     Serial(Box<SerialLink>),
+    #[cfg(feature = "ble")]
+    Ble(Box<BleLink>),
 }
 
 impl Link {
@@ -23,6 +28,8 @@ impl Link {
         match self {
             Self::Udp(link) => link.id(),
             Self::Serial(link) => link.id(),
+            #[cfg(feature = "ble")]
+            Self::Ble(link) => link.id(),
         }
     }
 
@@ -39,16 +46,25 @@ impl Link {
                 each(from, Signal::default(), bytes);
             }),
             Self::Serial(link) => link.poll_receive(cx, now, each),
+            #[cfg(feature = "ble")]
+            Self::Ble(link) => link.poll_receive(cx, each),
         }
     }
 
-    /// Of a link that is slow: octets of messages that it has room for, beside the answers, and octets of
-    /// the longest packet that it carries, as far as it is known by now.
-    pub(super) fn limits(&self) -> Option<(u32, usize)> {
+    /// Tells the machine what there is room for, where that has an end.
+    pub(super) fn tell_room(&mut self, machine: &mut impl Machine, now: Time) {
         match self {
-            Self::Udp(_) => None,
+            Self::Udp(_) => {}
             Self::Serial(link) => {
-                Some((u32::try_from(link.room()).unwrap_or(u32::MAX), link.largest()))
+                let room = u32::try_from(link.room()).unwrap_or(u32::MAX);
+                machine.link_largest(link.id(), link.largest());
+                machine.link_room(now, link.id(), Some(room));
+            }
+            #[cfg(feature = "ble")]
+            Self::Ble(link) => {
+                while let Some((device, room)) = link.next_room() {
+                    machine.device_room(now, link.id(), &device, room);
+                }
             }
         }
     }
@@ -58,6 +74,8 @@ impl Link {
         match self {
             Self::Udp(link) => link.transmit(effects),
             Self::Serial(link) => link.transmit(effects),
+            #[cfg(feature = "ble")]
+            Self::Ble(link) => link.transmit(effects),
         }
     }
 
@@ -66,6 +84,9 @@ impl Link {
         match self {
             Self::Udp(link) => link.poll_flush(cx),
             Self::Serial(link) => link.poll_flush(cx, now),
+            // Its thread does that.
+            #[cfg(feature = "ble")]
+            Self::Ble(_) => Poll::Pending,
         }
     }
 
@@ -74,6 +95,8 @@ impl Link {
         match self {
             Self::Udp(link) => link.watch_drops(),
             Self::Serial(link) => link.watch(),
+            #[cfg(feature = "ble")]
+            Self::Ble(link) => link.watch(),
         }
     }
 
@@ -87,6 +110,8 @@ impl Link {
                 }
             }
             Self::Serial(link) => sum_up(link),
+            #[cfg(feature = "ble")]
+            Self::Ble(link) => info!("{}: {}", link.name(), link.summary()),
         }
     }
 }
@@ -129,6 +154,8 @@ impl fmt::Display for Link {
         match self {
             Self::Udp(link) => write!(f, "udp {}", link.local_addr()),
             Self::Serial(link) => write!(f, "serial {}", link.device()),
+            #[cfg(feature = "ble")]
+            Self::Ble(link) => f.write_str(link.name()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use crate::core::upstream::{LineId, Login};
-use crate::core::{Address, Effects, LinkId, Signal};
+use crate::core::{Address, DeviceRoom, Effects, LinkId, Signal};
 use crate::engine::Wish;
 use crate::store::commit::{Commit, Outcome};
 use crate::time::Time;
@@ -23,6 +23,10 @@ pub trait Machine {
 
     /// The longest packet that a link carries, octets, as it has found out itself.
     fn link_largest(&mut self, link: LinkId, octets: usize);
+
+    /// What a device has room for now that has a connection of its own, all that [`Self::outgoing`] had
+    /// for it included; `None` if it has no connection any longer. To be told in each turn.
+    fn device_room(&mut self, now: Time, link: LinkId, device: &Address, room: Option<DeviceRoom>);
 
     /// The connection to the broker is open.
     fn broker_open(&mut self, now: Time, line: LineId);

@@ -31,6 +31,8 @@ use crate::ops::signals::Signals;
 use crate::store::file::StateError;
 use crate::store::writer::Writer;
 use crate::time::Time;
+#[cfg(feature = "ble")]
+use crate::transport::ble::BleLink;
 use crate::transport::serial::SerialLink;
 use crate::transport::udp::{OpenError, UdpLink};
 #[cfg(feature = "embedded-broker")]
@@ -176,7 +178,7 @@ const OTHER_FILES: u64 = 64;
 /// How many clients can have a connection of their own. The rest of the gateway is to have its files
 /// however many clients there are.
 fn most_own(config: &Config) -> usize {
-    let links = config.udp.len() + config.serial.len();
+    let links = config.udp.len() + config.serial.len() + config.ble.len();
     let others = OTHER_FILES + 2 * u64::from(config.upstream.connections) + links as u64;
     // The other end of each is in this process, too, if the broker is.
     let each = 1 + u64::from(config.upstream.uses_embedded());
@@ -210,6 +212,11 @@ fn open_links(config: &Config) -> Result<Vec<Link>, RunError> {
     for settings in &config.serial {
         let link = SerialLink::new(link_id(links.len()), settings);
         links.push(Link::Serial(Box::new(link)));
+    }
+    #[cfg(feature = "ble")]
+    for settings in &config.ble {
+        let link = BleLink::new(link_id(links.len()), settings, config.state_dir.clone());
+        links.push(Link::Ble(Box::new(link)));
     }
     Ok(links)
 }

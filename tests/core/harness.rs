@@ -9,8 +9,8 @@ use mqtt_sn_gateway::core::upstream::{
     DeliveryId, LineId, LineSetup, MqttQos, Refusal, Token, UpstreamEvent,
 };
 use mqtt_sn_gateway::core::{
-    Address, Denial, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings, Notice, Place,
-    Settings, Signal, Span, Stats, Subject,
+    Address, Denial, DeviceRoom, Drop, Effect, Effects, Gateway, Limit, LinkId, LinkSettings,
+    Notice, Place, Settings, Signal, Span, Stats, Subject,
 };
 use mqtt_sn_gateway::time::Time;
 
@@ -207,6 +207,23 @@ impl World {
     /// A link has room for so many octets of messages from now on.
     pub fn room(&mut self, link: u16, octets: impl Into<Option<u32>>) {
         self.gateway.set_link_room(self.now, LinkId(link), octets.into(), &mut self.fx);
+        self.settle();
+    }
+
+    /// A device with a connection of its own takes so many octets of messages from now on.
+    pub fn here(&mut self, device: &Device, octets: u32) {
+        self.tell(device, Some(DeviceRoom { octets, largest: usize::MAX }));
+    }
+
+    /// Its connection is gone.
+    pub fn gone(&mut self, device: &Device) {
+        self.tell(device, None);
+    }
+
+    pub fn tell(&mut self, device: &Device, room: Option<DeviceRoom>) {
+        let address = Address::new(&device.address).expect("a short address");
+        let link = LinkId(device.link);
+        self.gateway.set_device_room(self.now, link, &address, room, &mut self.fx);
         self.settle();
     }
 

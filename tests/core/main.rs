@@ -9,6 +9,7 @@ mod announce;
 mod bad_input;
 mod common_practice;
 mod connect;
+mod devices;
 mod disconnect;
 mod discovery;
 mod filters;

@@ -1,7 +1,7 @@
 //! Slow links, and what radios say of packets.
 
 use mqtt_sn_gateway::codec::{PublishTopic, Qos};
-use mqtt_sn_gateway::core::Signal;
+use mqtt_sn_gateway::core::{Pacing, Signal};
 
 use crate::conversations::*;
 use crate::harness::*;
@@ -29,7 +29,7 @@ fn what_waits_for_room_survives_a_restart() {
         "the broker does not wait for room"
     );
     // Until it says so, it has none in the next life either.
-    world.settings.links[0].paced = true;
+    world.settings.links[0].pacing = Pacing::Link;
     world.restart();
     world.broker_up(true);
     world.pass(seconds(60));

@@ -4,6 +4,8 @@
 //! Nothing here depends on how fast anything is. What must not happen is shown by something later
 //! on the same way that does happen.
 
+#[cfg(feature = "ble")]
+mod ble;
 mod crowd;
 mod discovery;
 mod hostile;

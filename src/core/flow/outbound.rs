@@ -208,6 +208,7 @@ impl Gateway {
         let Some(client) = self.clients.get_mut(handle) else { return };
         match client.outbound_mut() {
             Some(outbound) if outbound.stage == OutboundStage::Release => {
+                outbound.waits = false;
                 outbound.tries = 1;
                 outbound.began = cx.now;
                 outbound.deadline = deadline;
@@ -223,6 +224,7 @@ impl Gateway {
         let deadline = self.retry_at(cx.now, handle);
         let retry_count = self.policy_of(handle).retry_count;
         let patience = self.patience(handle);
+        let there = self.is_there(handle);
         let Some(client) = self.clients.get_mut(handle) else { return };
         if !client.state.listens() || client.busy.paused_until.is_some() {
             return;
@@ -272,6 +274,11 @@ impl Gateway {
         }
         if awake {
             return self.break_window(cx, handle);
+        }
+        if !there {
+            // The tries may have gone down with its connection: it has one more when it is back.
+            outbound.deadline = deadline;
+            return self.hold_back(cx, handle);
         }
         let (stage, tries, queued) = (outbound.stage, outbound.tries, outbound.queued);
         // Silent for longer than it promised to be, it is out of reach rather than out of room.

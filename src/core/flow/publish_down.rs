@@ -18,7 +18,6 @@ use crate::codec::{Message, Publish, PublishTopic, Qos};
 use crate::core::client::{Client, Form, Outbound, OutboundStage, State};
 use crate::core::flow::{Incoming, Named};
 use crate::core::gateway::{Cx, Gateway};
-use crate::core::peer::Peer;
 use crate::core::recording::Else;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
@@ -162,7 +161,9 @@ impl Gateway {
                 _ => return,
             };
             // Its link is not there any more; it will come back by another one, or be lost.
-            let Some(link) = client.place().map(Peer::link) else { return };
+            if client.place().is_none() {
+                return;
+            }
             if client.busy.outbound.is_some() {
                 if awake && self.is_stopped(handle) {
                     self.end_window(cx, handle);
@@ -176,9 +177,9 @@ impl Gateway {
                 }
                 return;
             }
+            let room = turns > 0 && self.has_room(handle);
             let Some(client) = self.clients.get_mut(handle) else { return };
             let ready = ready && client.busy.paused_until.is_none();
-            let room = turns > 0 && self.rooms.is_open(link);
             if ready && !room && !client.busy.queue.is_empty() {
                 return self.line_up(cx, handle);
             }
@@ -297,7 +298,8 @@ impl Gateway {
         let Some(client) = self.clients.get(handle) else { return };
         let Some(outbound) = &client.busy.outbound else { return };
         let Outbound { queued, msg_id, stage, sent, .. } = **outbound;
-        if stage != OutboundStage::Release && !self.has_room(handle) {
+        let released = stage == OutboundStage::Release;
+        if !(if released { self.is_there(handle) } else { self.has_room(handle) }) {
             return self.hold_back(cx, handle);
         }
         let Some(message) = self.messages.get(queued.message) else { return };

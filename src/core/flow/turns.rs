@@ -3,6 +3,10 @@
 //! A link says how many octets of messages it still takes. When that is used up, the messages of each
 //! client wait where they wait for its answers, in its queue, and the client lines up at the link. When
 //! the link has room again, those in the line get one message each, in turn. Answers do not wait.
+//!
+//! Where each device has a connection of its own, the same goes for each of them. One without a
+//! connection takes nothing, and PUBREL is not sent to it either: whatever is in flight waits until it
+//! is back.
 
 use core::time::Duration;
 
@@ -10,7 +14,8 @@ use super::publish_down::TOO_LONG;
 use crate::core::client::Queued;
 use crate::core::effects::Effects;
 use crate::core::gateway::{Cx, Gateway};
-use crate::core::peer::{LinkId, Peer};
+use crate::core::peer::{Address, LinkId, Peer, PeerRef};
+use crate::core::rooms::DeviceRoom;
 use crate::core::signal::Signal;
 use crate::core::slots::Handle;
 use crate::core::stats::Limit;
@@ -18,9 +23,9 @@ use crate::time::Time;
 
 impl Gateway {
     /// A link takes so many octets of messages from now on, forwarders' headers included; the last
-    /// packet may be longer than what is left. `None` is no limit, as at the start for links that are not
-    /// [paced](crate::core::LinkSettings::paced). Whoever has waited for room is sent something, in turn;
-    /// gives whether there was anybody.
+    /// packet may be longer than what is left. `None` is no limit, as at the start for links without
+    /// [pacing](crate::core::LinkSettings::pacing). Whoever has waited for room is sent something, in turn;
+    /// gives whether there was anybody. Means nothing where the devices say it.
     pub fn set_link_room(
         &mut self,
         now: Time,
@@ -30,7 +35,27 @@ impl Gateway {
     ) -> bool {
         let awaited = self.rooms.set_credit(link, octets);
         if awaited {
-            self.serve(&mut Cx::new(now, fx), link);
+            self.serve(&mut Cx::new(now, fx), PeerRef { link, address: &[], node: None });
+        }
+        awaited
+    }
+
+    /// The device at this address of a link with [`Pacing::Device`](crate::core::Pacing::Device) takes so
+    /// much from now on, for itself and for those that it forwards to; `None`: it is not there. Whoever has
+    /// waited for room is sent something, in turn; gives whether there was anybody. Means nothing on other
+    /// links.
+    pub fn set_device_room(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        device: &Address,
+        room: Option<DeviceRoom>,
+        fx: &mut Effects,
+    ) -> bool {
+        let address = device.octets();
+        let awaited = self.rooms.set_device(link, address, room);
+        if awaited {
+            self.serve(&mut Cx::new(now, fx), PeerRef { link, address, node: None });
         }
         awaited
     }
@@ -48,11 +73,11 @@ impl Gateway {
         client.map(|client| client.signal)
     }
 
-    /// Everybody in the line of a link has a message, then everybody who has more has another one, until
-    /// there is no room left.
-    fn serve(&mut self, cx: &mut Cx<'_>, link: LinkId) {
-        while self.rooms.is_open(link)
-            && let Some(handle) = self.rooms.next(link)
+    /// Everybody in the line of a link, or of a device, has a message, then everybody who has more has
+    /// another one, until there is no room left.
+    fn serve(&mut self, cx: &mut Cx<'_>, place: PeerRef<'_>) {
+        while self.rooms.is_open(place)
+            && let Some(handle) = self.rooms.next(place)
         {
             let Some(client) = self.clients.get_mut(handle) else { continue };
             client.lined_up = false;
@@ -96,11 +121,18 @@ impl Gateway {
         }
     }
 
-    /// Whether the link of a client takes one more message.
+    /// Whether the link of a client, or its device, takes one more message.
     #[inline]
     pub(crate) fn has_room(&self, handle: Handle) -> bool {
         self.rooms.is_empty()
-            || self.peer_of(handle).is_none_or(|peer| self.rooms.is_open(peer.link()))
+            || self.peer_of(handle).is_none_or(|peer| self.rooms.is_open(peer.as_ref()))
+    }
+
+    /// Whether there is a connection to the device of a client, as far as its link has any.
+    #[inline]
+    pub(crate) fn is_there(&self, handle: Handle) -> bool {
+        self.rooms.is_empty()
+            || self.peer_of(handle).is_none_or(|peer| self.rooms.is_there(peer.as_ref()))
     }
 
     /// A message of so many octets, without forwarder header, was sent to a client.
@@ -110,7 +142,7 @@ impl Gateway {
             return;
         }
         if let Some(peer) = self.clients.get(handle).and_then(|client| client.place()) {
-            self.rooms.spend(peer.link(), octets.saturating_add(peer.overhead()));
+            self.rooms.spend(peer.as_ref(), octets.saturating_add(peer.overhead()));
         }
     }
 
@@ -119,7 +151,7 @@ impl Gateway {
     pub(crate) fn is_outgrown(&self, handle: Handle, octets: usize) -> bool {
         let peer = self.peer_of(handle).filter(|_| !self.rooms.is_empty());
         peer.is_some_and(|peer| {
-            octets.saturating_add(peer.overhead()) > self.rooms.largest(peer.link())
+            octets.saturating_add(peer.overhead()) > self.rooms.largest(peer.as_ref())
         })
     }
 
@@ -144,15 +176,16 @@ impl Gateway {
         self.line_up(cx, handle);
     }
 
-    /// The next message of a client waits for its turn at the link.
+    /// The next message of a client waits for its turn at the link, or at its device.
     pub(crate) fn line_up(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get_mut(handle) else { return };
-        let Some(link) = client.place().map(Peer::link) else { return };
-        if core::mem::replace(&mut client.lined_up, true) {
+        if client.lined_up {
             return;
         }
+        let Some(peer) = client.place() else { return };
+        self.rooms.line_up(peer.as_ref(), handle);
+        client.lined_up = true;
         let own = client.line.is_own();
-        self.rooms.line_up(link, handle);
         self.stats.held_back += 1;
         if !own {
             // A few such would use up the broker's window and stop everybody.
@@ -161,7 +194,7 @@ impl Gateway {
         self.rearm(handle);
     }
 
-    /// The client is not at its link any longer, so it has no turn there.
+    /// The client is not at its address any longer, so it has no turn there.
     pub(crate) fn leave_line(&mut self, handle: Handle) {
         let Some(client) = self.clients.get_mut(handle) else { return };
         if !core::mem::take(&mut client.lined_up) {
@@ -171,7 +204,7 @@ impl Gateway {
             outbound.waits = false;
         }
         if let Some(peer) = client.place() {
-            self.rooms.leave(peer.link(), handle);
+            self.rooms.leave(peer.as_ref(), handle);
         }
     }
 

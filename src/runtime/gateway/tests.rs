@@ -83,6 +83,8 @@ impl Machine for Lines {
 
     fn link_largest(&mut self, _: LinkId, _: usize) {}
 
+    fn device_room(&mut self, _: Time, _: LinkId, _: &Address, _: Option<core::DeviceRoom>) {}
+
     fn datagram(&mut self, _: Time, link: LinkId, from: &Address, _: core::Signal, bytes: &[u8]) {
         self.last = Some((link, *from));
         if let Some(kept) = bytes.strip_prefix(b"keep ") {

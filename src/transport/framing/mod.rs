@@ -123,6 +123,12 @@ impl Decoder {
         })
     }
 
+    /// For packets back to back, as [`Packing::Length`], where the rest of a packet that has begun comes
+    /// within `gap`.
+    pub(in crate::transport) fn stream(max_packet: usize, gap: Duration) -> Self {
+        Self(Kind::Length(length::Decoder::new(max_packet, gap)))
+    }
+
     /// Takes what has come at this time and gives each packet that is complete to `each`.
     pub fn feed(&mut self, now: Time, octets: &[u8], each: &mut dyn FnMut(&[u8])) {
         match &mut self.0 {

@@ -11,7 +11,6 @@ mod hub;
 mod loralink;
 mod pace;
 mod plain;
-mod queue;
 mod rh_serial;
 mod station;
 mod xbee;
@@ -30,11 +29,11 @@ pub use xbee::Module as XbeeModule;
 
 use super::framing::xbee::Mode;
 use super::framing::{Discarded, Framing, Packing};
+use super::queue::{Queue, Queued};
 use crate::core::Address;
 use crate::time::Time;
 use pace::Pace;
 use plain::Plain;
-use queue::{Queue, Queued};
 use xbee::Xbee;
 
 /// What may wait to be written: what the line carries in this many seconds. More would come after

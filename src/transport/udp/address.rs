@@ -107,6 +107,12 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match UdpAddress::decode(self.0) {
             Some(address) => address.fmt(f),
+            // That of a Bluetooth device, as everybody writes it.
+            None if self.0.octets().len() == 6 => {
+                (0..).zip(self.0.octets()).try_for_each(|(index, octet)| {
+                    write!(f, "{}{octet:02X}", if index == 0 { "" } else { ":" })
+                })
+            }
             // That of a radio.
             None => self.0.octets().iter().try_for_each(|octet| write!(f, "{octet:02X}")),
         }

@@ -194,11 +194,7 @@ fn crc(octets: &[u8]) -> u16 {
 /// The next packet that is whole.
 fn next(framing: &str, line: &mut Vec<u8>) -> Option<Vec<u8>> {
     if framing == "length" {
-        let mut length = length(line)?;
-        if line.get(1) == Some(&0xFE) {
-            length += self::length(&line[length.min(line.len())..])?;
-        }
-        return (line.len() >= length).then(|| line.drain(..length).collect());
+        return next_packet(line);
     }
     if framing == "cobs" {
         loop {
@@ -228,6 +224,15 @@ fn next(framing: &str, line: &mut Vec<u8>) -> Option<Vec<u8>> {
             return Some(packet);
         }
     }
+}
+
+/// The next packet that is whole, by the length that it begins with.
+pub fn next_packet(line: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut length = length(line)?;
+    if line.get(1) == Some(&0xFE) {
+        length += self::length(&line[length.min(line.len())..])?;
+    }
+    (line.len() >= length).then(|| line.drain(..length).collect())
 }
 
 fn length(line: &[u8]) -> Option<usize> {

@@ -4,7 +4,7 @@ mod aquila;
 mod check;
 mod hardship;
 mod hub;
-mod line;
+pub mod line;
 mod loralink;
 mod pair;
 mod pty;

@@ -1,0 +1,237 @@
+//! The link as the loop sees it.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::lane::Lane;
+use super::radio::{Counts, Event, Radio};
+use super::settings::Mac;
+use crate::config;
+use crate::core::{Address, DeviceRoom, Effect, Effects, LinkId, Signal};
+use crate::transport::queue::Queued;
+use crate::transport::udp::Taken;
+
+/// Events taken in one turn; the other links shall not wait.
+const BATCH: usize = 64;
+/// How long the thread may take to disconnect devices at the end.
+const GOODBYE: Duration = Duration::from_millis(1_500);
+/// At most one line about losses in this time.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A Bluetooth adapter and the devices that are connected to it.
+#[derive(Debug)]
+pub struct BleLink {
+    id: LinkId,
+    name: String,
+    radio: Radio,
+    devices: HashMap<Mac, Arc<Lane>>,
+    /// What the core is to know of devices: room, or that they are gone.
+    rooms: VecDeque<(Address, Option<DeviceRoom>)>,
+    stats: Stats,
+    told: Told,
+}
+
+/// What went through the link since its start, beside what its thread counts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Stats {
+    /// Packets for devices that are not connected, or were not any more before it was their turn.
+    away_drops: u64,
+    /// Packets for which there was no room.
+    overflow_drops: u64,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    at: Option<Instant>,
+    noise: u64,
+    unsendable: u64,
+    lost: u64,
+}
+
+impl BleLink {
+    /// Begins to look for the adapter and for devices, in a thread of its own; that there is none is no
+    /// error. What has joined is remembered in `state_dir`, if it has to be.
+    #[must_use]
+    pub fn new(id: LinkId, settings: &config::BleLink, state_dir: PathBuf) -> Self {
+        let name = settings.name();
+        Self {
+            id,
+            radio: Radio::start(name.clone(), settings.settings.clone(), state_dir),
+            name,
+            devices: HashMap::new(),
+            rooms: VecDeque::new(),
+            stats: Stats::default(),
+            told: Told::default(),
+        }
+    }
+
+    /// The link's number.
+    #[must_use]
+    pub fn id(&self) -> LinkId {
+        self.id
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes what has happened and gives each packet to `each`. Pending, with the task to be woken, if
+    /// nothing has.
+    pub fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        each: &mut dyn FnMut(&Address, Signal, &[u8]),
+    ) -> Poll<Taken> {
+        let mut taken = Taken { datagrams: 0, more: false };
+        for count in 0..BATCH {
+            let event = match self.radio.events.poll_recv(cx) {
+                Poll::Ready(Some(event)) => event,
+                Poll::Ready(None) | Poll::Pending if count == 0 => return Poll::Pending,
+                Poll::Ready(None) | Poll::Pending => return Poll::Ready(taken),
+            };
+            match event {
+                Event::Up(lane) => {
+                    self.rooms.push_back((*lane.address(), Some(room(&lane))));
+                    if let Some(old) = self.devices.insert(lane.device(), lane) {
+                        self.stats.away_drops += old.clear();
+                    }
+                }
+                Event::Down(device) => self.down(device),
+                Event::AllDown => {
+                    let devices: Vec<Mac> = self.devices.keys().copied().collect();
+                    devices.into_iter().for_each(|device| self.down(device));
+                }
+                Event::Room(device) => {
+                    if let Some(lane) = self.devices.get(&device) {
+                        self.rooms.push_back((*lane.address(), Some(room(lane))));
+                    }
+                }
+                Event::Packet { from, rssi, packet } => {
+                    if let Some(lane) = self.devices.get(&from) {
+                        taken.datagrams += 1;
+                        each(lane.address(), Signal { rssi, lqi: None }, &packet);
+                    }
+                }
+            }
+        }
+        taken.more = true;
+        Poll::Ready(taken)
+    }
+
+    /// What the core has to know next of a device: what it takes, or that it is gone.
+    pub fn next_room(&mut self) -> Option<(Address, Option<DeviceRoom>)> {
+        self.rooms.pop_front()
+    }
+
+    /// Queues what is for this link among the effects, as far as there is room; the rest is dropped and
+    /// counted.
+    pub fn transmit(&mut self, effects: &Effects) {
+        for effect in effects.items() {
+            match *effect {
+                Effect::Send { link, ref to, bytes } if link == self.id => {
+                    let Some(lane) = self.lane(to) else {
+                        self.stats.away_drops += 1;
+                        continue;
+                    };
+                    if lane.push(effects.bytes(bytes)) == Queued::Full {
+                        self.stats.overflow_drops += 1;
+                    }
+                }
+                Effect::Recall { link, ref to, head } if link == self.id => {
+                    if let Some(lane) = self.lane(to) {
+                        lane.recall(effects.bytes(head));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Warns about what was lost since it last did, once a minute at most.
+    pub fn watch(&mut self) {
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let Counts { noise, unsendable, overrun, .. } = &*self.radio.counts;
+        let (noise, unsendable) = (count(noise), count(unsendable));
+        let lost = self.stats.overflow_drops + count(overrun);
+        let Told { at, .. } = self.told;
+        if (noise, unsendable, lost) == (self.told.noise, self.told.unsendable, self.told.lost) {
+            return;
+        }
+        let now = Instant::now();
+        if at.is_some_and(|at| now.saturating_duration_since(at) < TELL_INTERVAL) {
+            return;
+        }
+        let name = &self.name;
+        if noise > self.told.noise {
+            warn!(
+                "{name}: {} octets from devices are no MQTT-SN packets and were thrown away; do \
+                 these devices speak it? `allow` under [[ble]] names those that do",
+                noise - self.told.noise
+            );
+        }
+        if unsendable > self.told.unsendable {
+            warn!(
+                "{name}: {} packets were dropped because they do not fit one write; split = true \
+                 under [[ble]] cuts them in pieces, if the device puts them together",
+                unsendable - self.told.unsendable
+            );
+        }
+        if lost > self.told.lost {
+            warn!(
+                "{name}: {} packets were dropped because more came than could be taken",
+                lost - self.told.lost
+            );
+        }
+        self.told = Told { at: Some(now), noise, unsendable, lost };
+    }
+
+    /// What went through it, in words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counts = &*self.radio.counts;
+        format!(
+            "{} packets received, {} sent; {} dropped because their devices were not connected, {} for \
+             want of room, {} that do not fit one write; {} octets received that are no packets; \
+             {} connections, {} tries failed",
+            count(&counts.received),
+            count(&counts.sent),
+            self.stats.away_drops,
+            self.stats.overflow_drops + count(&counts.overrun),
+            count(&counts.unsendable),
+            count(&counts.noise),
+            count(&counts.connections),
+            count(&counts.failures)
+        )
+    }
+
+    fn lane(&self, to: &Address) -> Option<&Arc<Lane>> {
+        let device = <[u8; 6]>::try_from(to.octets()).ok()?;
+        self.devices.get(&Mac(device))
+    }
+
+    fn down(&mut self, device: Mac) {
+        if let Some(lane) = self.devices.remove(&device) {
+            self.stats.away_drops += lane.clear();
+            self.rooms.push_back((*lane.address(), None));
+        }
+    }
+}
+
+impl Drop for BleLink {
+    fn drop(&mut self) {
+        self.radio.stop(GOODBYE);
+    }
+}
+
+fn room(lane: &Lane) -> DeviceRoom {
+    DeviceRoom { octets: u32::try_from(lane.room()).unwrap_or(u32::MAX), largest: lane.largest() }
+}
