@@ -46,7 +46,7 @@ const CASES: &[Case] = &[
     case("[udpp]\n", "1:2", "no key `udpp`", "did you mean `udp`?"),
     case("max_clients = 3", "1:1", "no key `max_clients`", "it belongs under [sessions]"),
     case("[log]\nzzz = 1", "2:1", "no key `zzz` under [log]", "allowed under [log]: level, format"),
-    case("[[ble]]\nadapter = 1", "1:3", "`ble` at the top level is not available", "take it"),
+    case("[admin]\nlisten = \"\"", "1:2", "`admin` at the top level is not available", "take it"),
     case(
         "[upstream.tls]\ncafile = \"x\"",
         "2:1",
@@ -80,7 +80,7 @@ const CASES: &[Case] = &[
         "no key `profil` under [[client]]",
         "did",
     ),
-    case("profile = \"emcute\"", "1:1", "no key `profile`", "it belongs under [[client]]"),
+    case("max_topics = 3", "1:1", "no key `max_topics`", "it belongs under [[client]]"),
     case("name = \"a\"\nname = \"b\"", "2:1", "duplicate key", "https://toml.io"),
     // Syntax.
     case("name = gateway", "1:8", "this is not TOML", "text stands in quotes"),
@@ -511,6 +511,42 @@ fn links_have_problems_of_their_own() {
             "3:14",
             "how long a packet takes is not known",
         ),
+    ] {
+        let shown = errors(text, &[]);
+        let expected = format!("gateway.toml:{place}: ");
+        assert!(shown.starts_with(&expected), "expected {expected}, got\n{shown}");
+        assert!(shown.lines().next().is_some_and(|line| line.contains(says)), "{says}:\n{shown}");
+        assert_eq!(shown.matches("gateway.toml:").count(), 1, "{shown}");
+    }
+}
+
+#[test]
+#[cfg(feature = "ble")]
+fn bluetooth_has_problems_of_its_own() {
+    for (text, place, says) in [
+        ("[ble]\nadapter = \"hci0\"", "1:2", "`ble` is a list of tables, but this is a table"),
+        ("[[ble]]\nadapter = \"hci\"", "2:11", "`adapter` cannot be \"hci\""),
+        ("[[ble]]\n[[ble]]", "2:1", "two [[ble]] take whichever adapter there is"),
+        (
+            "[[ble]]\nadapter = \"hci1\"\n[[ble]]\nadapter = \"hci1\"",
+            "4:11",
+            "adapter hci1 is there twice",
+        ),
+        ("[[ble]]\nprofile = \"uart\"", "2:11", "`profile` cannot be \"uart\""),
+        ("[[ble]]\nprofile = \"custom\"", "1:1", "this [[ble]] has no `service`"),
+        ("[[ble]]\nservice = \"ffe0\"", "2:11", "`service` cannot be \"ffe0\""),
+        (
+            "[[ble]]\nprofile = \"nus\"\nservice = \"0xFFE0\"",
+            "3:11",
+            "profile nus has a service of its own",
+        ),
+        ("[[ble]]\nwrite = \"0xFFE\"", "2:9", "`write` cannot be \"0xFFE\""),
+        ("[[ble]]\nallow = [\"a\", \"\"]", "2:15", "`allow` cannot be \"\""),
+        ("[[ble]]\npermit_join = \"2d\"", "2:15", "`permit_join` cannot be \"2d\""),
+        ("[[ble]]\nmtu = 22", "2:7", "`mtu` is out of range"),
+        ("[[ble]]\nmax_connections = 65", "2:19", "`max_connections` is out of range"),
+        ("[[ble]]\nslot_time = \"10ms\"", "2:13", "out of range"),
+        ("[[ble]]\nmax_packet = \"31B\"", "2:14", "out of range"),
     ] {
         let shown = errors(text, &[]);
         let expected = format!("gateway.toml:{place}: ");

@@ -50,7 +50,7 @@ fn everything_in_use(left_out: &str) -> String {
 }
 
 /// Settings that are shown with an example because they have no default.
-const EXAMPLES: [&str; 14] = [
+const EXAMPLES: [&str; 16] = [
     "username",
     "password",
     "password_file",
@@ -63,6 +63,8 @@ const EXAMPLES: [&str; 14] = [
     "advertise_to",
     "groups",
     "[[serial]]",
+    "[[ble]]",
+    "allow",
     "[[client]]",
     "[client.topics]",
 ];
@@ -224,6 +226,16 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("serial rate_limit", "\"5B\""),
     ("serial lora", "\"SF12\""),
     ("serial duty_cycle", "\"0.1%\""),
+    ("ble adapter", "\"hci7\""),
+    ("ble profile", "\"hm10\""),
+    ("ble allow", "[]"),
+    ("ble permit_join", "\"5s\""),
+    ("ble mtu", "23"),
+    ("ble split", "false"),
+    ("ble max_connections", "5"),
+    ("ble slot_time", "\"5s\""),
+    ("ble retry_interval", "\"5s\""),
+    ("ble max_packet", "\"100B\""),
     ("client id", "\"other\""),
     ("client link", "\"udp 0*\""),
     ("client allow", "false"),
@@ -277,6 +289,13 @@ const OF_OTHERS: &[&str] = &[
     "serial rate_limit",
     "serial lora",
     "serial duty_cycle",
+    "ble profile",
+    "ble allow",
+    "ble permit_join",
+    "ble mtu",
+    "ble split",
+    "ble max_connections",
+    "ble slot_time",
     "store sync",
     "store batch_records",
     "store batch_time",

@@ -1,5 +1,7 @@
 //! `check`: the configuration in effect, and the state.
 
+#[cfg(feature = "ble")]
+mod ble;
 mod client;
 mod serial;
 
@@ -29,6 +31,10 @@ answer), listens for a few seconds, and says what it found and how it looks in g
 and --framing say them. Exit code 1 if the device cannot be opened or does not speak what was expected. \
 Not while the gateway runs: it has the device to itself.
 
+With --ble it lists the Bluetooth adapters, listens for devices, and says what the gateway would do with \
+each: connect to it, or why not. Exit code 1 if Bluetooth cannot be used; the reason and a remedy are \
+said. It can be done beside a running gateway.
+
 Run it as the user that the gateway runs as: another one may see another state.
 
 Examples:
@@ -36,7 +42,14 @@ Examples:
   mqtt-sn-gateway check --config /etc/mqtt-sn-gateway/gateway.toml
   mqtt-sn-gateway check --client meter-7
   mqtt-sn-gateway check --serial /dev/ttyUSB0
+  mqtt-sn-gateway check --ble
   mqtt-sn-gateway check --client meter-7 --link 'udp 0.0.0.0:1883'";
+
+/// How long it is listened to a line.
+const LISTEN: Duration = Duration::from_secs(3);
+/// The same for Bluetooth: some devices advertise every few seconds only.
+#[cfg(feature = "ble")]
+const LISTEN_BLE: Duration = Duration::from_secs(8);
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
@@ -48,7 +61,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", requires = "client")]
     link: Option<String>,
     /// Open this serial device and say what is there
-    #[arg(long, value_name = "DEVICE", conflicts_with = "client")]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "client", group = "heard")]
     serial: Option<String>,
     /// Framing on that line
     #[arg(long, value_name = "WORD", requires = "serial", value_parser = framing())]
@@ -56,9 +69,13 @@ pub(super) struct Arguments {
     /// Its speed, bits a second
     #[arg(long, value_name = "N", requires = "serial", value_parser = clap::value_parser!(u32).range(300..=4_000_000))]
     baud: Option<u32>,
-    /// How long to listen, each time
-    #[arg(long, value_name = "TIME", requires = "serial", default_value = "3s", value_parser = duration)]
-    listen: Duration,
+    /// Look for Bluetooth devices, by this adapter
+    #[cfg(feature = "ble")]
+    #[arg(long, value_name = "ADAPTER", num_args = 0..=1, default_missing_value = "", conflicts_with = "client", group = "heard")]
+    ble: Option<String>,
+    /// How long to listen, each time [default: 3s, 8s for Bluetooth]
+    #[arg(long, value_name = "TIME", requires = "heard", value_parser = duration)]
+    listen: Option<Duration>,
 }
 
 /// Prints what is in effect; that it can be printed means that it is right.
@@ -70,9 +87,13 @@ pub(super) fn run(arguments: &Arguments, config: &Config, source: &Source) -> Re
         let wanted = serial::Wanted {
             framing: arguments.framing,
             baud: arguments.baud,
-            listen: arguments.listen,
+            listen: arguments.listen.unwrap_or(LISTEN),
         };
         return serial::check(device, wanted, config);
+    }
+    #[cfg(feature = "ble")]
+    if let Some(adapter) = &arguments.ble {
+        return ble::check(adapter, arguments.listen.unwrap_or(LISTEN_BLE), config);
     }
     let from = match source {
         Source::File(path) => format!("{} is fine", path.display()),

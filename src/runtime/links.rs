@@ -62,9 +62,10 @@ impl Link {
             }
             #[cfg(feature = "ble")]
             Self::Ble(link) => {
-                while let Some((device, room)) = link.next_room() {
-                    machine.device_room(now, link.id(), &device, room);
-                }
+                let id = link.id();
+                link.tell_rooms(now, &mut |device, room| {
+                    machine.device_room(now, id, device, room);
+                });
             }
         }
     }

@@ -25,7 +25,8 @@ pub trait Machine {
     fn link_largest(&mut self, link: LinkId, octets: usize);
 
     /// What a device has room for now that has a connection of its own, all that [`Self::outgoing`] had
-    /// for it included; `None` if it has no connection any longer. To be told in each turn.
+    /// for it included; `None` if it has no connection any longer. To be told whenever there is more, and
+    /// now and then.
     fn device_room(&mut self, now: Time, link: LinkId, device: &Address, room: Option<DeviceRoom>);
 
     /// The connection to the broker is open.

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use mqtt_sn_gateway::codec::{Encapsulation, Message, Packet as Frame, decode};
 use mqtt_sn_gateway::core::upstream::LineId;
 use mqtt_sn_gateway::core::{
-    Address, Cursor, Drop, Effect, Limit, LinkId, LinkSettings, Settings, Signal,
+    Address, Cursor, DeviceRoom, Drop, Effect, Limit, LinkId, LinkSettings, Settings, Signal,
 };
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::mqtt::{self as session, Spool, Version};
@@ -290,6 +290,15 @@ impl World {
     /// The first link has room for so many octets of messages.
     pub fn room(&mut self, octets: impl Into<Option<u32>>) {
         self.engine.link_room(self.now, LinkId(0), octets.into());
+        self.settle();
+    }
+
+    /// A device with a connection of its own has room for so many octets of messages; `None`: it has
+    /// none any longer.
+    pub fn device_room(&mut self, device: &Device, octets: Option<u32>) {
+        let address = Address::new(&device.address).expect("a short address");
+        let room = octets.map(|octets| DeviceRoom { octets, largest: usize::MAX });
+        self.engine.device_room(self.now, LinkId(device.link), &address, room);
         self.settle();
     }
 

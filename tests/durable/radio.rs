@@ -8,8 +8,6 @@ use crate::harness::*;
 use crate::messages::*;
 use crate::mqtt::Packet;
 
-const NORMAL: PublishTopic = PublishTopic::Normal(FIRST_ID);
-
 /// What waits for room was acknowledged to the broker, so it is on the disk.
 #[test]
 fn what_waits_for_room_survives_a_restart() {
@@ -66,6 +64,92 @@ fn promises_that_wait_take_room() {
     world.silence(&nodes[1]);
     world.writes = true;
     world.room(50);
+    assert_eq!(world.received(&nodes[1]).len(), 1);
+}
+
+/// The first link has devices that come and go.
+fn with_devices() -> World {
+    let mut world = World::obliging();
+    world.settings.links[0].pacing = Pacing::Device;
+    world.restart();
+    world.broker_up(false);
+    world
+}
+
+/// Who was there is not known in the next life, nor whether what was under way has arrived.
+#[test]
+fn what_waits_for_a_device_survives_a_restart() {
+    let mut world = with_devices();
+    let (node, other) = (device(1), device(2));
+    for (node, id) in [(&node, "n1"), (&other, "n2")] {
+        world.device_room(node, Some(1_000));
+        world.resume(node, id);
+        world.subscribe(node, 1, "a/b", Qos::Two);
+    }
+    world.device_room(&node, None);
+    world.sent();
+    let one = world.deliver("a/b", b"one", 1);
+    let two = world.deliver("a/b", b"two", 2);
+    world.silence(&node);
+    let id = world.published_to(&other, b"one");
+    world.send(&other, puback(FIRST_ID, id, OK));
+    let id = world.published_to(&other, b"two");
+    world.exchange(&other, pubrec(id), &[pubrel(id)]);
+    let acknowledged = world.sent();
+    for packet in [Packet::Puback(one), Packet::Pubrec(two), Packet::Pubcomp(two)] {
+        assert!(acknowledged.contains(&packet), "{packet:?} not among {acknowledged:?}");
+    }
+    world.restart();
+    world.broker_up(true);
+    world.pass(seconds(1_000));
+    world.silence_everywhere();
+    assert_eq!(world.engine().gateway().known_devices(), 2);
+    world.device_room(&other, Some(1_000));
+    world.expect(&other, &[pubrel(id)]);
+    world.exchange(&other, pubcomp(id), &[]);
+    world.silence(&node);
+    world.device_room(&node, Some(1_000));
+    let id = world.published_to(&node, b"one");
+    world.send(&node, puback(FIRST_ID, id, OK));
+    let id = world.published_to(&node, b"two");
+    world.exchange(&node, pubrec(id), &[pubrel(id)]);
+    world.exchange(&node, pubcomp(id), &[]);
+    for node in [&node, &other] {
+        world.device_room(node, None);
+    }
+    let gateway = world.engine().gateway();
+    assert_eq!((gateway.known_devices(), gateway.stats().lost), (0, 0));
+}
+
+/// Each device counts what waits for the disk on its way to it, and nothing else.
+#[test]
+fn promises_that_wait_take_room_of_their_device() {
+    let mut world = with_devices();
+    let nodes = [device(1), device(1).node(b"2"), device(2)];
+    for (number, node) in nodes.iter().enumerate() {
+        world.device_room(node, Some(1_000));
+        world.resume(node, &format!("n{number}"));
+        world.subscribe(node, 1, "a/b", Qos::Two);
+    }
+    world.device_room(&nodes[0], Some(1));
+    world.device_room(&nodes[2], Some(0));
+    world.writes = false;
+    world.deliver("a/b", &[b'x'; 50], 2);
+    assert_eq!(world.engine().gateway().stats().lined_up, 2);
+    // The first has as much room as before, for all that it knows.
+    for _ in 0..3 {
+        world.device_room(&nodes[0], Some(50));
+    }
+    assert_eq!(world.engine().gateway().stats().lined_up, 2);
+    world.device_room(&nodes[2], Some(50));
+    assert_eq!(world.engine().gateway().stats().lined_up, 1);
+    world.silence_everywhere();
+    world.writes = true;
+    assert!(world.commit());
+    world.pass(seconds(1));
+    assert_eq!((world.received(&nodes[0]).len(), world.received(&nodes[2]).len()), (1, 1));
+    world.silence(&nodes[1]);
+    world.device_room(&nodes[0], Some(50));
     assert_eq!(world.received(&nodes[1]).len(), 1);
 }
 
@@ -158,7 +242,8 @@ impl World {
         let [only] = received.as_slice() else { panic!("expected one, got {received:02x?}") };
         match decode(only).expect("a packet").message {
             Message::Publish(publish) => {
-                assert_eq!((publish.topic, publish.data), (NORMAL, payload));
+                assert_eq!(publish.data, payload);
+                assert!(matches!(publish.topic, PublishTopic::Normal(_)), "{:?}", publish.topic);
                 publish.msg_id
             }
             other => panic!("expected PUBLISH, got {other:?}"),

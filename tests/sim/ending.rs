@@ -157,6 +157,12 @@ impl World {
                 "left behind: {residue:?} (clients, filters, requests, messages, topic names)"
             ));
         }
+        // Devices that have a connection, and no others.
+        let there = self.lines.as_ref().map_or(0, |lines| lines.connected());
+        if gateway.known_devices() != there {
+            let known = gateway.known_devices();
+            return Err(format!("{known} devices are known, {there} have a connection"));
+        }
         let gauges =
             [stats.clients, stats.connected, stats.asleep, stats.buffered, stats.buffered_bytes];
         if gauges != [0; 5] || stats.lined_up > 0 {

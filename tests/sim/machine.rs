@@ -260,6 +260,9 @@ impl World {
         self.trace.line(now, || "the gateway begins again".into());
         self.oracle.restarted(now, image)?;
         self.engine = engine;
+        if let Some(lines) = &mut self.lines {
+            lines.forget_told();
+        }
         self.machine.journal = journal;
         self.machine.alive = true;
         self.clock.after(self.machine.rng.below(1_000), Event::Open);

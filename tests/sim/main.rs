@@ -13,6 +13,7 @@
 mod broker;
 mod clock;
 mod day;
+mod devices;
 mod disk;
 mod ending;
 mod ledger;
@@ -106,6 +107,16 @@ fn seeds_slow_links() {
 #[test]
 fn seeds_slow_crashes() {
     runner::seeds(Weather::SlowCrashes, 400);
+}
+
+#[test]
+fn seeds_devices() {
+    runner::seeds(Weather::Devices, 400);
+}
+
+#[test]
+fn seeds_devices_crashes() {
+    runner::seeds(Weather::DevicesCrashes, 400);
 }
 
 /// The seed that `SIM_SEED` names, alone; nothing without it.

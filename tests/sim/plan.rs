@@ -41,11 +41,15 @@ pub enum Weather {
     SlowLinks,
     /// The same, and the gateway's lives end.
     SlowCrashes,
+    /// Devices have connections of their own, which come and go.
+    Devices,
+    /// The same, and the gateway's lives end.
+    DevicesCrashes,
 }
 
 impl Weather {
     /// All of them, with the names they have in `SIM_WEATHER`.
-    pub const ALL: [(Weather, &'static str); 14] = [
+    pub const ALL: [(Weather, &'static str); 16] = [
         (Weather::Calm, "calm"),
         (Weather::Lossy, "lossy"),
         (Weather::BrokerTrouble, "broker"),
@@ -60,6 +64,8 @@ impl Weather {
         (Weather::DiskTrouble, "disk-trouble"),
         (Weather::SlowLinks, "slow-links"),
         (Weather::SlowCrashes, "slow-crashes"),
+        (Weather::Devices, "devices"),
+        (Weather::DevicesCrashes, "devices-crashes"),
     ];
 
     /// The radio has no faults.
@@ -79,12 +85,20 @@ impl Weather {
 
     /// The gateway's lives end without a warning.
     pub fn has_crashes(self) -> bool {
-        matches!(self, Weather::Crashes | Weather::PowerCuts | Weather::SlowCrashes)
+        matches!(
+            self,
+            Weather::Crashes | Weather::PowerCuts | Weather::SlowCrashes | Weather::DevicesCrashes
+        )
     }
 
     /// What the gateway sends waits for a radio that is busy.
     pub fn has_slow_links(self) -> bool {
-        matches!(self, Weather::SlowLinks | Weather::SlowCrashes)
+        matches!(self, Weather::SlowLinks | Weather::SlowCrashes) || self.has_connections()
+    }
+
+    /// Devices have connections of their own.
+    pub fn has_connections(self) -> bool {
+        matches!(self, Weather::Devices | Weather::DevicesCrashes)
     }
 
     fn has_broker_trouble(self) -> bool {
@@ -173,10 +187,14 @@ impl People {
             Weather::Stacks => {
                 Self { sleepers: 200, sleep: minutes, stacks: 800, ..Self::default() }
             }
-            Weather::Crashes | Weather::PowerCuts | Weather::DiskTrouble | Weather::SlowCrashes => {
+            Weather::Crashes
+            | Weather::PowerCuts
+            | Weather::DiskTrouble
+            | Weather::SlowCrashes
+            | Weather::DevicesCrashes => {
                 Self { sleepers: rng.pick(&[0, 400, 800]), sleep: minutes, ..Self::default() }
             }
-            Weather::SlowLinks => Self {
+            Weather::SlowLinks | Weather::Devices => Self {
                 sleepers: rng.pick(&[0, 400, 1_000]),
                 sleep: minutes,
                 roamers: rng.pick(&[0, 300]),

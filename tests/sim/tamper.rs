@@ -46,6 +46,11 @@ pub trait Tamper {
         octets
     }
 
+    /// Whether the gateway is told that a device has a connection.
+    fn there(&self, there: bool) -> bool {
+        there
+    }
+
     /// The disk says that it has synced and has not.
     fn lies_about_syncs(&self) -> bool {
         false

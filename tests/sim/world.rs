@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 use mqtt_sn_gateway::codec::{Message, ReturnCode, decode as decode_datagram};
 use mqtt_sn_gateway::core::upstream::LineId;
-use mqtt_sn_gateway::core::{ClientRule, Effect, LinkSettings, Profile, Settings, Signal};
+use mqtt_sn_gateway::core::{ClientRule, Effect, LinkSettings, Pacing, Profile, Settings, Signal};
 use mqtt_sn_gateway::engine::Engine;
 use mqtt_sn_gateway::time::Time;
 
@@ -20,7 +20,7 @@ use crate::places::{self, Place};
 use crate::plan::{Plan, Weather};
 use crate::rng::Rng;
 use crate::sensor::{Doing, Io, Report, Sensor};
-use crate::slow::{Lines, SlowPlan};
+use crate::slow::{Key, Lines, SlowPlan};
 use crate::stacks::FIELD;
 use crate::tamper::{Datagram, Tamper};
 use crate::tcp::{Item, Pipe};
@@ -68,7 +68,17 @@ pub(crate) enum Event {
     Ailment,
     /// A slow link has sent a packet, or goes on.
     Line {
-        link: usize,
+        key: Key,
+        life: u32,
+    },
+    /// A device loses its connection.
+    Parted {
+        key: Key,
+        life: u32,
+    },
+    /// It may have one again.
+    Back {
+        key: Key,
     },
 }
 
@@ -120,7 +130,7 @@ pub(crate) fn settings(plan: &Plan) -> Settings {
     let rules = &plan.rules;
     let link = |number: usize| LinkSettings {
         name: format!("link-{number}").into(),
-        paced: plan.slow.is_some(),
+        pacing: plan.slow.as_ref().map_or(Pacing::Never, |slow| slow.pacing[number]),
         ..LinkSettings::default()
     };
     let profiles = FIELD.iter().filter_map(|stack| {
@@ -322,8 +332,16 @@ impl World {
             Event::Write { life, after } => self.write_commit(life, after),
             Event::Written { life } => self.commit_written(life),
             Event::Crash if self.lively => self.crash_due(),
-            Event::Line { link } => {
-                self.line_moves(link);
+            Event::Line { key, life } => {
+                self.line_moves(key, life);
+                Ok(())
+            }
+            Event::Parted { key, life } if self.lively => {
+                self.parted(key, life);
+                Ok(())
+            }
+            Event::Back { key } => {
+                self.back(key);
                 Ok(())
             }
             Event::Restart => self.restart(),
@@ -332,7 +350,7 @@ impl World {
                 Ok(())
             }
             Event::Act(_) | Event::Outside | Event::Trouble | Event::Lie(_) => Ok(()),
-            Event::Crash | Event::Ailment => Ok(()),
+            Event::Crash | Event::Ailment | Event::Parted { .. } => Ok(()),
         }
     }
 
@@ -385,6 +403,10 @@ impl World {
         });
         if !self.machine.alive {
             self.trace.line(now, || "      nobody is there".into());
+            return Ok(());
+        }
+        if !self.has_connection(from)? {
+            self.trace.line(now, || "      without a connection".into());
             return Ok(());
         }
         let mut forged = Vec::new();

@@ -14,13 +14,17 @@ use super::radio::{Counts, Event, Radio};
 use super::settings::Mac;
 use crate::config;
 use crate::core::{Address, DeviceRoom, Effect, Effects, LinkId, Signal};
+use crate::time::Time;
 use crate::transport::queue::Queued;
 use crate::transport::udp::Taken;
 
 /// Events taken in one turn; the other links shall not wait.
 const BATCH: usize = 64;
 /// How long the thread may take to disconnect devices at the end.
-const GOODBYE: Duration = Duration::from_millis(1_500);
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How often the core is told of all rooms again: what it had on its way to a device may not come after
+/// all.
+const TELL_ROOMS: Duration = Duration::from_secs(1);
 /// At most one line about losses in this time.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -33,6 +37,7 @@ pub struct BleLink {
     devices: HashMap<Mac, Arc<Lane>>,
     /// What the core is to know of devices: room, or that they are gone.
     rooms: VecDeque<(Address, Option<DeviceRoom>)>,
+    rooms_told: Time,
     stats: Stats,
     told: Told,
 }
@@ -66,6 +71,7 @@ impl BleLink {
             name,
             devices: HashMap::new(),
             rooms: VecDeque::new(),
+            rooms_told: Time(0),
             stats: Stats::default(),
             told: Told::default(),
         }
@@ -126,9 +132,18 @@ impl BleLink {
         Poll::Ready(taken)
     }
 
-    /// What the core has to know next of a device: what it takes, or that it is gone.
-    pub fn next_room(&mut self) -> Option<(Address, Option<DeviceRoom>)> {
-        self.rooms.pop_front()
+    /// Gives to `each` what the core has to know of devices: what they take, or that they are gone. To be
+    /// called in each turn.
+    pub fn tell_rooms(&mut self, now: Time, each: &mut dyn FnMut(&Address, Option<DeviceRoom>)) {
+        for (device, room) in self.rooms.drain(..) {
+            each(&device, room);
+        }
+        if now.since(self.rooms_told) >= TELL_ROOMS {
+            self.rooms_told = now;
+            for lane in self.devices.values() {
+                each(lane.address(), Some(room(lane)));
+            }
+        }
     }
 
     /// Queues what is for this link among the effects, as far as there is room; the rest is dropped and

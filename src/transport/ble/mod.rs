@@ -15,7 +15,7 @@ mod link;
 #[cfg(feature = "ble")]
 mod nap;
 #[cfg(feature = "ble")]
-mod radio;
+pub(crate) mod radio;
 #[cfg(feature = "ble")]
 mod roster;
 mod settings;

@@ -249,6 +249,16 @@ impl Settings {
         }
     }
 
+    /// Whether a device with this address may be one that may connect, whatever it says of itself.
+    #[must_use]
+    pub fn may_admit(&self, address: Mac) -> bool {
+        self.allow.is_empty()
+            || self.allow.iter().any(|allowed| match allowed {
+                Allowed::Address(wanted) => *wanted == address,
+                Allowed::Name(_) | Allowed::Service(_) => true,
+            })
+    }
+
     /// Whether it takes the name of a device to know whether it may connect.
     #[must_use]
     pub fn needs_names(&self) -> bool {
@@ -299,6 +309,10 @@ mod tests {
 
         settings.allow = vec![Allowed::parse("0xFFE0"), Allowed::parse("0xFFF0")];
         assert_eq!(settings.advertised().len(), 2);
+        assert!(settings.may_admit(device));
+        settings.allow = vec![Allowed::parse("01:02:03:04:05:07")];
+        assert!(!settings.may_admit(device) && settings.may_admit(Mac([1, 2, 3, 4, 5, 7])));
+        settings.allow = vec![Allowed::parse("0xFFE0"), Allowed::parse("0xFFF0")];
         assert!(!settings.admits(device, &offers) && !settings.needs_names());
     }
 }

@@ -1,6 +1,8 @@
-//! With room that comes in steps of chance, every client gets what it gets without a limit.
+//! With room that comes in steps of chance, and devices that come and go, every client gets what it gets
+//! without a limit.
 
 use mqtt_sn_gateway::codec::{Message, Qos, SubscribeTopic, decode};
+use mqtt_sn_gateway::core::{LinkSettings, Pacing, Settings};
 
 use super::with_two_links;
 use crate::harness::*;
@@ -21,6 +23,16 @@ impl Chance {
 /// Payload, QoS and topic.
 type Got = (String, Qos, String);
 
+/// Who says what there is room for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Pace {
+    Nobody,
+    /// Each of the two links.
+    Links,
+    /// Each device, if it is there.
+    Devices,
+}
+
 /// The clients, and what each was sent.
 struct Company {
     world: World,
@@ -33,8 +45,13 @@ struct Company {
 
 impl Company {
     /// Sleepers, clients behind forwarders, at two links.
-    fn new(size: u32) -> Self {
-        let mut world = World::with(with_two_links());
+    fn new(size: u32, pace: Pace) -> Self {
+        let mut settings = with_two_links();
+        if pace == Pace::Devices {
+            let link = LinkSettings { pacing: Pacing::Device, ..LinkSettings::default() };
+            settings = Settings { links: vec![link.clone(), link], ..settings };
+        }
+        let mut world = World::with(settings);
         world.obliging = true;
         let nodes: Vec<Device> = (0..size)
             .map(|number| match number % 4 {
@@ -56,7 +73,30 @@ impl Company {
             }
         }
         let got = vec![Vec::new(); nodes.len()];
-        Self { world, nodes, got, octets: 0 }
+        let mut company = Self { world, nodes, got, octets: 0 };
+        company.tell(pace, |_| Some(0));
+        company
+    }
+
+    /// Says how much room there is; `None` where nobody is there, or nobody is to say so.
+    fn tell(&mut self, pace: Pace, mut room: impl FnMut(usize) -> Option<u32>) {
+        match pace {
+            Pace::Nobody => {}
+            Pace::Links => {
+                for link in 0..2 {
+                    let octets = room(usize::from(link)).unwrap_or(0);
+                    self.world.room(link, octets);
+                }
+            }
+            Pace::Devices => {
+                for (number, node) in self.nodes.iter().enumerate() {
+                    match room(number) {
+                        Some(octets) => self.world.here(node, octets),
+                        None => self.world.gone(node),
+                    }
+                }
+            }
+        }
     }
 
     /// Takes what was sent, and answers: all of it, or by chance only some clients.
@@ -97,15 +137,12 @@ impl Company {
     }
 }
 
-fn run(seed: u64, limited: bool) -> Vec<Vec<Got>> {
+fn run(seed: u64, pace: Pace) -> Vec<Vec<Got>> {
+    let limited = pace != Pace::Nobody;
     // What happens, and when the room comes, are drawn apart: they are the same in both.
     let (mut what, mut when) = (Chance(seed), Chance(seed ^ 0xABCD));
     let size = 1 + what.below(12) as u32;
-    let mut company = Company::new(size);
-    if limited {
-        company.world.room(0, 0);
-        company.world.room(1, 0);
-    }
+    let mut company = Company::new(size, pace);
     for number in 1..=60_u64 {
         let sleeper = what.below(u64::from(size)) as usize;
         let topic = match what.below(4) {
@@ -127,9 +164,13 @@ fn run(seed: u64, limited: bool) -> Vec<Vec<Got>> {
         }
         if limited {
             for _ in 0..when.below(3) {
-                let link = when.below(2) as u16;
                 let octets = when.below(100) as u32;
-                company.world.room(link, octets);
+                if pace == Pace::Links {
+                    company.world.room(when.below(2) as u16, octets);
+                } else {
+                    let chance = &mut when;
+                    company.tell(pace, |_| (chance.below(2) == 0).then_some(octets));
+                }
                 company.answer(Some(&mut when));
             }
         }
@@ -145,12 +186,12 @@ fn run(seed: u64, limited: bool) -> Vec<Vec<Got>> {
         loop {
             // Each of them may be overdrawn by one packet.
             company.octets = 0;
-            if limited {
-                company.world.room(0, 1 + when.below(100) as u32);
-                company.world.room(1, 1 + when.below(100) as u32);
-            }
+            company.tell(pace, |_| Some(1 + when.below(100) as u32));
             let some = company.answer(None);
-            assert!(!limited || company.octets <= 2 * (100 + 60), "{} octets", company.octets);
+            // Some devices have not read yet what they were sent before.
+            let places = if pace == Pace::Links { 2 } else { size as usize };
+            let most = 2 * places * (100 + 60);
+            assert!(!limited || company.octets <= most, "{} octets", company.octets);
             if !some {
                 break;
             }
@@ -165,9 +206,12 @@ fn run(seed: u64, limited: bool) -> Vec<Vec<Got>> {
 #[test]
 fn room_in_steps_of_chance_changes_nothing_but_the_time() {
     for seed in 0..300 {
-        let (slow, quick) = (run(seed, true), run(seed, false));
-        for (number, (slow, quick)) in slow.iter().zip(&quick).enumerate() {
-            assert_eq!(slow, quick, "seed {seed}, client {number}");
+        let quick = run(seed, Pace::Nobody);
+        for pace in [Pace::Links, Pace::Devices] {
+            let slow = run(seed, pace);
+            for (number, (slow, quick)) in slow.iter().zip(&quick).enumerate() {
+                assert_eq!(slow, quick, "seed {seed}, client {number}");
+            }
         }
     }
 }

@@ -37,7 +37,8 @@ impl fmt::Display for Found {
 }
 
 impl Found {
-    fn is(&self, wanted: &str) -> bool {
+    /// Whether this is its name or its address.
+    pub(crate) fn is(&self, wanted: &str) -> bool {
         self.name == wanted || self.address.is_some_and(|it| Mac::parse(wanted) == Some(it))
     }
 }

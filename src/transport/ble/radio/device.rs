@@ -122,7 +122,7 @@ impl Attendant {
     }
 
     async fn connect(&mut self, patience: Duration) -> Result<Link, String> {
-        let Self { peripheral, orders, notes, shared, .. } = self;
+        let Self { device, peripheral, orders, notes, shared, .. } = self;
         let work = async {
             match timeout(patience, peripheral.connect()).await {
                 Ok(Ok(())) => {}
@@ -150,7 +150,7 @@ impl Attendant {
             while let Some(Some(Some(_))) = notes.as_mut().map(|it| it.next().now_or_never()) {}
             answer("be notified by a device", DISCOVER, peripheral.subscribe(&channel.listen))
                 .await
-                .map_err(|trouble| trouble.to_string())?;
+                .map_err(|trouble| explain(&trouble.to_string(), *device))?;
             let mtu = peripheral.mtu().min(shared.settings.mtu);
             Ok(Link { mtu, channel })
         };
@@ -180,6 +180,18 @@ impl Attendant {
             why = watch(peripheral, orders) => why,
         }
     }
+}
+
+/// What has been refused, and what can be done about it.
+fn explain(error: &str, device: Mac) -> String {
+    // Bluetooth Core 5.4, 3.F.3.4.1.1: insufficient authentication, authorisation and encryption.
+    let secrets = ["ATT error: 0x05", "ATT error: 0x08", "ATT error: 0x0f", "Not paired"];
+    if secrets.iter().any(|secret| error.contains(secret)) {
+        return format!(
+            "{error}; it wants to be paired: `bluetoothctl pair {device}`, or have its firmware do without"
+        );
+    }
+    error.to_owned()
 }
 
 /// It does no harm where there is no connection, and ends one that is still being made.
@@ -317,6 +329,15 @@ fn is_qos_0(packet: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_that_wants_to_be_paired_is_explained() {
+        let device = Mac([0xF0, 0x11, 0x22, 0x33, 0x44, 0x55]);
+        let error = "cannot be notified by a device: Operation failed with ATT error: 0x05";
+        let explained = explain(error, device);
+        assert!(explained.contains("`bluetoothctl pair F0:11:22:33:44:55`"), "{explained}");
+        assert_eq!(explain("another", device), "another");
+    }
 
     #[test]
     fn what_may_get_lost_is_qos_0() {

@@ -8,6 +8,7 @@
 mod adapter;
 mod channel;
 mod device;
+mod look;
 mod quirk;
 mod session;
 mod signs;
@@ -28,8 +29,10 @@ use super::lane::Lane;
 use super::settings::{Mac, Settings};
 use crate::ops::RateLimit;
 use crate::time::Time;
+pub(crate) use adapter::Found;
+pub(crate) use look::{Heard, adapters, in_range};
 use session::Session;
-use trouble::Trouble;
+pub(crate) use trouble::Trouble;
 
 /// Events that wait for the loop.
 const EVENTS: usize = 256;

@@ -277,6 +277,9 @@ impl<'a> Session<'a> {
 
     /// Whether a device may connect, and can be heard, if that is not known.
     async fn consider(&mut self, adapter: &Adapter, mac: Mac, id: &PeripheralId, heard: bool) {
+        if !self.shared.settings.may_admit(mac) {
+            return self.undecided.remove(mac);
+        }
         let Some((peripheral, advert)) = describe(adapter, id).await else { return };
         let heard = heard || advert.rssi.is_some();
         if let Some(device) = self.devices.get_mut(&mac) {

@@ -16,8 +16,9 @@ use crate::transport::ble::settings::{Advert, Mac};
 const MOST: usize = 256;
 /// How long a name is awaited after the device was last heard.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A device is not asked about more often than this.
+/// A device is not asked about more often than this, and not more of them at once.
 const SELDOM: Duration = Duration::from_millis(500);
+const AT_ONCE: usize = 16;
 
 /// Something that BlueZ has said about one device.
 #[derive(Debug)]
@@ -116,11 +117,13 @@ impl Undecided {
     pub(super) fn due(&mut self, now: Time) -> Vec<(Mac, PeripheralId)> {
         self.0.retain(|_, waiting| now.since(waiting.heard) < PATIENCE);
         let due = self.0.iter_mut().filter(|(_, waiting)| now.since(waiting.asked) >= SELDOM);
-        due.map(|(mac, waiting)| {
+        let mut due: Vec<(&Mac, &mut Waiting)> = due.collect();
+        due.sort_unstable_by_key(|(mac, waiting)| (waiting.asked, **mac));
+        let due = due.into_iter().take(AT_ONCE).map(|(mac, waiting)| {
             waiting.asked = now;
             (*mac, waiting.id.clone())
-        })
-        .collect()
+        });
+        due.collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
