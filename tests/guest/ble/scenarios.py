@@ -9,7 +9,7 @@ import mqttsn
 import rig
 
 # Lengths of payloads: in one piece, at the edge of the length octet, in several pieces.
-LENGTHS = [1, 20, 200, 248, 249, 250, 700]
+LENGTHS = [1, 20, 200, 248, 249, 250, 511, 700]
 ROUNDS = 100
 CYCLES = 50
 

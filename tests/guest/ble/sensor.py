@@ -15,6 +15,8 @@ SERVICE = UUID("6E400001-B5A3-F393-E0A9-E50E24DCCA9E")
 RX = UUID("6E400002-B5A3-F393-E0A9-E50E24DCCA9E")
 TX = UUID("6E400003-B5A3-F393-E0A9-E50E24DCCA9E")
 ADVERTISING_INTERVAL_MS = 100
+# Of an attribute, whatever the MTU (Bluetooth Core 5.4, 3.F.3.2.9).
+LONGEST_VALUE = 512
 
 
 class Sensor:
@@ -140,6 +142,6 @@ class Sensor:
         while True:
             octets = await self.outgoing.get()
             while octets and self.connection is not None:
-                most = self.connection.att_mtu - 3
+                most = min(self.connection.att_mtu - 3, LONGEST_VALUE)
                 await self.device.notify_subscriber(self.connection, self.tx, octets[:most])
                 octets = octets[most:]
