@@ -32,6 +32,8 @@ const LOOK: Duration = Duration::from_secs(15);
 const GAP: Duration = Duration::from_secs(2);
 /// What a write takes of the MTU for itself (Bluetooth Core 5.4, 3.F.3.4.5).
 const WRITE_HEADER: usize = 3;
+/// Nothing that is written is longer, whatever the MTU (Bluetooth Core 5.4, 3.F.3.2.9): devices drop it.
+const LONGEST_VALUE: usize = 512;
 /// Writes without an answer in a row, after which there is one with an answer, so that BlueZ does not
 /// collect more than the radio can send.
 const SILENT_WRITES: u32 = 16;
@@ -102,7 +104,7 @@ impl Attendant {
             }
         };
         Counts::add(&self.shared.counts.connections, 1);
-        let room = usize::from(link.mtu).saturating_sub(WRITE_HEADER).max(1);
+        let room = usize::from(link.mtu).saturating_sub(WRITE_HEADER).clamp(1, LONGEST_VALUE);
         let settings = &self.shared.settings;
         let largest = if settings.split { settings.max_packet } else { room };
         let address = Address::new(&self.device.0).unwrap_or(Address::NONE);
