@@ -200,8 +200,9 @@ fn a_device_that_bluez_has_forgotten_comes_back() {
     let place = Place::new("");
     let mut device = place.sensor(1);
     device.subscribe_to("down", Qos::One);
+    place.bluez.with(|state| state.timing.memory = Some(Duration::from_millis(100)));
     device.leave();
-    device.forget();
+    device.wait_to_be_forgotten();
     place.publish("down", "while it was away", 1);
     device.come_back();
     device.wait_for_link();
