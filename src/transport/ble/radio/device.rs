@@ -156,11 +156,22 @@ impl Attendant {
             let mtu = peripheral.mtu().min(shared.settings.mtu);
             Ok(Link { mtu, channel })
         };
-        let released =
-            async { while orders.recv().await.is_some_and(|order| order != Order::Release) {} };
+        let given_up = async {
+            while let Some(order) = orders.recv().await {
+                match order {
+                    Order::Release => break,
+                    // The library would wait for the services of a device that is not there any more.
+                    Order::Check if matches!(peripheral.is_connected().await, Ok(false)) => {
+                        return "the connection was lost before it could be used";
+                    }
+                    Order::Check | Order::Connect { .. } => {}
+                }
+            }
+            "it is not wanted any more"
+        };
         tokio::select! {
             outcome = work => outcome,
-            () = released => Err("it is not wanted any more".to_owned()),
+            why = given_up => Err(why.to_owned()),
         }
     }
 
