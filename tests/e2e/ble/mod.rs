@@ -3,6 +3,7 @@
 
 mod bluez;
 mod bus;
+mod check;
 mod comings;
 mod crowd;
 mod everyday;
