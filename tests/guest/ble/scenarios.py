@@ -38,7 +38,7 @@ async def raw_echo(stage) -> None:
     one = stage.sensors[0]
     echoed = asyncio.Queue()
     one.receive = echoed.put_nowait
-    program = stage.rig.start("echo", os.environ["ECHO"])
+    program = stage.rig.start("echo", os.environ["ECHO"], "--exact", "echo", "--ignored", "--nocapture")
     await one.linked()
     for number in range(ROUNDS):
         frame = payload(number, 24)
