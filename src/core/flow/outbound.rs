@@ -123,7 +123,7 @@ impl Gateway {
                         outbound.deadline = deadline;
                         self.note_outbound(cx, handle);
                     }
-                    OutboundStage::Release => {}
+                    OutboundStage::Release => outbound.waits = false,
                     // It has not been sent.
                     OutboundStage::Register { .. } | OutboundStage::Publish => {
                         return self.drop_packet(Drop::Unexpected);

@@ -292,14 +292,15 @@ impl Gateway {
         self.rearm(handle);
     }
 
-    /// Sends what the client has to answer next, or has it wait for room on the link. A QoS 0 PUBLISH
-    /// needs no answer: it is over.
+    /// Sends what the client has to answer next, or has it wait for room on the link, or for the device.
+    /// PUBREL is an answer itself and needs no room. A QoS 0 PUBLISH needs no answer: it is over.
     pub(crate) fn transmit(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         let Some(client) = self.clients.get(handle) else { return };
         let Some(outbound) = &client.busy.outbound else { return };
         let Outbound { queued, msg_id, stage, sent, .. } = **outbound;
-        let released = stage == OutboundStage::Release;
-        if !(if released { self.is_there(handle) } else { self.has_room(handle) }) {
+        let answers = stage == OutboundStage::Release;
+        let takes = if answers { self.is_there(handle) } else { self.has_room(handle) };
+        if !takes {
             return self.hold_back(cx, handle);
         }
         let Some(message) = self.messages.get(queued.message) else { return };

@@ -105,6 +105,24 @@ fn a_qos_2_message_goes_on_where_it_was() {
     assert_eq!((world.stats().buffered, world.stats().lined_up), (0, 0));
 }
 
+/// It waited for the connection when the window broke. With one, it needs no room.
+#[test]
+fn a_pubrel_goes_out_in_the_next_window() {
+    let (mut world, node) = sleeper(Qos::Two);
+    world.deliver(&Down::new("ab", b"a").qos2(1));
+    wakes(&mut world, &node, &[publish(AB, Qos::Two, 1, b"a")]);
+    world.exchange(&node, pubrec(1), &[pubrel(1)]);
+    world.gone(&node);
+    world.pass(RETRY * 5);
+    assert_eq!(world.stats().wakes_unfinished, 1);
+    world.here(&node, 0);
+    world.silence(&node);
+    world.exchange(&node, wake("n1"), &[pubrel(1)]);
+    world.pass(RETRY);
+    world.expect(&node, &[pubrel(1)]);
+    world.exchange(&node, pubcomp(1), &[PONG]);
+}
+
 /// Of REGISTERs that a sleeper leaves unanswered only those count that were sent.
 #[test]
 fn a_register_without_a_connection_is_not_counted_over_many_windows() {

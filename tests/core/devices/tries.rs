@@ -94,6 +94,27 @@ fn a_pubrel_waits_as_well() {
     }
 }
 
+/// It asks for the PUBREL that waits: it has a connection, though no room.
+#[test]
+fn a_pubrel_that_is_asked_for_is_repeated_without_room() {
+    let (mut world, nodes) = company(1);
+    let node = &nodes[0];
+    world.deliver(&Down::new("ab", b"x").qos2(1));
+    world.expect(node, &[publish(AB, Qos::Two, 1, b"x")]);
+    world.gone(node);
+    world.exchange(node, pubrec(1), &[]);
+    world.pass(RETRY * 2);
+    world.here(node, 0);
+    world.silence(node);
+    world.exchange(node, pubrec(1), &[pubrel(1)]);
+    world.pass(RETRY);
+    world.expect(node, &[pubrel(1)]);
+    world.here(node, PLENTY);
+    world.silence(node);
+    world.exchange(node, pubcomp(1), &[]);
+    assert_eq!((world.stats().buffered, world.stats().lined_up), (0, 0));
+}
+
 /// While it has a connection, PUBREL needs no room.
 #[test]
 fn a_pubrel_does_not_wait_for_room() {

@@ -1,8 +1,9 @@
 //! A device that speaks MQTT-SN over a Bluetooth link.
 
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
-use super::bluez::{Bluez, Cut, Faults, Firmware, Peripheral, Record};
+use super::bluez::{Bluez, Cut, Faults, Firmware, Link, Peripheral, Record, State};
 use crate::rig::Device;
 
 /// A device like any other, but what it sends while it has no link is lost.
@@ -10,22 +11,42 @@ pub struct Sensor {
     device: Device,
     bluez: Bluez,
     id: usize,
+    radio: SocketAddr,
 }
 
 impl Sensor {
     /// One that is on the air.
     #[track_caller]
     pub fn new(bluez: &Bluez, peripheral: Peripheral) -> Self {
-        let (id, address) = bluez.add_sensor(peripheral);
-        Self { device: Device::new(address), bluez: bluez.clone(), id }
+        let sensor = Self::quiet(bluez, peripheral);
+        sensor.come_back();
+        sensor
     }
 
-    /// The same, and waits until it can be heard.
+    /// One whose radio is switched off.
+    #[track_caller]
+    pub fn quiet(bluez: &Bluez, peripheral: Peripheral) -> Self {
+        // Before an advert of it can be heard.
+        let (id, radio) = bluez.add_sensor(peripheral);
+        Self { device: Device::new(radio), bluez: bluez.clone(), id, radio }
+    }
+
+    /// One that is on the air, and waits until it can be heard.
     #[track_caller]
     pub fn linked(bluez: &Bluez, peripheral: Peripheral) -> Self {
         let sensor = Self::new(bluez, peripheral);
         sensor.wait_for_link();
         sensor
+    }
+
+    /// What the stand-in for BlueZ knows it by.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Where more devices find its radio, behind it as a forwarder.
+    pub fn radio(&self) -> SocketAddr {
+        self.radio
     }
 
     /// Waits until somebody is subscribed to what it sends.
@@ -62,6 +83,16 @@ impl Sensor {
         self.with(|state, id| state.set_on_air(id, true));
     }
 
+    /// Nobody is connected with it, and nobody tries.
+    pub fn is_left_alone(&self) -> bool {
+        self.with(|state, id| matches!(state.devices[id].link, Link::Down))
+    }
+
+    /// BlueZ forgets it.
+    pub fn forget(&self) {
+        self.with(|state, id| state.forget(id));
+    }
+
     /// From now on packets are cut like this.
     pub fn cut(&self, cut: Cut) {
         self.with(move |state, id| match &mut state.devices[id].firmware {
@@ -74,6 +105,25 @@ impl Sensor {
     pub fn notify(&self, octets: &[u8]) {
         let octets = octets.to_vec();
         self.with(move |state, id| state.notify(id, &octets));
+    }
+
+    /// Sends these at once, a notification for each.
+    pub fn burst(&self, notifications: Vec<Vec<u8>>) {
+        self.with(move |state, id| notifications.iter().for_each(|one| state.notify(id, one)));
+    }
+
+    /// The same, and drops the link in the same moment.
+    pub fn burst_and_drop(&self, notifications: Vec<Vec<u8>>) {
+        self.with(move |state, id| {
+            notifications.iter().for_each(|one| state.notify(id, one));
+            state.drop_link(id);
+        });
+    }
+
+    /// The same, and switches its radio off.
+    pub fn burst_and_leave(&self, notifications: Vec<Vec<u8>>) {
+        self.with(|state, id| state.set_on_air(id, false));
+        self.burst_and_drop(notifications);
     }
 
     /// What is wrong with it.
@@ -95,7 +145,7 @@ impl Sensor {
 
     fn with<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut super::bluez::State, usize) -> T + Send + 'static,
+        act: impl FnOnce(&mut State, usize) -> T + Send + 'static,
     ) -> T {
         let id = self.id;
         self.bluez.with(move |state| act(state, id))

@@ -25,6 +25,7 @@ pub struct Gateway {
     /// Gone when the program is.
     directory: TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     /// Where devices find it, by the order of [[udp]].
     pub links: Vec<SocketAddr>,
 }
@@ -73,14 +74,25 @@ impl Gateway {
     /// The same in a directory that has been prepared.
     #[track_caller]
     pub fn start_in(directory: TempDir, configuration: &str) -> Self {
+        Self::start_with(directory, configuration, Vec::new())
+    }
+
+    /// The same with more variables in its environment.
+    #[track_caller]
+    pub fn start_with(
+        directory: TempDir,
+        configuration: &str,
+        environment: Vec<(String, String)>,
+    ) -> Self {
         fs::write(directory.path().join("gateway.toml"), configuration).unwrap();
-        let (child, log) = spawn(directory.path(), &[]);
+        let (child, log) = spawn(directory.path(), &[], &environment);
         let mut gateway = Self {
             child: Some(child),
             log,
             earlier: Vec::new(),
             directory,
             arguments: Vec::new(),
+            environment,
             links: Vec::new(),
         };
         gateway.links = gateway.wait_for_links(configuration.matches("[[udp]]").count());
@@ -104,7 +116,7 @@ impl Gateway {
     /// find it only if it was started with a [`steady_configuration`].
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "it still runs");
-        let (child, log) = spawn(self.directory.path(), &self.arguments);
+        let (child, log) = spawn(self.directory.path(), &self.arguments, &self.environment);
         self.child = Some(child);
         self.earlier.push(std::mem::replace(&mut self.log, log));
         if self.earlier.len() > EARLIER {
@@ -221,8 +233,15 @@ impl Drop for Gateway {
     }
 }
 
-fn spawn(directory: &Path, arguments: &[String]) -> (Child, Lines) {
-    let mut child = program().current_dir(directory).args(arguments).spawn().unwrap();
+fn spawn(
+    directory: &Path,
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> (Child, Lines) {
+    let mut program = program();
+    program.current_dir(directory).args(arguments);
+    program.envs(environment.iter().map(|(name, value)| (name, value)));
+    let mut child = program.spawn().unwrap();
     let log = Lines::collect(child.stderr.take().unwrap(), |_| true);
     (child, log)
 }

@@ -122,7 +122,8 @@ fn run(framing: &str, socket: &UdpSocket, far: &Plugged, stop: &AtomicBool) {
     }
 }
 
-fn node(packet: &[u8]) -> &[u8] {
+/// What a forwarder knows its device by; nothing without one.
+pub fn node(packet: &[u8]) -> &[u8] {
     match *packet {
         [length, 0xFE, ..] => &packet[3..length.into()],
         _ => &[],

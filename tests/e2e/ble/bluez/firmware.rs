@@ -1,11 +1,12 @@
 //! What a device does with what is written to it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::UdpSocket;
 
-use crate::serial::line::next_packet;
+use crate::serial::line::{next_packet, node};
 
 /// The program in a device.
 pub enum Firmware {
@@ -26,10 +27,12 @@ pub enum Cut {
     Together(usize),
 }
 
-/// Between the link and a [`crate::rig::Device`], which finds its end of it by UDP.
+/// Between the link and a [`crate::rig::Device`], which finds its end of it by UDP, or several behind
+/// a forwarder.
 pub struct Bridge {
     socket: Arc<UdpSocket>,
-    device: Option<SocketAddr>,
+    /// By what the forwarder knows them by, nothing without one.
+    devices: HashMap<Vec<u8>, SocketAddr>,
     pub cut: Cut,
     /// Packets of the device that wait for others.
     waiting: Vec<Vec<u8>>,
@@ -39,12 +42,18 @@ pub struct Bridge {
 
 impl Bridge {
     pub fn new(socket: Arc<UdpSocket>) -> Self {
-        Self { socket, device: None, cut: Cut::Whole, waiting: Vec::new(), rest: Vec::new() }
+        Self {
+            socket,
+            devices: HashMap::new(),
+            cut: Cut::Whole,
+            waiting: Vec::new(),
+            rest: Vec::new(),
+        }
     }
 
     /// A packet of the device; the notifications that it gives.
     pub fn send(&mut self, from: SocketAddr, packet: Vec<u8>) -> Vec<Vec<u8>> {
-        self.device = Some(from);
+        self.devices.insert(node(&packet).to_vec(), from);
         match self.cut {
             Cut::Whole => vec![packet],
             Cut::Every(length) => packet.chunks(length).map(<[u8]>::to_vec).collect(),
@@ -68,8 +77,8 @@ impl Firmware {
                 bridge.rest.extend(octets);
                 while let Some(packet) = next_packet(&mut bridge.rest) {
                     assert!(packet.len() >= 2, "a packet without a type");
-                    if let Some(device) = bridge.device {
-                        bridge.socket.try_send_to(&packet, device).unwrap();
+                    if let Some(device) = bridge.devices.get(node(&packet)) {
+                        bridge.socket.try_send_to(&packet, *device).unwrap();
                     }
                 }
                 Vec::new()

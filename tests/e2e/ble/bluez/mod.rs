@@ -23,7 +23,7 @@ use super::bus::Bus;
 use crate::rig::PATIENCE;
 pub use firmware::{Bridge, Cut, Firmware};
 pub use peripheral::{Faults, NUS, NUS_2, NUS_3, Peripheral, Record, Write};
-pub use state::State;
+pub use state::{Link, State};
 
 const BUS: &str = "org.freedesktop.DBus";
 
@@ -93,13 +93,17 @@ impl Bluez {
         self.with(|state| state.add_device(peripheral, Firmware::Echo))
     }
 
-    /// Adds a device that speaks MQTT-SN; the address at which it is found by UDP.
+    /// Adds a device that speaks MQTT-SN, with its radio off; the address at which it is found by UDP.
     #[track_caller]
     pub fn add_sensor(&self, peripheral: Peripheral) -> (usize, SocketAddr) {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
-        let id = self.add(peripheral);
+        let id = self.with(|state| {
+            let id = state.add_device(peripheral, Firmware::Echo);
+            state.set_on_air(id, false);
+            id
+        });
         self.order(Order::Bridge(id, socket));
         (id, address)
     }

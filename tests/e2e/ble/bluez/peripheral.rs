@@ -30,6 +30,7 @@ pub struct Peripheral {
     pub services: Vec<Service>,
     /// Nothing: a BlueZ that does not tell it.
     pub mtu: Option<u16>,
+    roles: Roles,
 }
 
 /// The characteristic of a peripheral that sends, and the one that is written to.
@@ -65,6 +66,8 @@ impl Peripheral {
         address: &str,
         uuid: &str,
         characteristics: &[(&str, &'static [&'static str])],
+        send: &str,
+        receive: &str,
     ) -> Self {
         // As every device has it; it can indicate, too, and must not be taken for the right one.
         let usual = service(
@@ -79,18 +82,21 @@ impl Peripheral {
             advertised: vec![uuid.to_owned()],
             services: vec![usual, service(uuid, characteristics)],
             mtu: Some(247),
+            roles: Roles { send: send.to_owned(), receive: receive.to_owned() },
         }
     }
 
     /// With Nordic's UART service.
     pub fn nus(address: &str) -> Self {
-        Self::new(address, NUS, &[(NUS_2, WRITE), (NUS_3, &["notify"])])
+        Self::new(address, NUS, &[(NUS_2, WRITE), (NUS_3, &["notify"])], NUS_3, NUS_2)
     }
 
     /// A micro:bit: Nordic's service the other way round, nothing of it in the adverts, and an MTU
     /// that cannot be changed.
     pub fn microbit(address: &str) -> Self {
-        let mut it = Self::new(address, NUS, &[(NUS_2, &["indicate"]), (NUS_3, WRITE)]);
+        let characteristics: [(&str, &'static [&'static str]); 2] =
+            [(NUS_2, &["indicate"]), (NUS_3, WRITE)];
+        let mut it = Self::new(address, NUS, &characteristics, NUS_2, NUS_3);
         it.advertised.clear();
         it.name = Some("BBC micro:bit [zuvog]".to_owned());
         it.mtu = Some(23);
@@ -100,7 +106,7 @@ impl Peripheral {
     /// An HM-10 or one of its likes: one characteristic for both ways.
     pub fn hm10(address: &str) -> Self {
         let flags: &[_] = &["read", "write-without-response", "notify"];
-        let mut it = Self::new(address, HM10, &[(HM10_1, flags)]);
+        let mut it = Self::new(address, HM10, &[(HM10_1, flags)], HM10_1, HM10_1);
         it.mtu = Some(23);
         it
     }
@@ -113,7 +119,7 @@ impl Peripheral {
             (MICROCHIP_SEND, &["write-without-response", "write", "notify"]),
             (MICROCHIP_RECEIVE, WRITE),
         ];
-        Self::new(address, MICROCHIP, &characteristics)
+        Self::new(address, MICROCHIP, &characteristics, MICROCHIP_SEND, MICROCHIP_RECEIVE)
     }
 
     pub fn named(mut self, name: &str) -> Self {
@@ -132,16 +138,14 @@ impl Peripheral {
     }
 
     /// Which characteristic is which.
-    pub fn roles(&self) -> Roles {
-        let all = || self.services.iter().skip(1).flat_map(|service| &service.characteristics);
-        let known = |uuid: &str| all().any(|one| one.uuid == uuid).then(|| uuid.to_owned());
-        let with = |wanted: &[&str]| {
-            let fits = |one: &&Characteristic| one.flags.iter().any(|flag| wanted.contains(flag));
-            all().find(fits).expect("such a characteristic").uuid.clone()
-        };
-        let send = known(MICROCHIP_SEND).unwrap_or_else(|| with(&["notify", "indicate"]));
-        let receive = known(MICROCHIP_RECEIVE).unwrap_or_else(|| with(WRITE));
-        Roles { send, receive }
+    pub fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    /// The flags of a characteristic.
+    pub fn flags(&self, uuid: &str) -> &'static [&'static str] {
+        let mut all = self.services.iter().flat_map(|service| &service.characteristics);
+        all.find(|one| one.uuid == uuid).expect("such a characteristic").flags
     }
 }
 

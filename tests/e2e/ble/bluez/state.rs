@@ -205,9 +205,6 @@ impl State {
         let device = &mut self.devices[id];
         let adapter = &self.adapters[device.peripheral.adapter];
         let looking = !adapter.discoverers.is_empty();
-        if !looking {
-            device.rssi = None;
-        }
         let wanted = |client: &String| {
             let filter = adapter.filters.get(client).map_or(&[][..], |filter| filter);
             filter.is_empty()
@@ -246,7 +243,7 @@ impl State {
 
     fn link(&mut self, id: usize) {
         let device = &mut self.devices[id];
-        if !device.on_air {
+        if !device.on_air || !matches!(device.link, Link::Wanted(_)) {
             return;
         }
         let Link::Wanted(call) = std::mem::take(&mut device.link) else { return };
@@ -298,6 +295,11 @@ impl State {
                 self.drop_link(id);
             }
         }
+    }
+
+    /// Whether it cannot be powered on.
+    pub fn set_blocked(&mut self, name: &str, blocked: bool) {
+        self.adapters.get_mut(name).unwrap().blocked = blocked;
     }
 
     /// Pulls the adapter out of the machine.
@@ -372,6 +374,12 @@ impl State {
 
     /// Signals of what has changed.
     pub fn announce(&mut self) {
+        // A strength is told only as long as somebody looks for devices.
+        for device in &mut self.devices {
+            if self.adapters[device.peripheral.adapter].discoverers.is_empty() {
+                device.rssi = None;
+            }
+        }
         let tree = self.describe();
         self.outbox.extend(tree.changes_since(&self.announced));
         self.announced = tree;
