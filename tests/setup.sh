@@ -23,10 +23,27 @@ command -v mosquitto_sub >/dev/null || packages="$packages mosquitto-clients"
 command -v tshark >/dev/null || packages="$packages tshark"
 command -v openssl >/dev/null || packages="$packages openssl"
 command -v udevadm >/dev/null || packages="$packages udev"
+command -v ip >/dev/null || packages="$packages iproute2"
+command -v bluetoothd >/dev/null || [ -x /usr/libexec/bluetooth/bluetoothd ] || packages="$packages bluez"
 command -v dbus-daemon >/dev/null || packages="$packages dbus-daemon"
+command -v dbus-send >/dev/null || packages="$packages dbus-bin"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 command -v python3 >/dev/null || packages="$packages python3"
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv"
+
+# What the kernel for the guest is built with, if it is. Images come without the lists that say what can be had.
+if command -v apt-get >/dev/null && [ -z "$(apt-cache policy bash | grep ' 500 ')" ]; then
+    as_root apt-get update -q || true
+fi
+kernel=0
+tests/guest/kernel.sh --find >/dev/null 2>&1 || kernel=$?
+if [ $kernel -eq 4 ]; then
+    for tool in gcc make bc flex bison; do
+        command -v $tool >/dev/null || packages="$packages $tool"
+    done
+    command -v xz >/dev/null || packages="$packages xz-utils"
+    [ -e /usr/include/stdlib.h ] || packages="$packages libc6-dev"
+fi
 
 if [ -n "$packages" ]; then
     if ! command -v apt-get >/dev/null; then
@@ -50,10 +67,18 @@ if [ -n "$packages" ]; then
     esac
 fi
 
-requirements=tests/witness/requirements.txt
+requirements="tests/witness/requirements.txt tests/guest/requirements.txt"
 installed=.venv/requirements.txt
-if ! cmp -s "$requirements" "$installed" || ! .venv/bin/python -c 'import scapy' 2>/dev/null; then
+# shellcheck disable=SC2086 # a list of words
+if ! cat $requirements | cmp -s - "$installed" || ! .venv/bin/python -c 'import bumble, scapy' 2>/dev/null; then
     python3 -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"
-    cp "$requirements" "$installed"
+    cat $requirements >.venv/wanted.txt
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/wanted.txt
+    mv .venv/wanted.txt "$installed"
 fi
+
+case $kernel in
+0) ;;
+3) echo "tests/setup.sh: WITHOUT THE TESTS OF tests/guest: $(tests/guest/kernel.sh --find 2>&1)" >&2 ;;
+*) tests/guest/kernel.sh >/dev/null ;;
+esac

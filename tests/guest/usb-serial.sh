@@ -3,7 +3,7 @@
 # rules of this repository, under a gateway that knows it by its name below /dev/mqtt-sn. A device at the other end
 # of the adapter publishes each time.
 #
-# On the host: tests/guest/boot.sh KERNEL "$PWD/tests/guest/usb-serial.sh"
+# On the host: cargo test --test guest usb
 set -eu
 root=$(cd "$HERE/../.." && pwd)
 name=/dev/mqtt-sn/acm-SN0001

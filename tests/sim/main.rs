@@ -111,12 +111,12 @@ fn seeds_slow_crashes() {
 
 #[test]
 fn seeds_devices() {
-    runner::seeds(Weather::Devices, 400);
+    runner::seeds(Weather::Devices, 300);
 }
 
 #[test]
 fn seeds_devices_crashes() {
-    runner::seeds(Weather::DevicesCrashes, 400);
+    runner::seeds(Weather::DevicesCrashes, 300);
 }
 
 /// The seed that `SIM_SEED` names, alone; nothing without it.

@@ -33,11 +33,18 @@ def stir() -> None:
 class Stage:
     """What the scenarios have."""
 
-    def __init__(self, air: radio.Air) -> None:
+    def __init__(self, air: radio.Air, kernel: radio.KernelController) -> None:
         self.air = air
+        self.kernel = kernel
         self.rig = rig.Rig()
         self.world = rig.World()
-        self.sensors = [sensor.Sensor(air, 1), sensor.Sensor(air, 2), sensor.Sensor(air, 3, largest_mtu=23)]
+        self.sensors = [
+            sensor.Sensor(air, 1),
+            sensor.Sensor(air, 2, careful=True),
+            sensor.Sensor(air, 3, largest_mtu=23),
+        ]
+        # Which the gateway is not to connect to.
+        self.stranger = sensor.Sensor(air, 4, name="other")
         self.echo_ms: list[float] = []
 
 
@@ -64,17 +71,16 @@ async def play(stage: Stage) -> bool:
     return True
 
 
-async def main() -> int:
+async def main() -> None:
     stir()
     air = radio.Air()
     async with await open_transport("vhci") as kernel:
-        radio.KernelController(kernel.source, kernel.sink, air)
-        stage = Stage(air)
-        return 0 if await play(stage) else 1
+        stage = Stage(air, radio.KernelController(kernel.source, kernel.sink, air))
+        is_well = await play(stage)
+        sys.stdout.flush()
+        # Without waiting for what is still under way.
+        os._exit(0 if is_well else 1)
 
 
 if __name__ == "__main__":
-    code = asyncio.run(main())
-    sys.stdout.flush()
-    # Without waiting for what is still under way.
-    os._exit(code)
+    asyncio.run(main())

@@ -1,12 +1,13 @@
 """The air: Bluetooth LE controllers of bumble on a simulated link. One of them is the kernel's hci0, the others
 are chips of sensors.
 
-bumble's own link has no distance and its controller leaves out what a host does only now and then. Both are here:
-a chip can leave radio range, and the kernel's controller cancels connecting, filters what it reported before, and
-starts afresh on reset, as real ones do.
+bumble's own link has neither distance nor a limit, and its controller leaves out what a host does only now and
+then. They are here: a chip can leave radio range, and the kernel's controller takes time to send, cancels connecting,
+filters what it reported before, and starts afresh on reset, as real ones do.
 """
 
 import asyncio
+import collections
 
 from bumble import controller, hci, link
 
@@ -64,7 +65,8 @@ class Air(link.LocalLink):
 
 
 class KernelController(controller.Controller):
-    """The radio behind the kernel's virtual HCI device."""
+    """The radio behind the kernel's virtual HCI device. Each fragment, of at most 27 octets, takes `fragment_s` to
+    send."""
 
     def __init__(self, source, sink, air: Air) -> None:
         # No public address, as bumble's link goes by random ones: bluetoothd makes up a static random one.
@@ -73,6 +75,8 @@ class KernelController(controller.Controller):
         # Enhanced Connection Complete), for 4 s and with all other commands behind it.
         self.le_features &= ~(hci.LeFeatureMask.LL_PRIVACY | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING)
         self.reported: set[tuple[hci.Address, bytes]] = set()
+        self.fragment_s = 0.0
+        self.waiting: collections.deque = collections.deque()
 
     def on_hci_reset_command(self, command):
         self.le_scan_enable = False
@@ -95,9 +99,24 @@ class KernelController(controller.Controller):
         super().on_advertising_pdu(pdu)
 
     def on_hci_acl_data_packet(self, packet) -> None:
-        # What cannot be sent stays in the buffers, and the host gets no credit for it.
         connection = self.find_connection_by_handle(packet.connection_handle)
-        if connection is None or self.link.reaches(connection.peer_address):
+        if self.fragment_s == 0 and not self.waiting:
+            self._transmit(connection, packet)
+            return
+        self.waiting.append((connection, packet))
+        if len(self.waiting) == 1:
+            asyncio.get_running_loop().call_later(self.fragment_s, self._transmit_next)
+
+    def _transmit_next(self) -> None:
+        self._transmit(*self.waiting.popleft())
+        if self.waiting:
+            asyncio.get_running_loop().call_later(self.fragment_s, self._transmit_next)
+
+    def _transmit(self, connection, packet) -> None:
+        # What cannot be sent stays in the buffers, and the host gets no credit for it. Another connection may have
+        # the same handle by now.
+        current = self.find_connection_by_handle(packet.connection_handle)
+        if current is not None and current is connection and self.link.reaches(connection.peer_address):
             super().on_hci_acl_data_packet(packet)
 
     def on_hci_le_create_connection_cancel_command(self, command):

@@ -29,7 +29,7 @@ async def bluetooth_comes_up(stage) -> None:
     await stage.rig.start_bluetoothd()
     await stage.rig.start_broker()
     await stage.world.subscribe()
-    for one in stage.sensors:
+    for one in [*stage.sensors, stage.stranger]:
         await one.switch_on()
 
 
@@ -38,7 +38,7 @@ async def raw_echo(stage) -> None:
     one = stage.sensors[0]
     echoed = asyncio.Queue()
     one.receive = echoed.put_nowait
-    program = stage.rig.start("echo", os.environ["ECHO"])
+    program = stage.rig.start("echo", os.environ["ECHO"], "--exact", "echo", "--ignored", "--nocapture")
     await one.linked()
     for number in range(ROUNDS):
         frame = payload(number, 24)
@@ -185,6 +185,21 @@ async def out_of_range(stage) -> None:
     await stage.world.got([(f"up/{one.name}", 2, b"here I am")])
 
 
+async def a_slow_radio(stage) -> None:
+    """More is for a sensor than its radio carries at once: everything arrives, once and in order."""
+    one = stage.sensors[0]
+    stage.kernel.fragment_s = 0.01
+    sent = [
+        (f"down/{one.name}", qos, payload(number, 600 if number % 5 == 0 else 150))
+        for number in range(15)
+        for qos in (1, 2)
+    ]
+    for topic, qos, octets in sent:
+        await stage.world.publish(topic, octets, qos)
+    await rig.got(one.name, one.session.messages, sent, within_s=60)
+    stage.kernel.fragment_s = 0.0
+
+
 async def many_connections(stage) -> None:
     """Fifty times connected, used and dropped: the gateway holds no more than before."""
     gateway = stage.rig.programs["gateway"]
@@ -205,6 +220,16 @@ async def many_connections(stage) -> None:
     print(f"ble: the gateway before {CYCLES} connections: {before}, after: {after}")
     for what, slack in (("files", 1), ("threads", 0), ("KiB", 4096)):
         assert after[what] <= before[what] + slack, f"{what} grew: before {before}, after {after}"
+
+
+async def the_gateway_is_killed(stage) -> None:
+    """Its successor takes over the sensors, which BlueZ has kept connected, and their sessions."""
+    await stage.rig.programs["gateway"].end(signal.SIGKILL)
+    for one in stage.sensors:
+        await rig.until(f"{one.name} is not listened to", lambda one=one: not one.subscribed.is_set())
+        assert one.connection is not None, f"{one.name} was disconnected"
+    stage.rig.start_gateway()
+    await all_are_back(stage, b"after kill")
 
 
 async def bluetoothd_dies_and_comes_back(stage) -> None:
@@ -241,6 +266,7 @@ async def the_gateway_ends(stage) -> None:
     assert code == 0, f"it ended with {code}"
     for one in stage.sensors:
         await one.lost()
+    assert stage.stranger.connections == 0, "somebody connected to the device that is not allowed"
 
 
 ALL = [
@@ -253,7 +279,9 @@ ALL = [
     a_drop_in_the_middle_of_a_packet,
     a_sensor_sleeps_without_a_connection,
     out_of_range,
+    a_slow_radio,
     many_connections,
+    the_gateway_is_killed,
     bluetoothd_dies_and_comes_back,
     the_adapter_is_switched_off_and_on,
     the_gateway_ends,

@@ -20,10 +20,15 @@ LONGEST_VALUE = 512
 
 
 class Sensor:
-    """`subscribed` is set while a central listens to it; `pieces` has the length of every write that came."""
+    """`subscribed` is set while a central listens to it; `pieces` has the length of every write that came.
 
-    def __init__(self, air: radio.Air, number: int, largest_mtu: int = 517) -> None:
-        self.name = f"sensor-{number}"
+    One that is `careful` indicates instead of notifying, and takes only writes with a response.
+    """
+
+    def __init__(
+        self, air: radio.Air, number: int, name: str = "sensor", largest_mtu: int = 517, careful: bool = False
+    ) -> None:
+        self.name = f"{name}-{number}"
         self.air = air
         self.chip = controller.Controller(self.name, link=air)
         self.device = device.Device(
@@ -32,15 +37,16 @@ class Sensor:
             host=Host(self.chip, AsyncPipeSink(self.chip)),
         )
         self.device.gatt_server.max_mtu = largest_mtu
-        self.tx = gatt.Characteristic(
-            TX, gatt.Characteristic.Properties.NOTIFY, gatt.Characteristic.READABLE
-        )
+        properties = gatt.Characteristic.Properties
+        says, takes = properties.NOTIFY, properties.WRITE | properties.WRITE_WITHOUT_RESPONSE
+        self.tell = self.device.notify_subscriber
+        if careful:
+            says, takes = properties.INDICATE, properties.WRITE
+            self.tell = self.device.indicate_subscriber
+        self.tx = gatt.Characteristic(TX, says, gatt.Characteristic.READABLE)
         self.tx.on("subscription", self._on_subscription)
         rx = gatt.Characteristic(
-            RX,
-            gatt.Characteristic.Properties.WRITE | gatt.Characteristic.Properties.WRITE_WITHOUT_RESPONSE,
-            gatt.Characteristic.WRITEABLE,
-            gatt.CharacteristicValue(write=self._on_write),
+            RX, takes, gatt.Characteristic.WRITEABLE, gatt.CharacteristicValue(write=self._on_write)
         )
         self.device.add_service(gatt.Service(SERVICE, [rx, self.tx]))
         self.device.on("connection", self._on_connection)
@@ -105,7 +111,7 @@ class Sensor:
             raise AssertionError(f"{self.name}: still connected after {within_s} s") from None
 
     def send(self, octets: bytes) -> None:
-        """Octets as they are, in notifications as long as they may be."""
+        """Octets as they are, in pieces as long as they may be."""
         self.outgoing.put_nowait(octets)
 
     def _on_connection(self, connection) -> None:
@@ -120,14 +126,17 @@ class Sensor:
         self.connection = None
         self.subscribed.clear()
         self.gone.set()
+        # It may be in the middle of something that nobody will confirm.
+        self.sender.cancel()
         while not self.outgoing.empty():
             self.outgoing.get_nowait()
+        self.sender = asyncio.ensure_future(self._send())
         self.session.link_lost()
         if self.advertises_again:
             asyncio.ensure_future(self.advertise())
 
-    def _on_subscription(self, _connection, notify: bool, _indicate: bool) -> None:
-        if notify:
+    def _on_subscription(self, _connection, notify: bool, indicate: bool) -> None:
+        if notify or indicate:
             self.say(f"subscribed to, MTU {self.connection.att_mtu}")
             self.subscribed.set()
         else:
@@ -143,5 +152,5 @@ class Sensor:
             octets = await self.outgoing.get()
             while octets and self.connection is not None:
                 most = min(self.connection.att_mtu - 3, LONGEST_VALUE)
-                await self.device.notify_subscriber(self.connection, self.tx, octets[:most])
+                await self.tell(self.connection, self.tx, octets[:most])
                 octets = octets[most:]

@@ -161,6 +161,8 @@ pub struct Contract {
     pub clean: bool,
     /// A CONNECT with CleanSession came since the last CONNACK.
     pub wiped: bool,
+    /// It was found on the disk in a new life.
+    pub surely_wiped: bool,
     /// CONNECTs so far.
     pub connects: u32,
     /// CONNECTs with CleanSession so far, counting possible repetitions.
@@ -237,6 +239,7 @@ impl Contract {
             doubt_since: Time(0),
             clean: true,
             wiped: false,
+            surely_wiped: false,
             connects: 0,
             epoch: 0,
             sure_epoch: 0,

@@ -80,6 +80,7 @@ impl Oracle {
                 && self.contracts[sensor].new_will == Some(will)
             {
                 // The will of a CONNECT that was written down and not answered.
+                self.contracts[sensor].surely_wiped = self.contracts[sensor].wiped;
                 self.will_in_doubt(sensor);
                 self.will_established(now, sensor, false);
             }
@@ -119,7 +120,7 @@ impl Oracle {
                 let willed = contract.connect.as_ref().is_some_and(|connect| connect.will);
                 if active && willed && (!connects || contract.new_will.is_none()) {
                     // It was not: the session before goes on, and what it is sent may be left unanswered.
-                    contract.wiped = false;
+                    contract.wiped = contract.surely_wiped;
                 }
                 // If it was written down, the CONNECT that comes again is not that of a sleeper.
                 contract.kept_on_wake = false;

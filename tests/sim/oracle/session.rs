@@ -183,6 +183,7 @@ impl Oracle {
         contract.link = Link::Up;
         contract.doubtful = false;
         let wiped = std::mem::take(&mut contract.wiped);
+        contract.surely_wiped = false;
         contract.counts_exchanges = connect.surely_new || !was_up;
         let doubtful_wake = std::mem::take(&mut contract.slept) && !contract.kept_on_wake;
         let kept_on_wake = std::mem::take(&mut contract.kept_on_wake);

@@ -263,6 +263,16 @@ impl<'a> Session<'a> {
                     self.consider(adapter, mac, &id, true).await;
                 }
             }
+            Some(Sign::Connected(id)) => {
+                let Some(mac) = mac_of(&id) else { return };
+                if self.devices.contains_key(&mac) {
+                    self.roster.heard(self.shared.now(), mac);
+                } else {
+                    // This is told once, and while it is connected it is not heard: whoever was here before us left
+                    // it so.
+                    self.consider(adapter, mac, &id, true).await;
+                }
+            }
             Some(Sign::Found(id)) => {
                 let Some(mac) = mac_of(&id) else { return };
                 if self.devices.contains_key(&mac)

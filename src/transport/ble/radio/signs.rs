@@ -27,6 +27,8 @@ pub(super) enum Sign {
     Heard(PeripheralId, Option<i16>),
     /// BlueZ knows it, and may hear it.
     Found(PeripheralId),
+    /// It is connected: by us, or by whoever was here before us.
+    Connected(PeripheralId),
     /// Its connection has ended.
     Gone(PeripheralId),
 }
@@ -42,10 +44,9 @@ pub(super) fn sign(event: CentralEvent) -> Option<Sign> {
             Some(Sign::Found(id))
         }
         CentralEvent::DeviceUpdated(id)
-        // Perhaps by whoever was here before us.
-        | CentralEvent::DeviceConnected(id)
         | CentralEvent::ServiceDataAdvertisement { id, .. }
         | CentralEvent::ManufacturerDataAdvertisement { id, .. } => Some(Sign::Heard(id, None)),
+        CentralEvent::DeviceConnected(id) => Some(Sign::Connected(id)),
         CentralEvent::DeviceDisconnected(id) => Some(Sign::Gone(id)),
         _ => None,
     }

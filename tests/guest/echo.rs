@@ -10,10 +10,10 @@ use uuid::{Uuid, uuid};
 const SERVICE: Uuid = uuid!("6e400001-b5a3-f393-e0a9-e50e24dcca9e");
 const RX: Uuid = uuid!("6e400002-b5a3-f393-e0a9-e50e24dcca9e");
 const TX: Uuid = uuid!("6e400003-b5a3-f393-e0a9-e50e24dcca9e");
-/// The first of the sensors of `main.py`.
+/// The first sensor of `main.py`.
 const NAME: &str = "sensor-1";
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub fn run() -> Result<(), Box<dyn std::error::Error>> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(echo())
 }
 
