@@ -108,6 +108,8 @@ impl<'a> Session<'a> {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.tick().await;
+        let mut names = interval(NAMES);
+        names.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = self.shared.now();
             while let Some(step) = self.next_step() {
@@ -145,7 +147,8 @@ impl<'a> Session<'a> {
                     None => None,
                 },
                 () = after(next) => None,
-                () = after((!self.undecided.is_empty()).then_some(NAMES)) => {
+                // However much else happens.
+                _ = names.tick(), if !self.undecided.is_empty() => {
                     for (mac, id) in self.undecided.due(now) {
                         self.consider(&adapter, mac, &id, false).await;
                     }
