@@ -50,7 +50,7 @@ impl Place {
         let mosquitto = mosquitto("");
         let broker = mosquitto.address();
         // What is written while a link goes is lost, and comes again soon.
-        let rest = format!("{tables}\n[sessions]\nretry_interval = \"300ms\"\nretry_count = 100\n");
+        let rest = format!("{tables}\n[sessions]\nretry_interval = \"1s\"\nretry_count = 100\n");
         let text = configuration(&format!("mqtt://{broker}"), "", &rest);
         let text = text.replace("[[udp]]\nlisten = \"127.0.0.1:0\"\n", "");
         let environment = vec![("DBUS_SYSTEM_BUS_ADDRESS".to_owned(), bus.address())];

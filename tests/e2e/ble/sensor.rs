@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
+use mqtt_sn_gateway::codec::Qos;
+
 use super::bluez::{Bluez, Cut, Faults, Firmware, Link, Peripheral, Record, State};
-use crate::rig::Device;
+use crate::rig::{Device, Received};
 
 /// A device like any other, but what it sends while it has no link is lost.
 pub struct Sensor {
@@ -12,6 +14,7 @@ pub struct Sensor {
     bluez: Bluez,
     id: usize,
     radio: SocketAddr,
+    last: Option<Received>,
 }
 
 impl Sensor {
@@ -28,7 +31,7 @@ impl Sensor {
     pub fn quiet(bluez: &Bluez, peripheral: Peripheral) -> Self {
         // Before an advert of it can be heard.
         let (id, radio) = bluez.add_sensor(peripheral);
-        Self { device: Device::new(radio), bluez: bluez.clone(), id, radio }
+        Self { device: Device::new(radio), bluez: bluez.clone(), id, radio, last: None }
     }
 
     /// One that is on the air, and waits until it can be heard.
@@ -128,6 +131,32 @@ impl Sensor {
     pub fn burst_and_leave(&self, notifications: Vec<Vec<u8>>) {
         self.with(|state, id| state.set_on_air(id, false));
         self.burst_and_drop(notifications);
+    }
+
+    /// The next application message. At QoS 1 one comes again if its acknowledgement was late or went
+    /// with a link; that counts once.
+    #[track_caller]
+    pub fn receive(&mut self) -> Received {
+        loop {
+            let received = self.device.receive();
+            if self.is_new(&received) {
+                return received;
+            }
+        }
+    }
+
+    /// PINGREQ with a client id, and everything up to PINGRESP; the messages that came, each once.
+    #[track_caller]
+    pub fn collect(&mut self, client_id: &str) -> Vec<Received> {
+        let mut all = self.device.collect(client_id);
+        all.retain(|received| self.is_new(received));
+        all
+    }
+
+    fn is_new(&mut self, received: &Received) -> bool {
+        let again = received.qos == Qos::One && self.last.as_ref() == Some(received);
+        self.last = Some(received.clone());
+        !again
     }
 
     /// What is wrong with it.
