@@ -113,6 +113,11 @@ impl Lane {
         inner.last = Instant::now();
     }
 
+    /// Whether the device has gone to sleep, or is awake for a moment only.
+    pub(super) fn sleeps(&self) -> bool {
+        self.lock().nap.is_announced()
+    }
+
     /// How long the device has said nothing and has been told nothing, and whether it sleeps.
     pub(super) fn quiet(&self) -> (Duration, bool) {
         let inner = self.lock();
@@ -149,10 +154,11 @@ mod tests {
         let (third, _) = tokio::join!(lane.next(), woken);
         assert!(lane.written(third));
 
+        assert!(!lane.sleeps());
         lane.heard(&[4, 0x18, 0, 60]);
-        assert!(!lane.quiet().1);
+        assert!(lane.sleeps() && !lane.quiet().1);
         lane.written(vec![2, 0x18]);
-        assert!(lane.quiet().1);
+        assert!(lane.sleeps() && lane.quiet().1);
         lane.push(&[2, 0x17]);
         assert_eq!(lane.clear(), 1);
     }

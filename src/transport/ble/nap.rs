@@ -16,6 +16,11 @@ impl Nap {
         self.resting
     }
 
+    /// It has gone to sleep, or said goodbye: if its connection ends now, that was to be expected.
+    pub(super) fn is_announced(self) -> bool {
+        self.announced
+    }
+
     /// The device has sent this.
     pub(super) fn heard(&mut self, packet: &[u8]) {
         self.resting = false;

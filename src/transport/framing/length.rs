@@ -2,13 +2,14 @@
 //! or without the header of a forwarder.
 //!
 //! Nothing marks where a packet begins. What cannot be the beginning of one is skipped octet by
-//! octet, and a packet whose rest does not come soon is given up. A device that waits for an answer
-//! is silent meanwhile, so the line is in step again at the latest when it repeats itself.
+//! octet, and a packet whose rest does not come soon is given up. Behind what was skipped, only what is a
+//! packet from its first octet to its last counts as one, so that the line is in step again soon, also
+//! where somebody never pauses.
 
 use std::time::Duration;
 
 use super::Discarded;
-use crate::codec::type_name;
+use crate::codec::{decode, type_name};
 use crate::time::Time;
 
 /// First octet of the long form.
@@ -29,6 +30,8 @@ pub(super) struct Decoder {
     skip: usize,
     /// The last octet was skipped: the next one belongs to the same damage.
     lost: bool,
+    /// What came last was a packet, or silence: what comes now begins another one.
+    in_step: bool,
     last: Time,
     discarded: Discarded,
 }
@@ -52,6 +55,7 @@ impl Decoder {
             buffer: Vec::new(),
             skip: 0,
             lost: false,
+            in_step: true,
             last: Time(0),
             discarded: Discarded::default(),
         }
@@ -86,6 +90,7 @@ impl Decoder {
         self.buffer.clear();
         self.skip = 0;
         self.lost = false;
+        self.in_step = true;
     }
 
     pub(super) fn discarded(&self) -> Discarded {
@@ -99,9 +104,11 @@ impl Decoder {
             match whole(rest) {
                 Begin::Open => break,
                 Begin::Noise => {
-                    self.discarded.damaged += u64::from(!self.lost);
-                    self.discarded.octets += 1;
-                    self.lost = true;
+                    self.lose_one();
+                    at += 1;
+                }
+                Begin::Packet(length, _) if !self.in_step && length > self.max_packet => {
+                    self.lose_one();
                     at += 1;
                 }
                 // Its payload is not to be taken for packets.
@@ -115,13 +122,29 @@ impl Decoder {
                 }
                 Begin::Packet(length, _) => {
                     let Some(packet) = rest.get(..length) else { break };
+                    let is_whole = decode(packet).is_ok();
+                    if !self.in_step && !is_whole {
+                        self.lose_one();
+                        at += 1;
+                        continue;
+                    }
+                    // One that is not right is told, too, but it may have been none.
                     each(packet);
+                    self.in_step = is_whole;
                     self.lost = false;
                     at += length;
                 }
             }
         }
         self.buffer.drain(..at);
+    }
+
+    /// The next octet begins no packet.
+    fn lose_one(&mut self) {
+        self.discarded.damaged += u64::from(!self.lost);
+        self.discarded.octets += 1;
+        self.lost = true;
+        self.in_step = false;
     }
 }
 
@@ -213,6 +236,20 @@ mod tests {
             assert_eq!(found, [[2, 0x16]], "{split}");
             let expected = Discarded { octets: 50, damaged: 0, overlong: 1, cut_off: 0 };
             assert_eq!(decoder.discarded(), expected, "{split}");
+        }
+    }
+
+    /// Text that looks like the beginning of a packet does not swallow what comes after it for ever.
+    #[test]
+    fn a_line_that_never_pauses_is_in_step_again() {
+        let publish = [&[19, 0x0C, 0x20, 0, 1, 0, 7][..], b"temperature."].concat();
+        for text in ["booting...\r\n", "\r\n", "\x10\x0Bok", "\u{1}\u{1}\u{0}\u{C}"] {
+            let mut decoder = Decoder::new(1_024, GAP);
+            decode(&mut decoder, 0, text.as_bytes());
+            let heard: Vec<Vec<u8>> =
+                (1..=20).flat_map(|turn| decode(&mut decoder, turn, &publish)).collect();
+            let (_, end) = heard.split_at(heard.len().saturating_sub(3));
+            assert_eq!(end, [publish.clone(), publish.clone(), publish.clone()], "{text:?}");
         }
     }
 

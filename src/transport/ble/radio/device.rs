@@ -55,8 +55,8 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) enum Report {
     Up(Mac, Arc<Lane>, Link),
-    /// Connecting has failed; why.
-    Failed(Mac, String),
+    /// Connecting has failed; why, if it was not given up by order.
+    Failed(Mac, Option<String>),
     /// The connection has ended; why, if it was not asked for.
     Ended(Mac, Option<String>),
 }
@@ -123,7 +123,8 @@ impl Attendant {
         Report::Ended(self.device, ended)
     }
 
-    async fn connect(&mut self, patience: Duration) -> Result<Link, String> {
+    /// Why that failed, if it was not given up by order.
+    async fn connect(&mut self, patience: Duration) -> Result<Link, Option<String>> {
         let Self { device, peripheral, orders, notes, shared, .. } = self;
         let work = async {
             match timeout(patience, peripheral.connect()).await {
@@ -159,19 +160,19 @@ impl Attendant {
         let given_up = async {
             while let Some(order) = orders.recv().await {
                 match order {
-                    Order::Release => break,
+                    Order::Release => return None,
                     // The library would wait for the services of a device that is not there any more.
                     Order::Check if matches!(peripheral.is_connected().await, Ok(false)) => {
-                        return "the connection was lost before it could be used";
+                        return Some("the connection was lost before it could be used".to_owned());
                     }
                     Order::Check | Order::Connect { .. } => {}
                 }
             }
-            "it is not wanted any more"
+            None
         };
         tokio::select! {
-            outcome = work => outcome,
-            why = given_up => Err(why.to_owned()),
+            outcome = work => outcome.map_err(Some),
+            why = given_up => Err(why),
         }
     }
 

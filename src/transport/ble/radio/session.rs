@@ -305,6 +305,10 @@ impl<'a> Session<'a> {
             return;
         }
         if !heard {
+            if self.shared.settings.admits(mac, &advert) {
+                // All that it takes is the next sign of it.
+                self.undecided.ask_at_once(mac);
+            }
             return;
         }
         let Shared { name, settings, .. } = &**self.shared;
@@ -367,6 +371,10 @@ impl<'a> Session<'a> {
             }
             Report::Failed(mac, why) => {
                 self.roster.failed(now, mac);
+                let Some(why) = why else {
+                    debug!("{name}: device {mac}{called} gives way to others");
+                    return None;
+                };
                 if let Some(more) = self.lines.allow(Instant::now(), mac) {
                     warn!("{name}: device {mac}{called}: {why}{more}");
                 }
@@ -374,7 +382,7 @@ impl<'a> Session<'a> {
             }
             Report::Ended(mac, why) => {
                 let lane = device.task.as_mut().and_then(|task| task.lane.take());
-                let sleeps = lane.is_some_and(|lane| lane.quiet().1);
+                let sleeps = lane.is_some_and(|lane| lane.sleeps());
                 self.roster.ended(now, mac, sleeps);
                 match why.filter(|_| !sleeps) {
                     Some(why) => {

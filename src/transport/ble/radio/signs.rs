@@ -114,6 +114,13 @@ impl Undecided {
         true
     }
 
+    /// The next time that it is heard is worth asking.
+    pub(super) fn ask_at_once(&mut self, device: Mac) {
+        if let Some(waiting) = self.0.get_mut(&device) {
+            waiting.asked = Time(0);
+        }
+    }
+
     /// It is decided.
     pub(super) fn remove(&mut self, device: Mac) {
         self.0.remove(&device);
