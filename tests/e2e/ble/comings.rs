@@ -210,3 +210,24 @@ fn a_device_that_bluez_has_forgotten_comes_back() {
     device.ping();
     place.stop();
 }
+
+/// A device that is the central, and connects while nobody thinks of it or while the gateway tries to reach it.
+#[test]
+fn a_device_that_never_advertises_comes_by_itself() {
+    let place = Place::new("");
+    let mut central = nus(1);
+    central.advertised.clear();
+    let mut device = Sensor::quiet(&place.bluez, central);
+    device.come_by_itself();
+    device.wait_for_link();
+    assert_eq!(device.connect(&client_id(1)), ReturnCode::ACCEPTED);
+
+    device.drop_link();
+    device.wait_for("a try to reach it", |record| record.attempts == 2);
+    device.come_by_itself();
+    device.wait_for_link();
+    device.ping();
+    let record = device.record();
+    assert_eq!((record.links, record.subscriptions), (2, 2));
+    place.stop();
+}

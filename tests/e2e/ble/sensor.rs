@@ -86,6 +86,11 @@ impl Sensor {
         self.with(|state, id| state.set_on_air(id, true));
     }
 
+    /// Connects as the central.
+    pub fn come_by_itself(&self) {
+        self.with(|state, id| state.come(id));
+    }
+
     /// Nobody is connected with it, and nobody tries.
     pub fn is_left_alone(&self) -> bool {
         self.with(|state, id| matches!(state.devices[id].link, Link::Down))

@@ -53,15 +53,21 @@ async def until(what: str, true, within_s: float = 20) -> None:
 
 
 class Program:
-    """A program with its output in a log."""
+    """A program with its output in a log. It can be told something, and waits for more then."""
 
-    def __init__(self, name: str, *command: str) -> None:
+    def __init__(self, name: str, *command: str, told: str | None = None) -> None:
         self.name = name
         self.log = f"/run/{name}.log"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command,
+                stdin=subprocess.DEVNULL if told is None else subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
+        if told is not None:
+            self.process.stdin.write(told.encode())
+            self.process.stdin.flush()
 
     def is_running(self) -> bool:
         return self.process.poll() is None
@@ -95,8 +101,8 @@ class Rig:
             with open(f"/run/{name}", "w", encoding="utf-8") as file:
                 file.write(text)
 
-    def start(self, name: str, *command: str) -> Program:
-        self.programs[name] = Program(name, *command)
+    def start(self, name: str, *command: str, told: str | None = None) -> Program:
+        self.programs[name] = Program(name, *command, told=told)
         return self.programs[name]
 
     async def start_bus(self) -> None:
@@ -128,6 +134,11 @@ class Rig:
 
     def start_gateway(self) -> None:
         self.start("gateway", os.environ["GATEWAY"], "--config", "/run/gateway.toml")
+
+    def advertise(self, service) -> None:
+        """Lets the adapter advertise this service, for centrals."""
+        commands = f"menu advertise\nuuids {service}\nback\nadvertise on\n"
+        self.start("advertise", "bluetoothctl", told=commands)
 
     async def is_powered(self) -> bool:
         answer = await self._dbus("org.freedesktop.DBus.Properties.Get", "string:org.bluez.Adapter1", "string:Powered")

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 
+import central
 import mqttsn
 import rig
 
@@ -92,7 +93,10 @@ async def two_at_once(stage) -> None:
     first, second = stage.sensors[:2]
     await second.linked()
     await talk(stage, second, [5])
+    await both_at_once(stage, first, second)
 
+
+async def both_at_once(stage, first, second) -> None:
     async def publish_all(one) -> list:
         sent = [(f"up/{one.name}", 1, f"{one.name} {number}".encode()) for number in range(30)]
         for topic, qos, octets in sent:
@@ -145,7 +149,10 @@ async def a_drop_in_the_middle_of_a_packet(stage) -> None:
 
 async def a_sensor_sleeps_without_a_connection(stage) -> None:
     """It gets what was published meanwhile, in order, and PINGRESP after it."""
-    one = stage.sensors[0]
+    await sleep_without_a_connection(stage, stage.sensors[0])
+
+
+async def sleep_without_a_connection(stage, one) -> None:
     session = one.session
     for round_number in range(2):
         await session.sleep(600)
@@ -232,6 +239,34 @@ async def the_gateway_is_killed(stage) -> None:
     await all_are_back(stage, b"after kill")
 
 
+async def sensors_that_are_central(stage) -> None:
+    """They connect by themselves to an adapter that advertises, and are served as the others are, also after a drop:
+    when the gateway tries to reach them, and when it has given up."""
+    stage.rig.advertise(central.GATEWAY)
+    first, second = two = [central.Central(stage.air, 11), central.Central(stage.air, 12, largest_mtu=23)]
+    for one in two:
+        await one.switch_on()
+        await one.linked()
+        await talk(stage, one, [1, 300])
+    await both_at_once(stage, first, second)
+    await first.drop()
+    await first.linked()
+    await first.session.ping()
+    await second.be_quiet()
+    await second.drop()
+    await asyncio.sleep(20)
+    await second.advertise()
+    await second.linked()
+    await second.session.ping()
+    await both_at_once(stage, first, second)
+    await sleep_without_a_connection(stage, first)
+    for one in two:
+        await one.session.sleep(600)
+        await one.be_quiet()
+        await one.drop()
+    await stage.rig.programs["advertise"].end(signal.SIGKILL)
+
+
 async def bluetoothd_dies_and_comes_back(stage) -> None:
     await stage.rig.programs["bluetoothd"].end(signal.SIGKILL)
     for one in stage.sensors:
@@ -282,6 +317,7 @@ ALL = [
     a_slow_radio,
     many_connections,
     the_gateway_is_killed,
+    sensors_that_are_central,
     bluetoothd_dies_and_comes_back,
     the_adapter_is_switched_off_and_on,
     the_gateway_ends,

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use btleplug::api::{Peripheral as _, ValueNotification};
 use btleplug::platform::Peripheral;
@@ -24,6 +24,10 @@ use crate::transport::framing::Decoder;
 /// for longer, and others wait.
 const DISCOVER: Duration = Duration::from_secs(15);
 const WRITE: Duration = Duration::from_secs(10);
+/// A device that is looked at so often and found connected each time, while it is being connected, has come by
+/// itself.
+const CAME_LOOK: Duration = Duration::from_secs(1);
+const CAME_LOOKS: u32 = 3;
 /// How long it takes at most to disconnect: BlueZ leaves a device 2 s to say goodbye.
 const DISCONNECT: Duration = Duration::from_secs(5);
 /// How often a connection is looked at that nothing comes through: events get lost.
@@ -127,11 +131,7 @@ impl Attendant {
     async fn connect(&mut self, patience: Duration) -> Result<Link, Option<String>> {
         let Self { device, peripheral, orders, notes, shared, .. } = self;
         let work = async {
-            match timeout(patience, peripheral.connect()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(format!("cannot connect: {error}")),
-                Err(_) => return Err(format!("no connection within {} s", patience.as_secs())),
-            }
+            reach(peripheral, patience).await?;
             answer("find out about a device", DISCOVER, peripheral.discover_services())
                 .await
                 .map_err(|trouble| trouble.to_string())?;
@@ -209,6 +209,34 @@ fn explain(error: &str, device: Mac) -> String {
         );
     }
     error.to_owned()
+}
+
+/// Connects within this time. If the device connects by itself meanwhile, BlueZ does not tell whoever waits; asked
+/// again, it does.
+async fn reach(peripheral: &Peripheral, patience: Duration) -> Result<(), String> {
+    let has_come = async {
+        let (begin, mut seen) = (Instant::now(), 0);
+        while seen < CAME_LOOKS {
+            sleep(CAME_LOOK).await;
+            let is_connected = timeout(ANSWER, peripheral.is_connected()).await;
+            seen = if matches!(is_connected, Ok(Ok(true))) { seen + 1 } else { 0 };
+            if seen == 0 && begin.elapsed() >= patience {
+                return false;
+            }
+        }
+        true
+    };
+    let outcome = tokio::select! {
+        outcome = peripheral.connect() => Some(outcome),
+        has_come = has_come => match has_come {
+            true => timeout(ANSWER, peripheral.connect()).await.ok(),
+            false => None,
+        },
+    };
+    match outcome {
+        Some(outcome) => outcome.map_err(|error| format!("cannot connect: {error}")),
+        None => Err(format!("no connection within {} s", patience.as_secs())),
+    }
 }
 
 /// It does no harm where there is no connection, and ends one that is still being made.

@@ -259,6 +259,17 @@ impl State {
         self.answer(&call, &());
     }
 
+    /// A device connects by itself, as to an adapter that advertises. Connect, if it waits, is not answered.
+    pub fn come(&mut self, id: usize) {
+        let device = &mut self.devices[id];
+        device.epoch += 1;
+        device.shown = true;
+        device.link = Link::Up(Subscriptions::default());
+        device.record.links += 1;
+        let event = Event::Resolved(id, device.epoch);
+        self.plan(self.timing.discovery, event);
+    }
+
     /// Puts a device on the air or takes it off; a link that there is stays.
     pub fn set_on_air(&mut self, id: usize, on_air: bool) {
         let device = &mut self.devices[id];
