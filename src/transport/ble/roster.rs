@@ -213,6 +213,8 @@ impl Roster {
 
     fn victim(&self, now: Time, activity: &dyn Fn(Mac) -> Option<Activity>) -> Option<Mac> {
         let connected = self.devices.iter().filter_map(|(mac, device)| match device.phase {
+            // It may not be there; another one is.
+            Phase::Connecting(false) => Some((0, Time(0), *mac)),
             Phase::Connected(since) => {
                 let (quiet, sleeps) = activity(*mac)?;
                 let age = now.since(since);
@@ -414,6 +416,21 @@ mod tests {
         }
         let (least, most) = (turns.values().min().unwrap(), turns.values().max().unwrap());
         assert!(turns.len() == 10 && most - least <= 1, "{turns:?}");
+    }
+
+    #[test]
+    fn a_device_that_is_tried_blindly_gives_up_its_place_to_one_that_is_there() {
+        let mut roster = Roster::new(1, SLOT);
+        roster.heard(at(0), mac(1));
+        connect(&mut roster, at(0));
+        roster.ended(at(1), mac(1), false);
+        assert_eq!(roster.next(at(2), &busy), Some(Step::Try(mac(1))));
+        assert_eq!(roster.next(at(2), &busy), None);
+        roster.heard(at(2), mac(2));
+        assert_eq!(roster.next(at(2), &busy), Some(Step::Release(mac(1))));
+        assert_eq!(roster.next(at(2), &busy), None, "it is on its way out");
+        roster.failed(at(2), mac(1));
+        assert_eq!(connect(&mut roster, at(2)), mac(2));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Links that go and come again, with sessions that stay.
 
+use std::time::Duration;
+
 use mqtt_sn_gateway::codec::{PublishTopic, Qos, ReturnCode};
 
 use super::{Place, Sensor, client_id, nus};
@@ -110,10 +112,14 @@ fn a_device_says_what_it_has_to_say_and_is_gone() {
     let [high, low] = id.to_be_bytes();
     let data = |number: usize| format!("{number:0>3}");
     for round in 0..5 {
+        // It does not wait until it has been written to, either.
+        place.bluez.with(|state| state.timing.write = Duration::from_secs(600));
+        device.ping();
         let packet = |number: usize| {
             [&[10, 0x0C, 0, high, low, 0, 0][..], data(50 * round + number).as_bytes()].concat()
         };
         device.burst_and_drop((0..50).map(packet).collect());
+        place.bluez.with(|state| state.timing.write = Duration::ZERO);
         device.wait_for_link();
     }
     let expected: Vec<_> = (0..250).map(|number| heard("up", &data(number), 0)).collect();
@@ -194,8 +200,9 @@ fn a_device_that_bluez_has_forgotten_comes_back() {
     let place = Place::new("");
     let mut device = place.sensor(1);
     device.subscribe_to("down", Qos::One);
+    place.bluez.with(|state| state.timing.memory = Some(Duration::from_millis(100)));
     device.leave();
-    device.forget();
+    device.wait_to_be_forgotten();
     place.publish("down", "while it was away", 1);
     device.come_back();
     device.wait_for_link();

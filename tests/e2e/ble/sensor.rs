@@ -88,9 +88,13 @@ impl Sensor {
         self.with(|state, id| matches!(state.devices[id].link, Link::Down))
     }
 
-    /// BlueZ forgets it.
-    pub fn forget(&self) {
-        self.with(|state, id| state.forget(id));
+    /// Waits until BlueZ has forgotten it.
+    #[track_caller]
+    pub fn wait_to_be_forgotten(&self) {
+        let id = self.id;
+        self.bluez.wait("the device to be forgotten", move |state| {
+            (!state.devices[id].shown).then_some(())
+        });
     }
 
     /// From now on packets are cut like this.

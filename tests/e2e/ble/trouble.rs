@@ -109,8 +109,8 @@ fn an_adapter_that_is_not_there_is_waited_for() {
     let bluez = Bluez::on(&bus);
     let place = Place::with(bus, bluez, "[[ble]]\nadapter = \"hci7\"\n");
     place.gateway.log.wait_for(&["there is no adapter hci7"]);
-    let mut device = Sensor::new(&place.bluez, nus(1).at("hci7"));
     place.bluez.with(|state| state.add_adapter("hci7", "C0:00:00:00:00:07"));
+    let mut device = Sensor::new(&place.bluez, nus(1).at("hci7"));
     device.wait_for_link();
     assert_eq!(device.connect(&client_id(1)), ReturnCode::ACCEPTED);
     assert_eq!(place.gateway.log.count("there is no adapter hci7"), 1);

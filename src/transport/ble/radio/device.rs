@@ -156,11 +156,22 @@ impl Attendant {
             let mtu = peripheral.mtu().min(shared.settings.mtu);
             Ok(Link { mtu, channel })
         };
-        let released =
-            async { while orders.recv().await.is_some_and(|order| order != Order::Release) {} };
+        let given_up = async {
+            while let Some(order) = orders.recv().await {
+                match order {
+                    Order::Release => break,
+                    // The library would wait for the services of a device that is not there any more.
+                    Order::Check if matches!(peripheral.is_connected().await, Ok(false)) => {
+                        return "the connection was lost before it could be used";
+                    }
+                    Order::Check | Order::Connect { .. } => {}
+                }
+            }
+            "it is not wanted any more"
+        };
         tokio::select! {
             outcome = work => outcome,
-            () = released => Err("it is not wanted any more".to_owned()),
+            why = given_up => Err(why.to_owned()),
         }
     }
 
@@ -174,13 +185,16 @@ impl Attendant {
     ) -> Option<String> {
         let Self { shared, device, peripheral, orders, notes, .. } = self;
         let Some(notes) = notes.as_mut() else { return Some("nobody listens to it".to_owned()) };
-        let reader = Reader { shared, device: *device, lane, channel, rssi };
+        let decoder = Decoder::stream(shared.settings.max_packet, GAP);
+        let mut reader = Reader { shared, device: *device, lane, channel, rssi, decoder, noise: 0 };
         let writer = Writer { shared, device: *device, lane, channel, peripheral, room, silent: 0 };
-        tokio::select! {
+        let why = tokio::select! {
             why = reader.run(notes) => Some(why),
             why = writer.run() => Some(why),
             why = watch(peripheral, orders) => why,
-        }
+        };
+        reader.finish(notes);
+        why
     }
 }
 
@@ -230,34 +244,46 @@ struct Reader<'a> {
     lane: &'a Lane,
     channel: &'a Channel,
     rssi: Option<i16>,
+    decoder: Decoder,
+    /// Octets that were no packets, as far as they are counted.
+    noise: u64,
 }
 
 impl Reader<'_> {
-    async fn run(self, notes: &mut Notes) -> String {
-        let counts = &self.shared.counts;
-        let mut decoder = Decoder::stream(self.shared.settings.max_packet, GAP);
-        let mut noise = 0;
-        let listen = &self.channel.listen;
+    async fn run(&mut self, notes: &mut Notes) -> String {
         while let Some(note) = notes.next().await {
-            if note.uuid != listen.uuid || note.service_uuid != listen.service_uuid {
-                continue;
-            }
-            decoder.feed(self.shared.now(), &note.value, &mut |packet| {
-                self.lane.heard(packet);
-                let (from, rssi, packet) = (self.device, self.rssi, packet.to_vec());
-                let event = Event::Packet { from, rssi, packet };
-                let counter = match self.shared.events.try_send(event) {
-                    Ok(()) => &counts.received,
-                    // As radios may lose one; it is not waited, so that the library has nothing to collect.
-                    Err(_) => &counts.overrun,
-                };
-                Counts::add(counter, 1);
-            });
-            let discarded = decoder.discarded().octets;
-            Counts::add(&counts.noise, discarded - noise);
-            noise = discarded;
+            self.take(&note);
         }
         "the library has nothing more to say of it".to_owned()
+    }
+
+    /// What the device has said before its connection ended is there when that is known.
+    fn finish(&mut self, notes: &mut Notes) {
+        while let Some(Some(note)) = notes.next().now_or_never() {
+            self.take(&note);
+        }
+    }
+
+    fn take(&mut self, note: &ValueNotification) {
+        let listen = &self.channel.listen;
+        if note.uuid != listen.uuid || note.service_uuid != listen.service_uuid {
+            return;
+        }
+        let counts = &self.shared.counts;
+        self.decoder.feed(self.shared.now(), &note.value, &mut |packet| {
+            self.lane.heard(packet);
+            let (from, rssi, packet) = (self.device, self.rssi, packet.to_vec());
+            let event = Event::Packet { from, rssi, packet };
+            let counter = match self.shared.events.try_send(event) {
+                Ok(()) => &counts.received,
+                // As radios may lose one; it is not waited, so that the library has nothing to collect.
+                Err(_) => &counts.overrun,
+            };
+            Counts::add(counter, 1);
+        });
+        let discarded = self.decoder.discarded().octets;
+        Counts::add(&counts.noise, discarded - self.noise);
+        self.noise = discarded;
     }
 }
 

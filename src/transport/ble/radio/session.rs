@@ -290,8 +290,8 @@ impl<'a> Session<'a> {
         if !self.shared.settings.may_admit(mac) {
             return self.undecided.remove(mac);
         }
-        let Some((peripheral, advert)) = describe(adapter, id).await else { return };
-        let heard = heard || advert.rssi.is_some();
+        let Some((peripheral, advert, is_there)) = describe(adapter, id).await else { return };
+        let heard = heard || is_there;
         if let Some(device) = self.devices.get_mut(&mac) {
             if heard {
                 // Its services may be forgotten for now.

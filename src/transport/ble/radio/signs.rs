@@ -61,8 +61,12 @@ pub(super) fn mac_of(id: &PeripheralId) -> Option<Mac> {
     Mac::parse(&address.replace('_', ":"))
 }
 
-/// What a device says of itself now. It has a strength only while it can be heard.
-pub(super) async fn describe(adapter: &Adapter, id: &PeripheralId) -> Option<(Peripheral, Advert)> {
+/// What a device says of itself now, and whether it is there: it has a strength only while it can be
+/// heard, and none while it is connected, as those are that a gateway that was killed has left behind.
+pub(super) async fn describe(
+    adapter: &Adapter,
+    id: &PeripheralId,
+) -> Option<(Peripheral, Advert, bool)> {
     let ask = async {
         let peripheral = adapter.peripheral(id).await.ok()?;
         let properties = peripheral.properties().await.ok()??;
@@ -72,7 +76,8 @@ pub(super) async fn describe(adapter: &Adapter, id: &PeripheralId) -> Option<(Pe
             services: properties.services,
             rssi: properties.rssi,
         };
-        Some((peripheral, advert))
+        let is_there = advert.rssi.is_some() || peripheral.is_connected().await.ok()?;
+        Some((peripheral, advert, is_there))
     };
     timeout(ANSWER, ask).await.ok()?
 }

@@ -225,21 +225,20 @@ impl State {
                     self.refuse(call, "NotSupported", "Operation is not supported");
                 } else if !fits {
                     self.refuse(call, "InvalidArguments", "Invalid value length");
-                } else if up.written.contains(path) {
+                } else if up.written.contains_key(path) {
                     self.refuse(call, "InProgress", "In Progress");
                 } else if take(&mut device.faults.failing_writes) {
                     self.refuse(call, "Failed", "Operation failed with ATT error: 0x0e");
                 } else if take(&mut device.faults.hanging_writes) {
                     if !command {
-                        up.written.insert(path.to_owned());
+                        up.written.insert(path.to_owned(), None);
                     }
                 } else {
                     if command {
                         self.answer(call, &());
                     } else {
-                        up.written.insert(path.to_owned());
-                        let (epoch, call) = (device.epoch(), call.clone());
-                        let event = Event::Written(id, epoch, path.to_owned(), call);
+                        up.written.insert(path.to_owned(), Some(call.clone()));
+                        let event = Event::Written(id, device.epoch(), path.to_owned());
                         self.plan(self.timing.write, event);
                     }
                     if receives {

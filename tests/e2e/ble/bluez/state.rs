@@ -45,8 +45,9 @@ pub struct Subscriptions {
     pub resolved: bool,
     /// Clients, by paths of characteristics.
     pub notified: BTreeSet<(String, String)>,
-    /// Paths of characteristics with a write request under way.
-    pub written: BTreeSet<String>,
+    /// Write requests under way, by paths of characteristics; without their calls if they are never
+    /// answered.
+    pub written: BTreeMap<String, Option<Message>>,
 }
 
 /// A device.
@@ -76,8 +77,8 @@ pub enum Event {
     Resolved(usize, u64),
     /// With the call of Disconnect.
     Dropped(usize, u64, Message),
-    /// With its path and the call of WriteValue.
-    Written(usize, u64, String, Message),
+    /// With the path of the characteristic.
+    Written(usize, u64, String),
     Powered(&'static str),
 }
 
@@ -184,20 +185,18 @@ impl State {
                 }
                 self.answer(&call, &());
             }
-            Event::Written(id, epoch, path, call) if self.devices[id].epoch == epoch => {
-                if let Link::Up(up) = &mut self.devices[id].link {
-                    up.written.remove(&path);
+            Event::Written(id, epoch, path) if self.devices[id].epoch == epoch => {
+                if let Link::Up(up) = &mut self.devices[id].link
+                    && let Some(Some(call)) = up.written.remove(&path)
+                {
+                    self.answer(&call, &());
                 }
-                self.answer(&call, &());
-            }
-            Event::Written(_, _, _, call) => {
-                self.refuse(&call, "Failed", "Operation failed with ATT error: 0x0e");
             }
             Event::Powered(name) => {
                 let adapter = self.adapters.get_mut(name).unwrap();
                 adapter.powered = adapter.plugged && !adapter.blocked;
             }
-            Event::Linked(..) | Event::Resolved(..) => {}
+            Event::Linked(..) | Event::Resolved(..) | Event::Written(..) => {}
         }
     }
 
@@ -275,8 +274,14 @@ impl State {
         let device = &mut self.devices[id];
         device.epoch += 1;
         device.firmware.forget();
-        if let Link::Wanted(call) = std::mem::take(&mut device.link) {
-            self.refuse(&call, "Failed", "le-connection-abort-by-local");
+        match std::mem::take(&mut device.link) {
+            Link::Down => {}
+            Link::Wanted(call) => self.refuse(&call, "Failed", "le-connection-abort-by-local"),
+            Link::Up(up) => {
+                for call in up.written.into_values().flatten() {
+                    self.refuse(&call, "Failed", "Operation failed with ATT error: 0x0e");
+                }
+            }
         }
     }
 
