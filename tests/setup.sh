@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the tests need and the machine lacks: mosquitto, its clients, tshark, openssl, udev, dbus-daemon
-# and the certificates of public authorities (Debian packages), and scapy in .venv. Does nothing, quickly,
-# when all of it is there.
+# Installs what the tests need and the machine lacks: mosquitto, its clients, tshark, openssl, udev, dbus, bluez and
+# the certificates of public authorities (Debian packages), scapy and bumble in .venv, and a kernel for
+# tests/guest, which is built in minutes and kept in ~/.cache. Does nothing, quickly, when all of it is there.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
