@@ -346,6 +346,19 @@ impl Engine {
         self.uplinks.get(line)
     }
 
+    /// Number of clients with an MQTT session of their own, and of how many of these the broker has
+    /// accepted the connection.
+    #[must_use]
+    pub fn own_sessions(&self) -> (usize, usize) {
+        self.uplinks.own()
+    }
+
+    /// Octets of the publications that are kept for the broker, by all sessions together.
+    #[must_use]
+    pub fn spooled_bytes(&self) -> u64 {
+        self.uplinks.spooled_bytes()
+    }
+
     /// Hands the core's wishes to the session. A refusal goes straight back to the core, which may
     /// wish for more.
     fn hand_over(&mut self, now: Time) {

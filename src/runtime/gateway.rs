@@ -1,11 +1,13 @@
 //! The loop.
 
+mod answers;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use tracing::{info, warn};
@@ -14,8 +16,11 @@ use super::links::Link;
 use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
 use super::own::OwnConnections;
+use super::pulse::Pulse;
 use super::reload::{Reload, Renewed};
 use super::timer::{Clock, Timer};
+use super::traffic::Traffic;
+use crate::admin::Questions;
 use crate::core::upstream::LineId;
 use crate::ops::signals::{Signal, Signals};
 use crate::store::writer::Writer;
@@ -45,6 +50,12 @@ pub(super) struct Gateway<M> {
     /// Reads the configuration again, if it came from somewhere.
     reload: Option<Reload>,
     notices: Notices,
+    traffic: Traffic,
+    started: SystemTime,
+    /// From the admin interface, if there is one.
+    questions: Option<Questions>,
+    /// The service manager, if there is one.
+    pulse: Option<Pulse>,
     /// A deadline that has been served is not served again within the same millisecond.
     served: Option<Time>,
 }
@@ -60,6 +71,8 @@ pub(super) struct Parts {
     pub(super) signals: Signals,
     pub(super) reload: Option<Reload>,
     pub(super) clock: Clock,
+    pub(super) questions: Option<Questions>,
+    pub(super) pulse: Option<Pulse>,
 }
 
 /// A connection to the broker that clients share.
@@ -83,7 +96,7 @@ enum Turn {
 impl<M: Machine> Gateway<M> {
     /// Must be called inside the runtime.
     pub(super) fn new(
-        Parts { links, brokers, own, store, signals, reload, clock }: Parts,
+        Parts { links, brokers, own, store, signals, reload, clock, questions, pulse }: Parts,
         make: impl FnOnce(Time) -> M,
     ) -> Self {
         let brokers = brokers.into_iter().zip(0..).map(|(connection, number)| Shared {
@@ -94,6 +107,10 @@ impl<M: Machine> Gateway<M> {
         let names = links.iter().map(ToString::to_string).collect();
         Self {
             notices: Notices::new(names),
+            traffic: Traffic::new(links.len()),
+            started: SystemTime::now(),
+            questions,
+            pulse,
             machine: make(clock.now()),
             timer: Timer::new(&clock),
             clock,
@@ -110,6 +127,9 @@ impl<M: Machine> Gateway<M> {
 
     /// Runs until a signal ends it.
     pub(super) async fn run(mut self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.ready();
+        }
         let signal = loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
                 Turn::Done => {}
@@ -134,7 +154,12 @@ impl<M: Machine> Gateway<M> {
             }
             info!("SIGHUP; so far: {}", self.machine.summary());
             match &mut self.reload {
-                Some(reload) => reload.start(),
+                Some(reload) => {
+                    if let Some(pulse) = &self.pulse {
+                        pulse.reloading();
+                    }
+                    reload.start();
+                }
                 None => info!("there is no configuration to be read again"),
             }
             busy = true;
@@ -149,12 +174,18 @@ impl<M: Machine> Gateway<M> {
                 }
                 self.own.set_ways(ways);
             }
+            if let Some(pulse) = &self.pulse {
+                pulse.ready();
+            }
             busy = true;
         }
+        busy |= self.poll_questions(cx).is_ready();
+        self.poll_pulse(cx);
         for link in &mut self.links {
-            let (machine, id) = (&mut self.machine, link.id());
+            let (machine, traffic, id) = (&mut self.machine, &mut self.traffic, link.id());
             let taken =
                 link.poll_receive(cx, now, &mut self.buffers, &mut |from, signal, bytes| {
+                    traffic.received(id, signal, bytes);
                     machine.datagram(now, id, from, signal, bytes);
                 });
             if let Poll::Ready(taken) = taken {
@@ -180,6 +211,16 @@ impl<M: Machine> Gateway<M> {
             (true, false) => Poll::Ready(Turn::Done),
             (true, true) => Poll::Ready(Turn::More),
         }
+    }
+
+    /// Tells the service manager, if it is time. That is no news for the loop, whose turn it does not
+    /// count for.
+    fn poll_pulse(&mut self, cx: &mut Context<'_>) {
+        let Some(mut pulse) = self.pulse.take() else { return };
+        if pulse.poll(cx).is_ready() {
+            pulse.beat(|| self.status_line());
+        }
+        self.pulse = Some(pulse);
     }
 
     /// Takes a new connection, a better one than the present, or what the broker has sent.
@@ -266,6 +307,9 @@ impl<M: Machine> Gateway<M> {
     fn transmit(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
         let some = !self.machine.outgoing().items().is_empty();
         let mut progress = false;
+        if some {
+            self.traffic.sent(self.machine.outgoing());
+        }
         for link in &mut self.links {
             if some {
                 link.transmit(self.machine.outgoing());
@@ -324,6 +368,11 @@ impl<M: Machine> Gateway<M> {
     /// Says goodbye to the broker and writes what is left, within time limits; the goodbye until a
     /// second signal.
     async fn stop(mut self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.stopping();
+        }
+        // Whoever asks is told at once.
+        self.questions = None;
         // Nothing is taken from devices any more; what they repeat finds the next gateway.
         for link in &mut self.links {
             link.sum_up();
