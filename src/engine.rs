@@ -278,6 +278,13 @@ impl Engine {
         self.uplinks.set_login(login, &self.gateway);
     }
 
+    /// Ends a client and its session, see [`Gateway::kick`].
+    pub fn kick(&mut self, now: Time, id: &str) -> bool {
+        let known = self.gateway.kick(now, id, &mut self.effects);
+        self.hand_over(now);
+        known
+    }
+
     /// Goes by other settings of the core from now on, see [`Gateway::reconfigure`].
     pub fn reconfigure(&mut self, now: Time, settings: core::Settings) {
         self.gateway.reconfigure(now, settings, &mut self.effects);

@@ -5,23 +5,31 @@
 //! HTTP client ⇄ server ─▶ guard ─▶ router ─▶ handlers ─▶ question ⇄ loop
 //! ```
 
+pub mod api;
 mod exposition;
 mod figures;
+mod guard;
 mod handlers;
 mod metrics;
+mod query;
 mod question;
 mod respond;
 mod router;
 mod server;
+mod token;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
+use tracing::warn;
 
 pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
-pub use question::{Asker, NoAnswer, Question, Questions, Reply, channel};
+pub use question::{
+    Asker, ClientPart, ClientQuery, NoAnswer, Question, Questions, ReloadReply, Reply, channel,
+};
 
 /// Where it listens, and whom it asks.
 #[derive(Debug)]
@@ -30,6 +38,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The way to the loop.
     pub asker: Asker,
+    /// Where the token is kept, if one is needed.
+    pub state_dir: PathBuf,
 }
 
 /// The thread. It ends when this is dropped.
@@ -45,9 +55,15 @@ impl Admin {
     /// # Errors
     /// If the system has no room for another thread.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    warn!("no admin interface: the system does not let it run: {error}");
+                    return;
+                }
+            };
             runtime.block_on(async move {
                 tokio::select! {
                     () = server::serve(settings) => {}

@@ -30,8 +30,9 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// When an address that could not be had is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// What those hear for whom there is no room.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: \
-    49\r\nConnection: close\r\nRetry-After: 10\r\n\r\n{\"error\":\"too many connections; try again later\"}\n";
+const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+                    Content-Length: 50\r\nConnection: close\r\nRetry-After: 10\r\n\r\n\
+                    {\"error\":\"too many connections; try again later\"}\n";
 
 /// Serves for ever.
 pub(super) async fn serve(settings: Settings) {
@@ -47,7 +48,7 @@ pub(super) async fn serve(settings: Settings) {
                     tokio::spawn(connection(stream, from, Arc::clone(&context), permit));
                 }
                 // If it does not fit the socket's buffer nobody will read it.
-                Err(_) => drop(stream.try_write(FULL)),
+                Err(_) => drop(stream.try_write(FULL.as_bytes())),
             },
             Err(error) => {
                 // Of a client that is gone already, or there are no files left.

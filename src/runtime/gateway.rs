@@ -1,6 +1,7 @@
 //! The loop.
 
 mod answers;
+mod renewal;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,10 +18,10 @@ use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
 use super::own::OwnConnections;
 use super::pulse::Pulse;
-use super::reload::{Reload, Renewed};
+use super::reload::Reload;
 use super::timer::{Clock, Timer};
 use super::traffic::Traffic;
-use crate::admin::Questions;
+use crate::admin::{Questions, ReloadReply};
 use crate::core::upstream::LineId;
 use crate::ops::signals::{Signal, Signals};
 use crate::store::writer::Writer;
@@ -49,6 +50,8 @@ pub(super) struct Gateway<M> {
     signals: Signals,
     /// Reads the configuration again, if it came from somewhere.
     reload: Option<Reload>,
+    /// Who wants to know what became of it.
+    reloading: Vec<ReloadReply>,
     notices: Notices,
     traffic: Traffic,
     started: SystemTime,
@@ -121,6 +124,7 @@ impl<M: Machine> Gateway<M> {
             store,
             signals,
             reload,
+            reloading: Vec::new(),
             served: None,
         }
     }
@@ -153,33 +157,13 @@ impl<M: Machine> Gateway<M> {
                 return Poll::Ready(Turn::Stop(signal));
             }
             info!("SIGHUP; so far: {}", self.machine.summary());
-            match &mut self.reload {
-                Some(reload) => {
-                    if let Some(pulse) = &self.pulse {
-                        pulse.reloading();
-                    }
-                    reload.start();
-                }
-                None => info!("there is no configuration to be read again"),
+            if !self.start_reload() {
+                info!("there is no configuration to be read again");
             }
             busy = true;
         }
-        if let Some(reload) = &mut self.reload
-            && let Poll::Ready(renewed) = reload.poll(cx, self.own.ways())
-        {
-            if let Some(Renewed { core, login, ways }) = renewed {
-                self.machine.reconfigure(now, core, login);
-                for broker in &mut self.brokers {
-                    broker.connection.set_brokers(ways.shared().clone());
-                }
-                self.own.set_ways(ways);
-            }
-            if let Some(pulse) = &self.pulse {
-                pulse.ready();
-            }
-            busy = true;
-        }
-        busy |= self.poll_questions(cx).is_ready();
+        busy |= self.poll_reload(cx, now).is_ready();
+        busy |= self.poll_questions(cx, now).is_ready();
         self.poll_pulse(cx);
         for link in &mut self.links {
             let (machine, traffic, id) = (&mut self.machine, &mut self.traffic, link.id());
@@ -211,16 +195,6 @@ impl<M: Machine> Gateway<M> {
             (true, false) => Poll::Ready(Turn::Done),
             (true, true) => Poll::Ready(Turn::More),
         }
-    }
-
-    /// Tells the service manager, if it is time. That is no news for the loop, whose turn it does not
-    /// count for.
-    fn poll_pulse(&mut self, cx: &mut Context<'_>) {
-        let Some(mut pulse) = self.pulse.take() else { return };
-        if pulse.poll(cx).is_ready() {
-            pulse.beat(|| self.status_line());
-        }
-        self.pulse = Some(pulse);
     }
 
     /// Takes a new connection, a better one than the present, or what the broker has sent.

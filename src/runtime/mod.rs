@@ -117,7 +117,10 @@ pub fn run(config: &Config, origin: Option<Origin>) -> Result<(), RunError> {
     let reload = origin.map(|origin| Reload::new(origin, config.clone()));
     let (asker, questions) = admin::channel();
     let listen = config.admin.listen;
-    let served = listen.map(|listen| (admin::Settings { listen, asker }, questions));
+    let served = listen.map(|listen| {
+        let state_dir = config.state_dir.clone();
+        (admin::Settings { listen, asker, state_dir }, questions)
+    });
     run_loop(config, reload, Some(store), not_before, served, |seed, now| {
         let existed = image.is_some();
         let (core, mqtt) = (config.core_settings(), config.mqtt_settings());

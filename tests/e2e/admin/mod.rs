@@ -1,9 +1,12 @@
 //! The admin interface of the real program, over real sockets.
 
+mod api;
 mod hostile;
 mod http;
 mod metrics;
+mod schema;
 mod systemd;
+mod token;
 
 use std::net::SocketAddr;
 
