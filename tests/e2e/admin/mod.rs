@@ -1,6 +1,8 @@
 //! The admin interface of the real program, over real sockets.
 
 mod api;
+mod crowd;
+mod devices;
 mod hostile;
 mod http;
 mod metrics;
