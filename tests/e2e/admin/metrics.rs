@@ -1,6 +1,11 @@
 //! What is counted, and whether the gateway is alive and ready.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use mqtt_sn_gateway::codec::{PublishTopic, Qos};
 
@@ -95,4 +100,69 @@ fn it_can_be_turned_off() {
     gateway.wait_for_broker(1);
     assert_eq!(gateway.log.count("admin interface"), 0);
     assert_eq!(gateway.terminate(), 0);
+}
+
+/// Names of metrics in a text.
+fn names(text: &str) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for part in text.split("mqtt_sn_gateway_").skip(1) {
+        let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(part.len());
+        let name = &part[..end];
+        let series = ["_bucket", "_sum", "_count"];
+        names.insert(series.iter().find_map(|s| name.strip_suffix(s)).unwrap_or(name));
+    }
+    names
+}
+
+/// A panel, an alert or a page that names what does not exist says nothing, and nobody notices.
+#[test]
+fn metrics_that_are_named_exist_and_those_that_exist_are_explained() {
+    let (rig, admin) = start("");
+    let text = get(admin, "/metrics").body;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE mqtt_sn_gateway_"));
+    let exist: BTreeSet<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["packaging/grafana.json", "packaging/alerts.yml", "docs/operations.md"] {
+        let text = fs::read_to_string(root.join(file)).expect(file);
+        let named = names(&text);
+        let unknown: Vec<_> = named.difference(&exist).collect();
+        assert_eq!(unknown, [&""; 0], "{file}");
+        assert!(named.len() > 10, "{file}");
+        if file.ends_with(".md") {
+            let unexplained: Vec<_> = exist.difference(&named).collect();
+            assert_eq!(unexplained, [&""; 0], "{file}");
+        }
+    }
+    let dashboard = fs::read_to_string(root.join("packaging/grafana.json")).unwrap();
+    serde_json::from_str::<serde_json::Value>(&dashboard).expect("JSON");
+    rig.stop();
+}
+
+/// What Prometheus itself says, where it is installed.
+#[test]
+fn promtool_has_nothing_against_it() {
+    let (rig, admin) = start("");
+    rig.device("counted").ping();
+    let text = get(admin, "/metrics").body;
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/alerts.yml");
+    let rules = rules.to_str().unwrap();
+    for (arguments, input) in
+        [(vec!["check", "metrics"], text), (vec!["check", "rules", rules], String::new())]
+    {
+        let child = Command::new("promtool")
+            .args(&arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else {
+            eprintln!("promtool is not installed");
+            return;
+        };
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "promtool {arguments:?}: {said}");
+    }
+    rig.stop();
 }
