@@ -278,6 +278,13 @@ impl Engine {
         self.uplinks.set_login(login, &self.gateway);
     }
 
+    /// Ends a client and its session, see [`Gateway::kick`].
+    pub fn kick(&mut self, now: Time, id: &str) -> bool {
+        let known = self.gateway.kick(now, id, &mut self.effects);
+        self.hand_over(now);
+        known
+    }
+
     /// Goes by other settings of the core from now on, see [`Gateway::reconfigure`].
     pub fn reconfigure(&mut self, now: Time, settings: core::Settings) {
         self.gateway.reconfigure(now, settings, &mut self.effects);
@@ -344,6 +351,19 @@ impl Engine {
     #[must_use]
     pub fn session_of(&self, line: LineId) -> Option<&Session> {
         self.uplinks.get(line)
+    }
+
+    /// Number of clients with an MQTT session of their own, and of how many of these the broker has
+    /// accepted the connection.
+    #[must_use]
+    pub fn own_sessions(&self) -> (usize, usize) {
+        self.uplinks.own()
+    }
+
+    /// Octets of the publications that are kept for the broker, by all sessions together.
+    #[must_use]
+    pub fn spooled_bytes(&self) -> u64 {
+        self.uplinks.spooled_bytes()
     }
 
     /// Hands the core's wishes to the session. A refusal goes straight back to the core, which may

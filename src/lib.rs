@@ -19,6 +19,8 @@
 extern crate alloc;
 
 #[cfg(feature = "gateway")]
+pub mod admin;
+#[cfg(feature = "gateway")]
 pub mod cli;
 #[cfg(feature = "gateway")]
 pub mod client;
@@ -28,6 +30,7 @@ pub mod config;
 pub mod core;
 #[cfg(feature = "mqtt")]
 pub mod engine;
+pub mod histogram;
 pub mod hub;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;

@@ -46,7 +46,13 @@ const CASES: &[Case] = &[
     case("[udpp]\n", "1:2", "no key `udpp`", "did you mean `udp`?"),
     case("max_clients = 3", "1:1", "no key `max_clients`", "it belongs under [sessions]"),
     case("[log]\nzzz = 1", "2:1", "no key `zzz` under [log]", "allowed under [log]: level, format"),
-    case("[admin]\nlisten = \"\"", "1:2", "`admin` at the top level is not available", "take it"),
+    case("[admin]\nlisten = \"8080\"", "2:10", "`listen` cannot be \"8080\"", "127.0.0.1:8080"),
+    case(
+        "[admin]\nport = 1",
+        "2:1",
+        "no key `port` under [admin]",
+        "allowed under [admin]: listen",
+    ),
     case(
         "[upstream.tls]\ncafile = \"x\"",
         "2:1",

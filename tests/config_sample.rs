@@ -261,6 +261,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("store batch_records", "5"),
     ("store batch_time", "\"5ms\""),
     ("status publish", "false"),
+    ("admin listen", "\"\""),
     ("log level", "\"debug\""),
     ("log format", "\"json\""),
 ];
@@ -299,6 +300,7 @@ const OF_OTHERS: &[&str] = &[
     "store sync",
     "store batch_records",
     "store batch_time",
+    "admin listen",
     "log level",
     "log format",
 ];

@@ -41,6 +41,7 @@ fn config(listen: SocketAddr, name: &str) -> Config {
     let state_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("runtime_whole_{name}"));
     let _ = std::fs::remove_dir_all(&state_dir);
     let mut config = Config { udp: vec![link(listen)], state_dir, ..Config::default() };
+    config.admin.listen = None;
     config.upstream.reconnect_min = Duration::from_millis(20);
     config.upstream.reconnect_max = Duration::from_millis(50);
     config

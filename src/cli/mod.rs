@@ -2,6 +2,7 @@
 
 mod check;
 mod decode;
+mod devices;
 pub mod explain;
 mod forwarder;
 mod line;
@@ -37,6 +38,7 @@ Examples:
   mqtt-sn-gateway sub -t 'sensors/#' -v           be a device that listens
   mqtt-sn-gateway pub -t sensors/a -m 21.5 -q 1   be a device that speaks
   mqtt-sn-gateway simulate -n 1000                be a thousand devices, and see what comes through
+  mqtt-sn-gateway devices                         list the devices of a running gateway
 
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or configuration."
 )]
@@ -68,6 +70,9 @@ Example:
     #[command(name = "sub")]
     Subscribe(subscribe::Arguments),
     Simulate(Box<simulate::Arguments>),
+    /// List, show and kick the devices of a running gateway
+    #[command(after_help = devices::HELP)]
+    Devices(devices::Arguments),
 }
 
 /// Why a command did not succeed: what to say, and the exit code.
@@ -139,6 +144,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Publish(arguments)) => publish::run(arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(arguments),
         Some(Command::Simulate(arguments)) => simulate::run(arguments),
+        Some(Command::Devices(arguments)) => devices::run(arguments),
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Config {
     pub store: CommitSettings,
     /// Status topics.
     pub status: Status,
+    /// The admin interface.
+    pub admin: Admin,
     /// Logging.
     pub log: Log,
 }
@@ -267,6 +269,13 @@ impl BleLink {
 pub struct Status {
     /// Publish `mqtt-sn-gateway/<name>/status`.
     pub publish: bool,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where HTTP is served, if it is. Port 0 lets the system choose.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[log]`.
@@ -492,6 +501,7 @@ impl Default for Config {
             deny_by_default: core.deny_by_default,
             store: CommitSettings::default(),
             status: Status { publish: true },
+            admin: Admin { listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)) },
             log: Log { level: "info".into(), format: LogFormat::Text },
         }
     }

@@ -1,7 +1,7 @@
 //! Every key there is, and those that are known but not there yet.
 
 /// The tables with their keys. The root is the table without a name.
-pub(super) const KEYS: [(&str, &[&str]); 17] = [
+pub(super) const KEYS: [(&str, &[&str]); 18] = [
     (
         "",
         &[
@@ -20,6 +20,7 @@ pub(super) const KEYS: [(&str, &[&str]); 17] = [
             "access",
             "store",
             "status",
+            "admin",
             "log",
         ],
     ),
@@ -139,6 +140,7 @@ pub(super) const KEYS: [(&str, &[&str]); 17] = [
     ("access", &["default"]),
     ("store", &["sync", "batch_records", "batch_time"]),
     ("status", &["publish"]),
+    ("admin", &["listen"]),
     ("log", &["level", "format"]),
     // Its keys are numbers.
     ("topics", &[]),
@@ -147,7 +149,7 @@ pub(super) const KEYS: [(&str, &[&str]); 17] = [
 
 /// Keys that a later version has. They are refused, because a setting without effect is worse than
 /// none, but by name.
-const LATER: [(&str, &str); 3] = [("", "admin"), ("udp", "dtls"), ("udp", "max_packet")];
+const LATER: [(&str, &str); 2] = [("udp", "dtls"), ("udp", "max_packet")];
 
 /// The keys of a table.
 pub(super) fn allowed(table: &str) -> &'static [&'static str] {

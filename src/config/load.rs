@@ -15,8 +15,8 @@ use super::state::{self, check_state_dir, read_spool, read_store};
 use super::tls::read_tls;
 use super::tree::{Node, Table, Value, parse_document};
 use super::values::{
-    TAKEOVERS, check_level, check_loopback, check_name, check_prefix, check_topic, check_topic_id,
-    parse_broker,
+    TAKEOVERS, check_admin, check_level, check_loopback, check_name, check_prefix, check_topic,
+    check_topic_id, parse_broker,
 };
 use super::{SAMPLE, env};
 use crate::mqtt::Version;
@@ -127,6 +127,7 @@ fn read_config(
     let access = root.table("access");
     let store = root.table("store");
     let status = root.table("status");
+    let admin = root.table("admin");
     let log = root.table("log");
     root.finish();
 
@@ -173,6 +174,9 @@ fn read_config(
     let mut status = Reader::new("status", status, &mut found);
     status.boolean("publish", &mut config.status.publish);
     status.finish();
+    let mut admin = Reader::new("admin", admin, &mut found);
+    admin.text("listen", &mut config.admin.listen, check_admin);
+    admin.finish();
     read_log(Reader::new("log", log, &mut found), &mut config.log);
     problems.append(&mut found);
     config

@@ -24,7 +24,7 @@ mod units;
 mod values;
 
 pub use checked::{
-    BleLink, Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, OWN_TOPICS, Secret,
+    Admin, BleLink, Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, OWN_TOPICS, Secret,
     SerialLink, Sessions, Status, UdpLink, Upstream,
 };
 pub use endpoint::{Endpoint, EndpointError};

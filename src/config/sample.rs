@@ -95,6 +95,8 @@ impl Config {
         out.duration("batch_time", self.store.time);
         out.table("[status]");
         out.plain("publish", self.status.publish);
+        out.table("[admin]");
+        out.text("listen", &self.admin.listen.map_or(String::new(), |listen| listen.to_string()));
         out.table("[log]");
         out.text("level", &self.log.level);
         out.text(

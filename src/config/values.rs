@@ -116,6 +116,21 @@ pub(super) fn check_loopback(text: &str) -> Result<SocketAddr, Complaint> {
     Ok(address)
 }
 
+/// Where the admin interface listens; nowhere if it is empty.
+pub(super) fn check_admin(text: &str) -> Result<Option<SocketAddr>, Complaint> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        bad_value(
+            "listen",
+            text,
+            "write address and port, like \"127.0.0.1:8080\", \"[::1]:8080\" or \"0.0.0.0:8080\"; \"\" \
+             turns the admin interface off",
+        )
+    })
+}
+
 /// One entry of `[upstream] url`.
 pub(super) fn parse_broker(text: &str) -> Result<Broker, Complaint> {
     let form = "write \"embedded\" or \"mqtt://host:1883\"";

@@ -410,6 +410,7 @@ impl Gateway {
             clients: self.clients.len() as u64,
             connected: u64::from(self.connected),
             asleep: u64::from(self.asleep),
+            handshakes: u64::from(self.handshakes),
             buffered: self.buffered as u64,
             buffered_bytes: self.buffered_bytes as u64,
             lined_up: self.rooms.waiting() as u64,

@@ -401,6 +401,11 @@ impl Gateway {
             Some(State::Asleep | State::Gone) => {}
             None => return,
         }
+        self.end_session(cx, handle);
+    }
+
+    /// The client and all that it has is gone, as soon as its own connection, if it has one, is done.
+    pub(crate) fn end_session(&mut self, cx: &mut Cx<'_>, handle: Handle) {
         self.set_state(handle, State::Gone);
         self.unbind(handle);
         if let Some(client) = self.clients.get_mut(handle)

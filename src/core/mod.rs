@@ -41,6 +41,7 @@ mod template;
 mod tight;
 mod topics;
 pub mod upstream;
+mod view;
 mod wheel;
 
 pub use effects::{Effect, Effects, Otherwise, Span};
@@ -57,5 +58,6 @@ pub use settings::{LinkSettings, Pacing, Settings, Takeover};
 pub use signal::Signal;
 pub use snapshot::Cursor;
 pub use stats::{Denial, Drop, Limit, Stats};
+pub use view::{ClientState, ClientView, SubscriptionView, TopicView};
 #[cfg(feature = "mqtt")]
 pub(crate) use wheel::Wheel;

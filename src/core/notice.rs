@@ -143,6 +143,13 @@ pub enum Notice {
         /// Client id.
         client: Span,
     },
+    /// An operator has ended the session of a client.
+    Kicked {
+        /// Client id.
+        client: Span,
+        /// Its will was published.
+        will: bool,
+    },
     /// A client is lost.
     Lost {
         /// Client id.

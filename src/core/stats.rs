@@ -43,6 +43,8 @@ pub struct Stats {
     pub connected: u64,
     /// Of these, asleep or awake to collect their messages.
     pub asleep: u64,
+    /// Of these, in the middle of their will dialogues.
+    pub handshakes: u64,
     /// Messages waiting for devices now.
     pub buffered: u64,
     /// Their octets.
@@ -74,6 +76,7 @@ impl Default for Stats {
             clients: 0,
             connected: 0,
             asleep: 0,
+            handshakes: 0,
             buffered: 0,
             buffered_bytes: 0,
             lined_up: 0,

@@ -123,6 +123,17 @@ impl Topics {
         self.entries.get(topic.slot()).map_or("", |entry| &entry.name)
     }
 
+    /// Number of places, in use or not.
+    pub(crate) fn places(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The name at a place, and its users, if it has any.
+    pub(crate) fn at(&self, place: u32) -> Option<(&str, u32)> {
+        let entry = self.entries.get(place as usize).filter(|entry| entry.users > 0)?;
+        Some((&entry.name, entry.users))
+    }
+
     /// Number of names in use.
     pub(crate) fn len(&self) -> usize {
         self.entries.len().saturating_sub(self.free.len())

@@ -174,7 +174,9 @@ impl Uplinks {
                 settings.will = None;
             }
             seed = seed.wrapping_add(1);
-            sessions.push(Session::new(settings, seed));
+            let mut session = Session::new(settings, seed);
+            session.measure_round_trips();
+            sessions.push(session);
         }
         Self {
             settings: own_settings(settings),
@@ -208,6 +210,12 @@ impl Uplinks {
 
     pub(super) fn shared_lines(&self) -> impl Iterator<Item = LineId> + use<> {
         (0..self.shared()).map(LineId::shared)
+    }
+
+    /// Number of those of single clients, and how many of them the broker has accepted.
+    pub(super) fn own(&self) -> (usize, usize) {
+        let connected = self.own.values().filter(|own| own.session.is_connected()).count();
+        (self.own.len(), connected)
     }
 
     pub(super) fn main(&self) -> &Session {

@@ -88,6 +88,7 @@ mod outgoing;
 mod packet_ids;
 mod reasons;
 mod replies;
+mod round_trip;
 mod session;
 mod settings;
 mod spool;

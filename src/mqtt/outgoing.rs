@@ -29,6 +29,7 @@ use super::aliases::{Alias, Aliases};
 use super::limits::Limits;
 use super::notes::{Notes, Step};
 use super::packet_ids::{Exchange, PacketIds};
+use super::round_trip::RoundTrips;
 use super::settings::Spool;
 use super::spool::Backlog;
 use super::stats::Stats;
@@ -155,6 +156,8 @@ pub(super) struct Outgoing {
     progress: bool,
     /// The publication at the head when the broker hung up, and how often in a row.
     suspect: Option<(u64, u32)>,
+    /// How long acknowledgements take, if somebody wants to know.
+    pub(super) trips: Option<Box<RoundTrips>>,
 }
 
 impl Outgoing {
@@ -177,6 +180,7 @@ impl Outgoing {
             counter: 0,
             progress: false,
             suspect: None,
+            trips: None,
         }
     }
 
@@ -468,6 +472,11 @@ impl Outgoing {
             return true;
         }
         wire.stats.published += 1;
+        if let Some(trips) = &mut self.trips
+            && request.id != 0
+        {
+            trips.sent(request.id, wire.now);
+        }
         let (topic, payload, properties) = request.parts();
         let alias = wire.alias(topic, payload.len() + properties.len());
         let publish = wire::Outgoing {

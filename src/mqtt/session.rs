@@ -13,11 +13,13 @@ use super::limits::Limits;
 use super::notes::{Notes, Step};
 use super::outgoing::{Bounds, Channel, Outgoing, Publication, Taken};
 use super::packet_ids::{Exchange, PacketIds};
+use super::round_trip::RoundTrips;
 use super::settings::{Settings, Version, Will};
 use super::stats::Stats;
 use super::wire::{self, Protocol};
 use super::{backoff, reasons, wire_v4, wire_v5};
 use crate::core::upstream::{DeliveryId, MqttQos, Refusal, Token, UpstreamEvent};
+use crate::histogram::Histogram;
 use crate::store::image::LineImage;
 use crate::store::record::Record;
 use crate::time::Time;
@@ -599,6 +601,17 @@ impl Session {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.channel.stats
+    }
+
+    /// From now on it is measured how long the broker takes to acknowledge publications.
+    pub fn measure_round_trips(&mut self) {
+        self.outgoing.trips = Some(Box::new(RoundTrips::new()));
+    }
+
+    /// Times between PUBLISH and PUBACK or PUBREC, milliseconds, of one publication at a time.
+    #[must_use]
+    pub fn round_trips(&self) -> Option<&Histogram> {
+        self.outgoing.trips.as_deref().map(RoundTrips::seen)
     }
 
     fn try_publish(&mut self, now: Time, publication: Publication<'_>) -> Result<Taken, Refusal> {

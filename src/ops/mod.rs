@@ -4,5 +4,6 @@ pub mod files;
 mod limit;
 pub mod logging;
 pub mod signals;
+pub mod systemd;
 
 pub use limit::{Allowed, RateLimit};

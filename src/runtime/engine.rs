@@ -123,6 +123,10 @@ impl Machine for Engine {
         summary::summary(self)
     }
 
+    fn engine(&mut self) -> Option<&mut Engine> {
+        Some(self)
+    }
+
     fn broker_accepted(&self, line: LineId) -> Option<Accepted> {
         let (version, resumed) = self.session_of(line)?.accepted()?;
         let version = match version {

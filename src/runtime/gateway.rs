@@ -1,11 +1,14 @@
 //! The loop.
 
+mod answers;
+mod renewal;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use tracing::{info, warn};
@@ -14,8 +17,11 @@ use super::links::Link;
 use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
 use super::own::OwnConnections;
-use super::reload::{Reload, Renewed};
+use super::pulse::Pulse;
+use super::reload::Reload;
 use super::timer::{Clock, Timer};
+use super::traffic::Traffic;
+use crate::admin::{Questions, ReloadReply};
 use crate::core::upstream::LineId;
 use crate::ops::signals::{Signal, Signals};
 use crate::store::writer::Writer;
@@ -44,7 +50,15 @@ pub(super) struct Gateway<M> {
     signals: Signals,
     /// Reads the configuration again, if it came from somewhere.
     reload: Option<Reload>,
+    /// Who wants to know what became of it.
+    reloading: Vec<ReloadReply>,
     notices: Notices,
+    traffic: Traffic,
+    started: SystemTime,
+    /// From the admin interface, if there is one.
+    questions: Option<Questions>,
+    /// The service manager, if there is one.
+    pulse: Option<Pulse>,
     /// A deadline that has been served is not served again within the same millisecond.
     served: Option<Time>,
 }
@@ -60,6 +74,8 @@ pub(super) struct Parts {
     pub(super) signals: Signals,
     pub(super) reload: Option<Reload>,
     pub(super) clock: Clock,
+    pub(super) questions: Option<Questions>,
+    pub(super) pulse: Option<Pulse>,
 }
 
 /// A connection to the broker that clients share.
@@ -83,7 +99,7 @@ enum Turn {
 impl<M: Machine> Gateway<M> {
     /// Must be called inside the runtime.
     pub(super) fn new(
-        Parts { links, brokers, own, store, signals, reload, clock }: Parts,
+        Parts { links, brokers, own, store, signals, reload, clock, questions, pulse }: Parts,
         make: impl FnOnce(Time) -> M,
     ) -> Self {
         let brokers = brokers.into_iter().zip(0..).map(|(connection, number)| Shared {
@@ -94,6 +110,10 @@ impl<M: Machine> Gateway<M> {
         let names = links.iter().map(ToString::to_string).collect();
         Self {
             notices: Notices::new(names),
+            traffic: Traffic::new(links.len()),
+            started: SystemTime::now(),
+            questions,
+            pulse,
             machine: make(clock.now()),
             timer: Timer::new(&clock),
             clock,
@@ -104,12 +124,16 @@ impl<M: Machine> Gateway<M> {
             store,
             signals,
             reload,
+            reloading: Vec::new(),
             served: None,
         }
     }
 
     /// Runs until a signal ends it.
     pub(super) async fn run(mut self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.ready();
+        }
         let signal = loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
                 Turn::Done => {}
@@ -133,28 +157,19 @@ impl<M: Machine> Gateway<M> {
                 return Poll::Ready(Turn::Stop(signal));
             }
             info!("SIGHUP; so far: {}", self.machine.summary());
-            match &mut self.reload {
-                Some(reload) => reload.start(),
-                None => info!("there is no configuration to be read again"),
+            if !self.start_reload() {
+                info!("there is no configuration to be read again");
             }
             busy = true;
         }
-        if let Some(reload) = &mut self.reload
-            && let Poll::Ready(renewed) = reload.poll(cx, self.own.ways())
-        {
-            if let Some(Renewed { core, login, ways }) = renewed {
-                self.machine.reconfigure(now, core, login);
-                for broker in &mut self.brokers {
-                    broker.connection.set_brokers(ways.shared().clone());
-                }
-                self.own.set_ways(ways);
-            }
-            busy = true;
-        }
+        busy |= self.poll_reload(cx, now).is_ready();
+        busy |= self.poll_questions(cx, now).is_ready();
+        self.poll_pulse(cx);
         for link in &mut self.links {
-            let (machine, id) = (&mut self.machine, link.id());
+            let (machine, traffic, id) = (&mut self.machine, &mut self.traffic, link.id());
             let taken =
                 link.poll_receive(cx, now, &mut self.buffers, &mut |from, signal, bytes| {
+                    traffic.received(id, signal, bytes);
                     machine.datagram(now, id, from, signal, bytes);
                 });
             if let Poll::Ready(taken) = taken {
@@ -266,6 +281,9 @@ impl<M: Machine> Gateway<M> {
     fn transmit(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
         let some = !self.machine.outgoing().items().is_empty();
         let mut progress = false;
+        if some {
+            self.traffic.sent(self.machine.outgoing());
+        }
         for link in &mut self.links {
             if some {
                 link.transmit(self.machine.outgoing());
@@ -324,6 +342,11 @@ impl<M: Machine> Gateway<M> {
     /// Says goodbye to the broker and writes what is left, within time limits; the goodbye until a
     /// second signal.
     async fn stop(mut self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.stopping();
+        }
+        // Whoever asks is told at once.
+        self.questions = None;
         // Nothing is taken from devices any more; what they repeat finds the next gateway.
         for link in &mut self.links {
             link.sum_up();

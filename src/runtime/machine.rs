@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use crate::core::upstream::{LineId, Login};
 use crate::core::{Address, DeviceRoom, Effects, LinkId, Signal};
-use crate::engine::Wish;
+use crate::engine::{Engine, Wish};
 use crate::store::commit::{Commit, Outcome};
 use crate::time::Time;
 use crate::upstream::Accepted;
@@ -105,6 +105,11 @@ pub trait Machine {
 
     /// What was handled so far, in a line for the log.
     fn summary(&self) -> String;
+
+    /// The gateway proper, for those who want to look at it; other machines have none.
+    fn engine(&mut self) -> Option<&mut Engine> {
+        None
+    }
 
     /// What the broker agreed to, once it has accepted the session on this connection.
     fn broker_accepted(&self, line: LineId) -> Option<Accepted>;

@@ -5,15 +5,18 @@
 //! batches, and writes to the broker once. Idle, it sleeps in the kernel until something arrives or a deadline passes.
 
 mod engine;
+mod figures;
 mod gateway;
 mod links;
 mod machine;
 mod notices;
 mod own;
+mod pulse;
 mod reload;
 mod state;
 mod summary;
 mod timer;
+mod traffic;
 mod ways;
 mod wording;
 
@@ -23,6 +26,7 @@ use std::io;
 
 use tracing::{info, warn};
 
+use crate::admin::{self, Admin, Questions};
 use crate::config::{Broker, Config};
 use crate::core::LinkId;
 use crate::engine::Engine;
@@ -41,6 +45,7 @@ use crate::upstream::{self, BrokerConnection, Server, TlsError};
 use gateway::{Gateway, Parts};
 use links::Link;
 use own::OwnConnections;
+use pulse::Pulse;
 use reload::Reload;
 use state::State;
 use timer::Clock;
@@ -48,6 +53,7 @@ use ways::{TlsParts, Ways};
 
 pub use machine::{ConnectionEnd, Machine};
 pub use reload::Origin;
+pub use traffic::{Direction, LinkTraffic, TrafficCount};
 
 /// Why the gateway could not run. Shown to the person who started it.
 #[derive(Debug)]
@@ -109,7 +115,13 @@ pub fn run(config: &Config, origin: Option<Origin>) -> Result<(), RunError> {
     let State { journal, image, not_before } = state::open(config).map_err(RunError::State)?;
     let store = Writer::start(journal).map_err(RunError::System)?;
     let reload = origin.map(|origin| Reload::new(origin, config.clone()));
-    run_loop(config, reload, Some(store), not_before, |seed, now| {
+    let (asker, questions) = admin::channel();
+    let listen = config.admin.listen;
+    let served = listen.map(|listen| {
+        let state_dir = config.state_dir.clone();
+        (admin::Settings { listen, asker, state_dir }, questions)
+    });
+    run_loop(config, reload, Some(store), not_before, served, |seed, now| {
         let existed = image.is_some();
         let (core, mqtt) = (config.core_settings(), config.mqtt_settings());
         let engine = Engine::durable(core, mqtt, config.store, seed, now, image);
@@ -130,7 +142,7 @@ pub fn run_machine<M: Machine>(
     not_before: Time,
     make: impl FnOnce(u64, Time) -> M,
 ) -> Result<(), RunError> {
-    run_loop(config, None, store, not_before, make)
+    run_loop(config, None, store, not_before, None, make)
 }
 
 fn run_loop<M: Machine>(
@@ -138,6 +150,7 @@ fn run_loop<M: Machine>(
     reload: Option<Reload>,
     store: Option<Writer>,
     not_before: Time,
+    served: Option<(admin::Settings, Questions)>,
     make: impl FnOnce(u64, Time) -> M,
 ) -> Result<(), RunError> {
     // First what another program may have taken already, so that an error leaves nothing behind.
@@ -162,7 +175,10 @@ fn run_loop<M: Machine>(
         let own = OwnConnections::new(settings, ways, most_own(config));
         let clock = Clock::start(not_before);
         let make = |now| make(random_seed(), now);
-        let parts = Parts { links, brokers, own, store, signals, reload, clock };
+        let (settings, questions) = served.unzip();
+        let _admin = settings.and_then(start_admin);
+        let pulse = Pulse::from_environment();
+        let parts = Parts { links, brokers, own, store, signals, reload, clock, questions, pulse };
         Gateway::new(parts, make).run().await;
         Ok(())
     });
@@ -171,9 +187,16 @@ fn run_loop<M: Machine>(
     result
 }
 
-/// Files that are open beside the connections of single clients: state, links, shared connections, and
-/// the names that are looked up.
-const OTHER_FILES: u64 = 64;
+/// The gateway does without, if need be.
+fn start_admin(settings: admin::Settings) -> Option<Admin> {
+    Admin::start(settings)
+        .inspect_err(|error| warn!("no admin interface: its thread does not start: {error}"))
+        .ok()
+}
+
+/// Files that are open beside the connections of single clients: state, links, shared connections, the
+/// names that are looked up, and the admin interface.
+const OTHER_FILES: u64 = 136;
 
 /// How many clients can have a connection of their own. The rest of the gateway is to have its files
 /// however many clients there are.

@@ -108,6 +108,11 @@ impl Notices {
                 Count(messages, "message")
             ),
             Notice::Disconnected { client } => info!("client {} disconnected{more}", name(client)),
+            Notice::Kicked { client, will } => warn!(
+                "the session of client {} was ended by an operator{}{more}",
+                name(client),
+                if will { "; its will was published" } else { "" }
+            ),
             Notice::Lost { client, why, will } => info!(
                 "client {} is lost: {}{}{more}",
                 name(client),
@@ -231,6 +236,7 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Moved { to, asleep: true, .. } => (14, to.link),
         Notice::Disconnected { .. } => (3, NO_LINK),
         Notice::Lost { .. } => (4, NO_LINK),
+        Notice::Kicked { .. } => (129, NO_LINK),
         Notice::Refused { at, .. } => (5, at.link),
         Notice::Revoked { what, .. } => (64 + *what as u8, NO_LINK),
         Notice::Stranger { at, .. } => (6, at.link),

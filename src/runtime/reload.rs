@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::ways::{TlsParts, Ways};
-use crate::config::{Config, ConfigError, Source};
+use crate::config::{Changes, Config, ConfigError, Source};
 use crate::core;
 use crate::core::upstream::Login;
 use crate::ops::logging;
@@ -23,6 +23,20 @@ pub(super) struct Renewed {
     pub(super) login: Login,
     /// Files may have others in them under the same names.
     pub(super) ways: Ways,
+}
+
+/// What became of a reading.
+pub(super) struct Reloaded {
+    /// What to go by from now on, if that is new.
+    pub(super) renewed: Option<Renewed>,
+    /// What changed, or what is wrong, for whoever asked.
+    pub(super) report: Result<Changes, String>,
+}
+
+impl Reloaded {
+    fn refused(why: impl Into<String>) -> Self {
+        Self { renewed: None, report: Err(why.into()) }
+    }
 }
 
 /// Where the configuration was read from, and is read from again.
@@ -65,9 +79,8 @@ impl Reload {
         }));
     }
 
-    /// Ready when a file has been read. Gives what to go by from now on, if that is so. `ways`: how the
-    /// brokers are reached at present.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, ways: &Ways) -> Poll<Option<Renewed>> {
+    /// Ready when a file has been read. `ways`: how the brokers are reached at present.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, ways: &Ways) -> Poll<Reloaded> {
         let Some(reading) = &mut self.reading else { return Poll::Pending };
         let Poll::Ready(loaded) = Pin::new(reading).poll(cx) else { return Poll::Pending };
         self.reading = None;
@@ -77,28 +90,28 @@ impl Reload {
             return self.poll(cx, ways);
         }
         Poll::Ready(match loaded {
-            Ok(Ok((new, source, Ok(tls)))) => Some(self.take_over(new, &source, tls, ways)),
+            Ok(Ok((new, source, Ok(tls)))) => self.take_over(new, &source, tls, ways),
             Ok(Ok((_, _, Err(unusable)))) => {
                 error!(
                     "the new configuration is not taken over, the one before stays in force: {unusable}"
                 );
-                None
+                Reloaded::refused(unusable.to_string())
             }
             Ok(Err(invalid)) => {
                 error!(
                     "the new configuration is not taken over, the one before stays in force:\n{}",
                     invalid.to_string().trim_end()
                 );
-                None
+                Reloaded::refused(invalid.to_string().trim_end())
             }
             Err(failed) => {
                 error!("the configuration could not be read again: {failed}");
-                None
+                Reloaded::refused(format!("the configuration could not be read again: {failed}"))
             }
         })
     }
 
-    fn take_over(&mut self, new: Config, source: &Source, tls: TlsParts, ways: &Ways) -> Renewed {
+    fn take_over(&mut self, new: Config, source: &Source, tls: TlsParts, ways: &Ways) -> Reloaded {
         let from = match source {
             Source::File(path) => path.display().to_string(),
             Source::Sample => "the built-in sample".to_owned(),
@@ -123,10 +136,11 @@ impl Reload {
         }
         let upstream = &self.config.upstream;
         let password = upstream.password.as_ref().map(|secret| secret.reveal().into());
-        Renewed {
+        let renewed = Renewed {
             core: self.config.core_settings(),
             login: Login { username: upstream.username.clone(), password },
             ways: ways.renewed(tls, &self.config),
-        }
+        };
+        Reloaded { renewed: Some(renewed), report: Ok(changes) }
     }
 }

@@ -11,12 +11,18 @@ use tracing::{error, warn};
 
 use super::commit::{Commit, Outcome, Trouble, TroubleKind};
 use super::journal::{Journal, Storage};
+use crate::histogram::Histogram;
 use crate::ops::RateLimit;
 
 /// A commit that takes longer than this is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(1);
 /// At most one such line in
 const SLOW_INTERVAL: Duration = Duration::from_secs(60);
+/// Bounds of how long commits take, microseconds.
+const LATENCIES: &[i64] = &[
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 5_000_000,
+];
 
 /// A journal in a thread of its own, with one commit under way at most.
 ///
@@ -32,6 +38,8 @@ pub struct Writer {
     /// Length of the journal, as far as known.
     size: u64,
     limit: RateLimit<()>,
+    /// Microseconds.
+    latency: Histogram,
 }
 
 /// What is told of a commit if the thread cannot.
@@ -63,7 +71,8 @@ impl Writer {
         })?;
         let (commits, thread, under_way) = (Some(commits), Some(thread), None);
         let limit = RateLimit::new(1, SLOW_INTERVAL, 1);
-        Ok(Self { commits, outcomes, thread, under_way, size, limit })
+        let latency = Histogram::new(LATENCIES);
+        Ok(Self { commits, outcomes, thread, under_way, size, limit, latency })
     }
 
     /// Whether a commit is under way.
@@ -87,12 +96,19 @@ impl Writer {
         }
     }
 
+    /// How long commits took, microseconds.
+    #[must_use]
+    pub fn latency(&self) -> &Histogram {
+        &self.latency
+    }
+
     /// What became of the commit under way. Pending without one, too.
     pub fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let Some(under_way) = self.under_way else { return Poll::Pending };
         let outcome = match ready!(self.outcomes.poll_recv(cx)) {
             Some((outcome, took)) => {
                 self.size = outcome.size;
+                self.latency.add(i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
                 if took > SLOW {
                     self.warn_slow(under_way, took);
                 }

@@ -74,6 +74,8 @@ pub struct BrokerConnection {
     backoff: Backoff,
     /// Of each broker: what is wrong with one must not make another's trouble look new.
     troubles: Vec<Troubles>,
+    /// The broker whose trouble was told last.
+    last_told: Option<usize>,
     /// Where the next search begins.
     first: usize,
     at_once: u32,
@@ -121,7 +123,18 @@ impl BrokerConnection {
         let backoff = Backoff::new(settings.reconnect_min, settings.reconnect_max, seed);
         let state = State::Connecting(attempt(&settings, 0));
         let troubles = settings.brokers.servers.iter().map(|_| Troubles::default()).collect();
-        Self { settings, backoff, troubles, first: 0, at_once: 0, moving: false, put_off: 1, state }
+        let last_told = None;
+        Self {
+            settings,
+            backoff,
+            troubles,
+            last_told,
+            first: 0,
+            at_once: 0,
+            moving: false,
+            put_off: 1,
+            state,
+        }
     }
 
     /// Works on getting a connection; ready once for each that was opened.
@@ -243,6 +256,12 @@ impl BrokerConnection {
         matches!(self.state, State::Open(_))
     }
 
+    /// What was last in the way of a connection, if something was since the last one.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.last_told.and_then(|server| self.troubles.get(server)).and_then(Troubles::last)
+    }
+
     /// Gives the connection up, says why, and plans the next one.
     pub fn ended(&mut self, why: &Ended<'_>) {
         let State::Open(open) = &self.state else { return };
@@ -359,6 +378,7 @@ impl BrokerConnection {
     }
 
     fn tell(&mut self, server: usize, trouble: &str, next: &str) {
+        self.last_told = Some(server);
         match self.troubles[server].note(trouble) {
             Loudness::New => warn!("{trouble}; {next}"),
             Loudness::Still(times) => warn!("{trouble} (still, after {times} times); {next}"),

@@ -29,6 +29,11 @@ impl Troubles {
         if self.repeats.is_power_of_two() { Loudness::Still(self.repeats) } else { Loudness::Quiet }
     }
 
+    /// What is wrong, if something is.
+    pub(super) fn last(&self) -> Option<&str> {
+        Some(&*self.last).filter(|last| !last.is_empty())
+    }
+
     /// All is well: the next failure is news.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

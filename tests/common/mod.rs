@@ -14,6 +14,8 @@ pub fn gateway() -> Command {
             command.env_remove(name);
         }
     }
+    // Many run at once.
+    command.env("MQTT_SN_GATEWAY_ADMIN__LISTEN", "");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -511,6 +511,13 @@ impl World {
         self.settle();
     }
 
+    /// An operator ends a client.
+    pub fn kick(&mut self, id: &str) -> bool {
+        let known = self.gateway.kick(self.now, id, &mut self.fx);
+        self.settle();
+        known
+    }
+
     /// Notices since they were last looked at, each in one line.
     pub fn notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
@@ -602,6 +609,7 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
             let (holder, rival) = (place(fx, holder), place(fx, rival));
             format!("contested: {}, held by {holder}, wanted by {rival}", text(*client))
         }
+        Notice::Kicked { client, will } => format!("kicked: {}, will {will}", text(*client)),
         Notice::Disconnected { client } => format!("disconnected: {}", text(*client)),
         Notice::Lost { client, why, will } => {
             format!("lost: {}, {why:?}, will {will}", text(*client))

@@ -4,6 +4,7 @@
 //! Nothing here depends on how fast anything is. What must not happen is shown by something later
 //! on the same way that does happen.
 
+mod admin;
 #[cfg(feature = "ble")]
 mod ble;
 mod crowd;

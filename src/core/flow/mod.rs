@@ -4,6 +4,7 @@ mod broker;
 mod connect;
 mod discovery;
 mod incoming;
+mod kick;
 mod leave;
 mod outbound;
 mod ping;

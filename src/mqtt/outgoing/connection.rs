@@ -27,6 +27,9 @@ impl Outgoing {
         notes: &mut Notes,
         events: &mut dyn FnMut(UpstreamEvent<'_>),
     ) {
+        if let Some(trips) = &mut self.trips {
+            trips.interrupted();
+        }
         let sent = self.requests.iter().filter(|(_, request)| request.written && !request.released);
         let head = sent.min_by_key(|(_, request)| request.order);
         let head = head.map(|(slot, request)| (slot, request.accepted));

@@ -266,6 +266,9 @@ impl Session {
             self.channel.stats.unexpected_acks += 1;
             return;
         }
+        if let (kind::PUBACK | kind::PUBREC, Some(trips)) = (kind, &mut self.outgoing.trips) {
+            trips.answered(id, now);
+        }
         match kind {
             kind::PUBREL => return,
             kind::PUBREC if reason < reasons::FAILURE => return,

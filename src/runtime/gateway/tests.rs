@@ -350,7 +350,8 @@ fn run(
         let machine = Lines { log: log.clone(), asked: asked.clone(), ..Lines::default() };
         let clock = Clock::start(Time(0));
         let (brokers, reload) = (vec![broker], None);
-        let parts = Parts { links, brokers, own, store, signals, reload, clock };
+        let (questions, pulse) = (None, None);
+        let parts = Parts { links, brokers, own, store, signals, reload, clock, questions, pulse };
         let gateway = Gateway::new(parts, |now: Time| {
             let after = |deadline: &Time| now.after(deadline.since(Time(0)));
             Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }

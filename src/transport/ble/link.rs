@@ -208,6 +208,42 @@ impl BleLink {
         self.told = Told { at: Some(now), noise, unsendable, lost };
     }
 
+    /// Whether its adapter is there and switched on.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.radio.counts.up.load(Ordering::Relaxed)
+    }
+
+    /// Devices that are connected.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Octets received that are no packets.
+    #[must_use]
+    pub fn discarded(&self) -> u64 {
+        self.radio.counts.noise.load(Ordering::Relaxed)
+    }
+
+    /// Connections made since the start.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.radio.counts.connections.load(Ordering::Relaxed)
+    }
+
+    /// Packets dropped, by reason.
+    #[must_use]
+    pub fn dropped(&self) -> Vec<(&'static str, u64)> {
+        let counts = &*self.radio.counts;
+        vec![
+            ("away", self.stats.away_drops),
+            ("overflow", self.stats.overflow_drops),
+            ("overrun", counts.overrun.load(Ordering::Relaxed)),
+            ("unsendable", counts.unsendable.load(Ordering::Relaxed)),
+        ]
+    }
+
     /// What went through it, in words.
     #[must_use]
     pub fn summary(&self) -> String {

@@ -279,6 +279,12 @@ impl SerialLink {
         self.main.openings()
     }
 
+    /// Whether the device is open; both of them, if there are two.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.open == [true, true]
+    }
+
     fn opened(&mut self, now: Time, port: Port) {
         if port == Port::Main && self.main.openings() == 1 {
             let (device, framing) = (self.main.device(), self.framing);

@@ -35,6 +35,19 @@ fn the_connection_of_a_lost_client_breaks_off() {
 }
 
 #[test]
+fn the_connection_of_a_client_that_an_operator_ends_breaks_off() {
+    let mut world = transparent();
+    let node = device(1);
+    let line = world.join_with_will(&node, "n1", false, "gone");
+    assert!(world.kick("n1"));
+    world.expect(&node, &[BYE]);
+    world.expect_up(line, Up::Close { abort: true });
+    assert_eq!(world.stats().wills, 0, "the broker publishes it, not the gateway");
+    world.line_closed(line);
+    assert_eq!(world.gateway.residue(), [0; 5]);
+}
+
+#[test]
 fn a_persistent_session_outlives_its_connection() {
     let mut world = transparent();
     let node = device(1);

@@ -16,6 +16,9 @@ use crate::support::ports::{tcp_port, udp_port};
 /// So many runs of the program before the present one are shown if the test fails.
 const EARLIER: usize = 3;
 
+/// Where the admin interface listens.
+const ADMIN: &str = "MQTT_SN_GATEWAY_ADMIN__LISTEN";
+
 /// A running gateway; killed when dropped, and its log shown if the test fails.
 pub struct Gateway {
     child: Option<Child>,
@@ -59,6 +62,8 @@ pub fn program() -> Command {
             command.env_remove(name);
         }
     }
+    // Many run at once. Where the configuration speaks of it, see [`spawn`].
+    command.env(ADMIN, "");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -239,6 +244,10 @@ fn spawn(
     environment: &[(String, String)],
 ) -> (Child, Lines) {
     let mut program = program();
+    if fs::read_to_string(directory.join("gateway.toml")).is_ok_and(|text| text.contains("[admin]"))
+    {
+        program.env_remove(ADMIN);
+    }
     program.current_dir(directory).args(arguments);
     program.envs(environment.iter().map(|(name, value)| (name, value)));
     let mut child = program.spawn().unwrap();

@@ -17,7 +17,7 @@ mod trouble;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,8 @@ pub(super) struct Counts {
     /// Connections made, and tries that failed.
     pub(super) connections: AtomicU64,
     pub(super) failures: AtomicU64,
+    /// The adapter is there and switched on.
+    pub(super) up: AtomicBool,
 }
 
 impl Counts {
@@ -157,6 +159,7 @@ fn run(shared: &Arc<Shared>, mut stop: watch::Receiver<bool>, state_dir: PathBuf
             let _ = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
             outcome
         });
+        shared.counts.up.store(false, Ordering::Relaxed);
         // An error means that nobody is there any more.
         let _ = shared.events.blocking_send(Event::AllDown);
         let (worked, trouble) = match outcome {

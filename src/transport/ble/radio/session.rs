@@ -182,6 +182,7 @@ impl<'a> Session<'a> {
 
     fn say_hello(&self, adapter: &str) {
         let Shared { name, settings, .. } = &**self.shared;
+        self.shared.counts.up.store(true, std::sync::atomic::Ordering::Relaxed);
         let service = settings.service;
         info!(
             "listening for MQTT-SN on {name}, adapter {adapter}, profile {}, service {}",

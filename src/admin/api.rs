@@ -1,0 +1,314 @@
+//! What the API says, as JSON. `docs/openapi.json` describes it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::figures::LinkFigures;
+use crate::config::Changes;
+use crate::core::{Address, ClientView, LinkId};
+use crate::runtime::Direction;
+use crate::time::Time;
+use crate::transport::udp::Shown;
+
+/// Most subscriptions, and most topics, of one client that are listed.
+pub const LISTED: usize = 1_000;
+/// Places of the topic table that are looked at for one answer.
+const NAMES: u32 = 1_000;
+
+/// A client in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct Client {
+    /// Client id.
+    pub id: String,
+    /// `active`, `asleep`, `awake`, `connecting` or `gone`.
+    pub state: &'static str,
+    /// Name of its link, as in the log.
+    pub link: Option<String>,
+    /// Where it is, or was last.
+    pub address: Option<String>,
+    /// Its node behind a forwarder, in hexadecimal.
+    pub node: Option<String>,
+    /// Signal strength of its last packet, dBm.
+    pub rssi: Option<i16>,
+    /// When it connected last.
+    pub connected_at: String,
+    /// The last sign of it.
+    pub last_heard: String,
+    /// When it is up again, as it has announced.
+    pub sleeps_until: Option<String>,
+    /// Messages that wait for it.
+    pub waiting: usize,
+}
+
+/// Everything that is known of a client.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClientDetails {
+    /// What a list says.
+    #[serde(flatten)]
+    pub client: Client,
+    /// Seconds; 0 if it wants none.
+    pub keep_alive: u64,
+    /// The session ends with the connection.
+    pub clean_session: bool,
+    /// Link quality of its last packet, in the radio's own measure.
+    pub lqi: Option<u8>,
+    /// Profile of its client stack.
+    pub profile: &'static str,
+    /// Where the rule for it was written.
+    pub rule: Option<String>,
+    /// It has a connection to the broker of its own.
+    pub transparent: bool,
+    /// Octets of the messages that wait.
+    pub waiting_bytes: usize,
+    /// Topic of its will, without prefix.
+    pub will_topic: Option<String>,
+    /// Number of subscriptions and topic ids, of which no more than [`LISTED`] each are listed.
+    pub subscription_count: usize,
+    /// See above.
+    pub topic_count: usize,
+    /// Its subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// Its normal topic ids.
+    pub topics: Vec<Topic>,
+}
+
+/// A subscription of a client.
+#[derive(Clone, Debug, Serialize)]
+pub struct Subscription {
+    /// The filter, without prefix.
+    pub filter: String,
+    /// What it was granted.
+    pub qos: u8,
+    /// The predefined topic id by which it was named.
+    pub predefined_id: Option<u16>,
+}
+
+/// A topic id of a client.
+#[derive(Clone, Debug, Serialize)]
+pub struct Topic {
+    /// The id.
+    pub id: u16,
+    /// The topic, without prefix.
+    pub name: String,
+    /// The client is known to know the id.
+    pub confirmed: bool,
+}
+
+/// A part of the topic names.
+#[derive(Clone, Debug, Serialize)]
+pub struct TopicNames {
+    /// Predefined topic ids of everybody.
+    pub predefined: Vec<PredefinedTopic>,
+    /// Names in use.
+    pub topics: Vec<TopicName>,
+    /// Where to go on.
+    pub next: Option<u32>,
+}
+
+/// A predefined topic id.
+#[derive(Clone, Debug, Serialize)]
+pub struct PredefinedTopic {
+    /// The id.
+    pub id: u16,
+    /// Its topic.
+    pub name: String,
+}
+
+/// A topic name that somebody has an id of, or that a message waits under.
+#[derive(Clone, Debug, Serialize)]
+pub struct TopicName {
+    /// The name, without prefix.
+    pub name: String,
+    /// How many topic ids, subscriptions and waiting messages use it.
+    pub uses: u32,
+}
+
+/// A link.
+#[derive(Clone, Debug, Serialize)]
+pub struct Link {
+    /// Its name, as in the log.
+    pub name: String,
+    /// `udp`, `serial` or `ble`.
+    pub kind: &'static str,
+    /// Its socket, device or adapter is there.
+    pub up: bool,
+    /// From devices.
+    pub received: Traffic,
+    /// To devices.
+    pub sent: Traffic,
+    /// Packets dropped at the link, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Octets received that were no packets.
+    pub discarded_bytes: Option<u64>,
+    /// Devices with a connection of their own.
+    pub devices: Option<usize>,
+}
+
+/// Packets and octets.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Octets.
+    pub bytes: u64,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reloaded {
+    /// Keys and tables that changed and count from now on.
+    pub taken: Vec<String>,
+    /// Keys that changed and need a restart, with the values that stay in force until then.
+    pub kept: BTreeMap<String, String>,
+}
+
+impl Client {
+    /// `links` are the names of the links.
+    #[must_use]
+    pub fn new(view: &ClientView<'_>, links: &[String]) -> Self {
+        let place = view.place();
+        let name = |link: LinkId| links.get(usize::from(link.0)).cloned();
+        Self {
+            id: view.id().to_owned(),
+            state: view.state().label(),
+            link: view.link().and_then(name),
+            address: place.map(|(address, _)| shown(&address)).filter(|text| !text.is_empty()),
+            node: place.and_then(|(_, node)| node).map(hex),
+            rssi: view.signal().rssi,
+            connected_at: rfc3339(view.connected_at()),
+            last_heard: rfc3339(view.last_heard()),
+            sleeps_until: view.sleeps_until().map(rfc3339),
+            waiting: view.waiting(),
+        }
+    }
+}
+
+impl ClientDetails {
+    /// `links` are the names of the links.
+    #[must_use]
+    pub fn new(view: &ClientView<'_>, links: &[String]) -> Self {
+        Self {
+            client: Client::new(view, links),
+            keep_alive: view.keep_alive().as_secs(),
+            clean_session: view.is_clean(),
+            lqi: view.signal().lqi,
+            profile: view.profile(),
+            rule: Some(view.rule().to_owned()).filter(|rule| !rule.is_empty()),
+            transparent: view.is_transparent(),
+            waiting_bytes: view.waiting_bytes(),
+            will_topic: view.will_topic().map(str::to_owned),
+            subscription_count: view.subscription_count(),
+            topic_count: view.topic_count(),
+            subscriptions: (view.subscriptions().take(LISTED))
+                .map(|subscription| Subscription {
+                    filter: subscription.filter.to_owned(),
+                    qos: subscription.qos as u8,
+                    predefined_id: subscription.predefined,
+                })
+                .collect(),
+            topics: (view.topics().take(LISTED))
+                .map(|topic| Topic {
+                    id: topic.id,
+                    name: topic.name.to_owned(),
+                    confirmed: topic.confirmed,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl TopicNames {
+    /// From a place on.
+    #[must_use]
+    pub fn new(gateway: &crate::core::Gateway, from: u32) -> Self {
+        let (names, next) = gateway.topic_names(from, NAMES);
+        let predefined = gateway.predefined_topics();
+        let predefined = predefined.map(|(id, name)| PredefinedTopic { id, name: name.to_owned() });
+        let names = names.into_iter();
+        Self {
+            predefined: predefined.collect(),
+            topics: names.map(|(name, uses)| TopicName { name: name.to_owned(), uses }).collect(),
+            next,
+        }
+    }
+}
+
+impl From<LinkFigures> for Link {
+    fn from(link: LinkFigures) -> Self {
+        let sum = |direction: &Direction| {
+            direction.kinds().fold(Traffic::default(), |sum, (_, count)| Traffic {
+                packets: sum.packets + count.packets,
+                bytes: sum.bytes + count.octets,
+            })
+        };
+        let traffic = link.traffic.as_ref();
+        let mut dropped: BTreeMap<_, _> = link.dropped.into_iter().collect();
+        dropped.extend(link.kernel_drops.map(|drops| ("kernel", drops)));
+        Self {
+            received: traffic.map(|traffic| sum(&traffic.received)).unwrap_or_default(),
+            sent: traffic.map(|traffic| sum(&traffic.sent)).unwrap_or_default(),
+            name: link.name,
+            kind: link.kind,
+            up: link.up,
+            dropped,
+            discarded_bytes: link.discarded,
+            devices: link.devices,
+        }
+    }
+}
+
+impl From<Changes> for Reloaded {
+    fn from(changes: Changes) -> Self {
+        Self { taken: changes.taken.into_iter().collect(), kept: changes.kept }
+    }
+}
+
+fn shown(address: &Address) -> String {
+    Shown(address).to_string()
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
+}
+
+/// A moment in UTC, to the second, as `2026-11-27T15:06:39Z`.
+fn rfc3339(time: Time) -> String {
+    let seconds = time.0 / 1_000;
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Howard Hinnant's days_from_civil, backwards: eras of 400 years that begin on the first of March.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_everybody_does() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_764_255_999, "2025-11-27T15:06:39Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(Time(seconds * 1_000 + 999)), text);
+        }
+        // The end of time is far, and no reason to fail.
+        assert!(rfc3339(Time(u64::MAX)).ends_with('Z'));
+    }
+}

@@ -1,0 +1,186 @@
+//! What each path does.
+
+use std::net::SocketAddr;
+
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use serde_json::json;
+
+use super::api::{Client, Link, Reloaded};
+use super::figures::UpstreamState;
+use super::guard::Guard;
+use super::question::{Asker, ClientQuery, NoAnswer, Question};
+use super::respond::{self, Answer};
+use super::router::{NoRoute, Route, route};
+use super::{Settings, exposition, metrics, query, token};
+
+/// Octets that a request may have behind its headers. Nothing is read out of them.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The description of the API.
+const OPENAPI: &str = include_str!("../../docs/openapi.json");
+
+/// What all requests share.
+#[derive(Debug)]
+pub(super) struct Context {
+    asker: Asker,
+    guard: Guard,
+}
+
+impl Context {
+    /// `address` is where it really listens.
+    pub(super) fn new(settings: Settings, address: SocketAddr) -> Self {
+        let guard = if address.ip().to_canonical().is_loopback() {
+            Guard::Local
+        } else {
+            Guard::with_token(token::open(&settings.state_dir))
+        };
+        Self { asker: settings.asker, guard }
+    }
+}
+
+/// Answers a request.
+pub(super) async fn handle(
+    context: &Context,
+    from: SocketAddr,
+    request: Request<Incoming>,
+) -> Answer {
+    let (head, body) = request.into_parts();
+    let route = route(head.method.as_str(), head.uri.path());
+    let changes = route.as_ref().is_ok_and(Route::changes);
+    // What there is and what is not is nobody's business who may not ask.
+    if !route.as_ref().is_ok_and(Route::is_open)
+        && let Err(refused) = context.guard.check(from, &head.uri, &head.headers, changes)
+    {
+        return *refused;
+    }
+    let route = match route {
+        Ok(route) => route,
+        Err(none) => return no_route(none),
+    };
+    if changes && Limited::new(body, MAX_BODY).collect().await.is_err() {
+        return respond::error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "nothing needs to be said in the body",
+        );
+    }
+    let query = head.uri.query().unwrap_or("");
+    let answer = match route {
+        Route::Metrics => metrics(context).await,
+        Route::Health => health(context).await,
+        Route::Ready => ready(context).await,
+        Route::OpenApi => Ok(respond::text(StatusCode::OK, "application/json", OPENAPI)),
+        Route::Clients => clients(context, query).await,
+        Route::Client(id) => client(context, &id).await,
+        Route::Kick(id) => kick(context, &id).await,
+        Route::Links => links(context).await,
+        Route::Topics => topics(context, query).await,
+        Route::Reload => reload(context).await,
+    };
+    answer.unwrap_or_else(|none| respond::error(StatusCode::SERVICE_UNAVAILABLE, &none.to_string()))
+}
+
+fn no_route(none: NoRoute) -> Answer {
+    match none {
+        NoRoute::Unknown => respond::error(
+            StatusCode::NOT_FOUND,
+            "there is nothing at this path; /api/v1/openapi.json describes the API",
+        ),
+        NoRoute::Method(allowed) => respond::not_allowed(allowed),
+        NoRoute::Encoding => respond::error(
+            StatusCode::BAD_REQUEST,
+            "the path is not properly encoded: % and two hexadecimal digits for each octet of UTF-8",
+        ),
+    }
+}
+
+async fn metrics(context: &Context) -> Result<Answer, NoAnswer> {
+    let figures = context.asker.ask(Question::Figures).await?;
+    Ok(respond::text(StatusCode::OK, exposition::CONTENT_TYPE, metrics::render(&figures)))
+}
+
+async fn health(context: &Context) -> Result<Answer, NoAnswer> {
+    Ok(match context.asker.ask(Question::Alive).await {
+        Ok(()) => respond::plain(StatusCode::OK, "ok"),
+        Err(none) => respond::plain(StatusCode::SERVICE_UNAVAILABLE, &none.to_string()),
+    })
+}
+
+async fn ready(context: &Context) -> Result<Answer, NoAnswer> {
+    Ok(match context.asker.ask(Question::Upstream).await {
+        Ok(states) => match not_ready(&states) {
+            None => respond::plain(StatusCode::OK, "ok"),
+            Some(why) => respond::plain(StatusCode::SERVICE_UNAVAILABLE, &why),
+        },
+        Err(none) => respond::plain(StatusCode::SERVICE_UNAVAILABLE, &none.to_string()),
+    })
+}
+
+/// Why the gateway is not ready, if it is not.
+fn not_ready(states: &[UpstreamState]) -> Option<String> {
+    let state = states.iter().find(|state| !state.connected)?;
+    let trouble = state.trouble.as_deref();
+    Some(trouble.map_or("not connected to the broker yet".to_owned(), |trouble| {
+        format!("not connected to the broker: {trouble}")
+    }))
+}
+
+/// The loop looks at a part of the table each time, and has its turns in between.
+async fn clients(context: &Context, query: &str) -> Result<Answer, NoAnswer> {
+    let asked = match query::clients(query) {
+        Ok(asked) => asked,
+        Err(why) => return Ok(respond::error(StatusCode::BAD_REQUEST, &why)),
+    };
+    let mut found: Vec<Client> = Vec::new();
+    let mut from = Some(asked.from);
+    while let Some(place) = from
+        && found.len() < asked.limit
+    {
+        let limit = asked.limit - found.len();
+        let part = ClientQuery { from: place, limit, ..asked.clone() };
+        let part = context.asker.ask(|reply| Question::Clients(part, reply)).await?;
+        found.extend(part.clients);
+        from = part.next;
+    }
+    Ok(respond::json(StatusCode::OK, &json!({ "clients": found, "next": from })))
+}
+
+async fn client(context: &Context, id: &str) -> Result<Answer, NoAnswer> {
+    let found = context.asker.ask(|reply| Question::Client(id.to_owned(), reply)).await?;
+    Ok(found.map_or_else(|| no_client(id), |details| respond::json(StatusCode::OK, &details)))
+}
+
+async fn kick(context: &Context, id: &str) -> Result<Answer, NoAnswer> {
+    let known = context.asker.ask(|reply| Question::Kick(id.to_owned(), reply)).await?;
+    Ok(if known { respond::json(StatusCode::OK, &json!({ "kicked": id })) } else { no_client(id) })
+}
+
+fn no_client(id: &str) -> Answer {
+    let message = format!(
+        "there is no client {id:?}; ids are case-sensitive, and / in them is written as %2F here"
+    );
+    respond::error(StatusCode::NOT_FOUND, &message)
+}
+
+async fn links(context: &Context) -> Result<Answer, NoAnswer> {
+    let links = context.asker.ask(Question::Links).await?;
+    let links: Vec<Link> = links.into_iter().map(Link::from).collect();
+    Ok(respond::json(StatusCode::OK, &json!({ "links": links })))
+}
+
+async fn topics(context: &Context, query: &str) -> Result<Answer, NoAnswer> {
+    let from = match query::topics(query) {
+        Ok(from) => from,
+        Err(why) => return Ok(respond::error(StatusCode::BAD_REQUEST, &why)),
+    };
+    let names = context.asker.ask(|reply| Question::Topics(from, reply)).await?;
+    Ok(respond::json(StatusCode::OK, &names))
+}
+
+async fn reload(context: &Context) -> Result<Answer, NoAnswer> {
+    Ok(match context.asker.ask_disk(Question::Reload).await? {
+        Ok(changes) => respond::json(StatusCode::OK, &Reloaded::from(changes)),
+        Err(why) => respond::error(StatusCode::UNPROCESSABLE_ENTITY, &why),
+    })
+}

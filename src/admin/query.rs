@@ -1,0 +1,154 @@
+//! Percent-encoding and queries, as they come in URLs.
+
+use std::borrow::Cow;
+
+use super::question::ClientQuery;
+use crate::core::ClientState;
+
+/// Clients in one answer, if nothing else is asked for, and at most.
+const PAGE: usize = 100;
+const MAX_PAGE: usize = 1_000;
+
+/// Takes the encoding off; `None` if it is none, or no UTF-8.
+pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            octets.push(*first);
+            continue;
+        }
+        let (digits, after) = rest.split_first_chunk::<2>()?;
+        let digit = |octet: u8| (octet as char).to_digit(16);
+        let value = digit(digits[0])? * 16 + digit(digits[1])?;
+        octets.push(u8::try_from(value).ok()?);
+        rest = after;
+    }
+    String::from_utf8(octets).ok().map(Cow::Owned)
+}
+
+/// Names and values of a query, decoded.
+fn pairs(query: &str) -> impl Iterator<Item = Option<(Cow<'_, str>, Cow<'_, str>)>> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decode(name)?, plus(value)?))
+    })
+}
+
+/// In a query a blank may be written as `+`.
+fn plus(value: &str) -> Option<Cow<'_, str>> {
+    if value.contains('+') {
+        return decode(&value.replace('+', " ")).map(|value| Cow::Owned(value.into_owned()));
+    }
+    decode(value)
+}
+
+/// What of the query of `GET /api/v1/clients` cannot be used, and what can be.
+pub(super) fn clients(query: &str) -> Result<ClientQuery, String> {
+    let mut found = ClientQuery { limit: PAGE, ..ClientQuery::default() };
+    for pair in pairs(query) {
+        let (name, value) = pair.ok_or_else(not_encoded)?;
+        match &*name {
+            "limit" => found.limit = number(&name, &value, 1, MAX_PAGE)?,
+            "cursor" => found.from = number(&name, &value, 0, u32::MAX)?,
+            "q" => found.text = Some(value.to_lowercase()),
+            "link" => found.link = Some(value.into_owned()),
+            "state" => {
+                let state = ClientState::ALL.into_iter().find(|state| state.label() == value);
+                found.state = Some(state.ok_or_else(|| {
+                    let all = ClientState::ALL.map(ClientState::label).join(", ");
+                    format!("`state` cannot be {value:?}; it is one of {all}")
+                })?);
+            }
+            _ => return Err(unknown(&name, "limit, cursor, q, state, link")),
+        }
+    }
+    Ok(found)
+}
+
+/// Where to begin, of the query of `GET /api/v1/topics`.
+pub(super) fn topics(query: &str) -> Result<u32, String> {
+    let mut from = 0;
+    for pair in pairs(query) {
+        let (name, value) = pair.ok_or_else(not_encoded)?;
+        match &*name {
+            "cursor" => from = number(&name, &value, 0, u32::MAX)?,
+            _ => return Err(unknown(&name, "cursor")),
+        }
+    }
+    Ok(from)
+}
+
+fn number<T>(name: &str, value: &str, least: T, most: T) -> Result<T, String>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    let number = value.parse().ok().filter(|number| *number >= least && *number <= most);
+    number.ok_or_else(|| format!("`{name}` is a whole number from {least} to {most}"))
+}
+
+fn unknown(name: &str, known: &str) -> String {
+    format!("there is no parameter {name:?} here; there are {known}")
+}
+
+fn not_encoded() -> String {
+    "the query is not properly encoded: % and two hexadecimal digits for each octet of UTF-8"
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encoded_octets_become_text_or_nothing() {
+        for (text, expected) in [
+            ("", Some("")),
+            ("meter-7", Some("meter-7")),
+            ("a%2Fb%20c", Some("a/b c")),
+            ("%c3%BC", Some("ü")),
+            ("%25", Some("%")),
+            ("%", None),
+            ("%2", None),
+            ("%2g", None),
+            ("%+1", None),
+            ("%ff", None),
+            ("ü", Some("ü")),
+            ("%ü", None),
+        ] {
+            assert_eq!(decode(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_taken_whole_or_refused_with_a_reason() {
+        let found = clients("q=Meter+%2b&state=asleep&link=udp%20*&limit=7&cursor=12").unwrap();
+        let expected = ClientQuery {
+            from: 12,
+            limit: 7,
+            text: Some("meter +".to_owned()),
+            state: Some(ClientState::Asleep),
+            link: Some("udp *".to_owned()),
+        };
+        assert_eq!(found, expected);
+        assert_eq!(clients("").unwrap().limit, PAGE);
+        assert_eq!(topics("cursor=3"), Ok(3));
+        for (query, part) in [
+            ("limit=0", "from 1 to 1000"),
+            ("limit=1001", "from 1 to 1000"),
+            ("limit=x", "whole number"),
+            ("cursor=-1", "from 0"),
+            ("state=lost", "active, asleep"),
+            ("page=2", "no parameter"),
+            ("q=%", "encoded"),
+        ] {
+            let refused = clients(query).unwrap_err();
+            assert!(refused.contains(part), "{query}: {refused}");
+        }
+        assert!(topics("q=a").is_err());
+    }
+}

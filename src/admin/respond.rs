@@ -1,0 +1,55 @@
+//! Answers.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::json;
+
+/// An answer with its body.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Text of a kind.
+pub(super) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // It is of this moment.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let nosniff = HeaderName::from_static("x-content-type-options");
+    headers.insert(nosniff, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// A line for a person.
+pub(super) fn plain(status: StatusCode, line: &str) -> Answer {
+    text(status, "text/plain; charset=utf-8", format!("{line}\n"))
+}
+
+/// A value as JSON.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(value).map(|mut body| {
+        body.push(b'\n');
+        body
+    });
+    match body {
+        Ok(body) => text(status, "application/json", body),
+        // Nothing that is answered has keys that are no strings, which is all that can fail.
+        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written as JSON"),
+    }
+}
+
+/// What went wrong, and what to do about it.
+pub(super) fn error(status: StatusCode, message: &str) -> Answer {
+    json(status, &json!({ "error": message }))
+}
+
+/// A method that this path does not have.
+pub(super) fn not_allowed(allowed: &'static str) -> Answer {
+    let message = format!("this path takes {allowed} only");
+    let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, &message);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}

@@ -1,0 +1,140 @@
+//! Which path is what. Nothing here does anything: any octets may come.
+
+use std::borrow::Cow;
+
+use super::query::decode;
+
+/// What is asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Route<'a> {
+    /// `GET /metrics`
+    Metrics,
+    /// `GET /healthz`
+    Health,
+    /// `GET /readyz`
+    Ready,
+    /// `GET /api/v1/openapi.json`
+    OpenApi,
+    /// `GET /api/v1/clients`
+    Clients,
+    /// `GET /api/v1/clients/{id}`
+    Client(Cow<'a, str>),
+    /// `DELETE /api/v1/clients/{id}`
+    Kick(Cow<'a, str>),
+    /// `GET /api/v1/links`
+    Links,
+    /// `GET /api/v1/topics`
+    Topics,
+    /// `POST /api/v1/reload`
+    Reload,
+}
+
+/// Why there is no route.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NoRoute {
+    /// There is no such path.
+    Unknown,
+    /// The path has other methods, these.
+    Method(&'static str),
+    /// A `%` without two hexadecimal digits, or octets that are no UTF-8.
+    Encoding,
+}
+
+const READ: &str = "GET, HEAD";
+
+impl Route<'_> {
+    /// Anybody may know, as those who watch over many programs ask without a login.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Health | Self::Ready)
+    }
+
+    /// It changes something.
+    pub(super) fn changes(&self) -> bool {
+        matches!(self, Self::Kick(_) | Self::Reload)
+    }
+}
+
+/// Finds the route of a request. `path` is as it came, without the query.
+pub(super) fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, NoRoute> {
+    let reads = matches!(method, "GET" | "HEAD");
+    let read = |route| if reads { Ok(route) } else { Err(NoRoute::Method(READ)) };
+    match path {
+        "/metrics" => return read(Route::Metrics),
+        "/healthz" => return read(Route::Health),
+        "/readyz" => return read(Route::Ready),
+        _ => {}
+    }
+    let path = path.strip_prefix("/api/v1/").ok_or(NoRoute::Unknown)?;
+    match path {
+        "openapi.json" => read(Route::OpenApi),
+        "clients" => read(Route::Clients),
+        "links" => read(Route::Links),
+        "topics" => read(Route::Topics),
+        "reload" if method == "POST" => Ok(Route::Reload),
+        "reload" => Err(NoRoute::Method("POST")),
+        _ => {
+            let id = path.strip_prefix("clients/").ok_or(NoRoute::Unknown)?;
+            if id.is_empty() || id.contains('/') {
+                return Err(NoRoute::Unknown);
+            }
+            let id = decode(id).ok_or(NoRoute::Encoding)?;
+            match method {
+                "DELETE" => Ok(Route::Kick(id)),
+                _ if reads => Ok(Route::Client(id)),
+                _ => Err(NoRoute::Method("GET, HEAD, DELETE")),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_path_has_its_methods() {
+        let client = |id: &'static str| Route::Client(Cow::Borrowed(id));
+        for (method, path, expected) in [
+            ("GET", "/metrics", Ok(Route::Metrics)),
+            ("HEAD", "/readyz", Ok(Route::Ready)),
+            ("POST", "/metrics", Err(NoRoute::Method(READ))),
+            ("get", "/metrics", Err(NoRoute::Method(READ))),
+            ("GET", "/api/v1/clients", Ok(Route::Clients)),
+            ("GET", "/api/v1/clients/", Err(NoRoute::Unknown)),
+            ("GET", "/api/v1/clients/a%2Fb", Ok(client("a/b"))),
+            ("GET", "/api/v1/clients/a/b", Err(NoRoute::Unknown)),
+            ("GET", "/api/v1/clients/%zz", Err(NoRoute::Encoding)),
+            ("DELETE", "/api/v1/clients/a", Ok(Route::Kick("a".into()))),
+            ("PUT", "/api/v1/clients/a", Err(NoRoute::Method("GET, HEAD, DELETE"))),
+            ("POST", "/api/v1/reload", Ok(Route::Reload)),
+            ("GET", "/api/v1/reload", Err(NoRoute::Method("POST"))),
+            ("GET", "/api/v2/clients", Err(NoRoute::Unknown)),
+            ("GET", "", Err(NoRoute::Unknown)),
+        ] {
+            assert_eq!(route(method, path), expected, "{method} {path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_has_a_route_or_a_reason(method in "\\PC{0,8}", path in "(/|api|v1|clients|%|[a-f0-9]|\\PC){0,20}") {
+            let _ = route(&method, &path);
+        }
+
+        #[test]
+        fn an_id_comes_out_as_it_went_in(id in "\\PC{1,40}") {
+            let encoded: String = id.bytes().map(|octet| format!("%{octet:02X}")).collect();
+            let path = format!("/api/v1/clients/{encoded}");
+            prop_assert_eq!(route("GET", &path), Ok(Route::Client(id.into())));
+        }
+
+        #[test]
+        fn only_what_may_change_something_says_so(path in "/api/v1/[a-z/]{0,12}") {
+            if let Ok(route) = route("GET", &path) {
+                prop_assert!(!route.changes());
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The API: what it says is true, and is what docs/openapi.json describes.
+
+use std::collections::BTreeSet;
+
+use mqtt_sn_gateway::codec::Qos;
+
+use super::http::{get, get_until, request};
+use super::schema::Description;
+use super::start;
+
+const BY_HAND: &str = "X-Requested-With: test\r\n";
+
+#[test]
+fn every_answer_is_as_described() {
+    let (rig, admin) = start("[topics]\n7 = \"sensors/seven\"\n");
+    let mut device = rig.device("meter/1 ü");
+    device.register("sensors/one").unwrap();
+    device.subscribe_to("commands/#", Qos::One);
+    let _second = rig.device("second");
+    let description = Description::load();
+    let mut covered = BTreeSet::new();
+    let id = "/api/v1/clients/meter%2F1%20%C3%BC";
+    for (method, described, path, headers, status) in [
+        ("GET", "/metrics", "/metrics", "", 200),
+        ("GET", "/healthz", "/healthz", "", 200),
+        ("GET", "/readyz", "/readyz", "", 200),
+        ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", "", 200),
+        ("GET", "/api/v1/clients", "/api/v1/clients?limit=1", "", 200),
+        ("GET", "/api/v1/clients", "/api/v1/clients?state=lost", "", 400),
+        ("GET", "/api/v1/clients", "/api/v1/clients", "Host: evil.example\r\n", 403),
+        ("GET", "/api/v1/clients/{id}", id, "", 200),
+        ("GET", "/api/v1/clients/{id}", "/api/v1/clients/nobody", "", 404),
+        ("GET", "/api/v1/clients/{id}", "/api/v1/clients/%f", "", 400),
+        ("GET", "/api/v1/links", "/api/v1/links", "", 200),
+        ("GET", "/api/v1/topics", "/api/v1/topics", "", 200),
+        ("GET", "/api/v1/topics", "/api/v1/topics?cursor=a", "", 400),
+        ("POST", "/api/v1/reload", "/api/v1/reload", "", 403),
+        ("POST", "/api/v1/reload", "/api/v1/reload", BY_HAND, 200),
+        ("DELETE", "/api/v1/clients/{id}", id, "", 403),
+        ("DELETE", "/api/v1/clients/{id}", id, BY_HAND, 200),
+        ("DELETE", "/api/v1/clients/{id}", id, BY_HAND, 404),
+    ] {
+        let answer = request(admin, method, path, headers, "");
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        description.check(described, method, &answer);
+        covered.insert((described.to_owned(), method.to_owned()));
+    }
+    let all: BTreeSet<_> = description.operations().into_iter().collect();
+    assert_eq!(covered, all, "what is described and what is tried here");
+    let served = get(admin, "/api/v1/openapi.json").json();
+    assert_eq!(&served, description.whole());
+    rig.stop();
+}
+
+#[test]
+fn clients_are_found_by_page_text_state_and_link() {
+    let (rig, admin) = start("");
+    let mut devices: Vec<_> = (0..25).map(|n| rig.device(&format!("Meter-{n}"))).collect();
+    devices[3].sleep(300);
+    let ids = |path: &str| -> Vec<String> {
+        let found = get(admin, path).json();
+        let clients = found["clients"].as_array().expect("clients");
+        clients.iter().map(|client| client["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let (mut all, mut next) = (Vec::new(), 0);
+    loop {
+        let page = get(admin, &format!("/api/v1/clients?limit=7&cursor={next}")).json();
+        let clients = page["clients"].as_array().unwrap();
+        assert!(clients.len() <= 7);
+        all.extend(clients.iter().map(|client| client["id"].as_str().unwrap().to_owned()));
+        match page["next"].as_u64() {
+            Some(further) => next = further,
+            None => break,
+        }
+    }
+    let once: BTreeSet<_> = all.iter().collect();
+    assert_eq!((all.len(), once.len()), (25, 25));
+    assert_eq!(ids("/api/v1/clients?state=asleep"), ["Meter-3"]);
+    assert_eq!(ids("/api/v1/clients?q=METER-2&limit=1000").len(), 6);
+    assert_eq!(ids("/api/v1/clients?link=udp%20*").len(), 25);
+    assert_eq!(ids("/api/v1/clients?link=serial*"), [""; 0]);
+    let sleeper = get(admin, "/api/v1/clients/Meter-3").json();
+    assert!(sleeper["sleeps_until"].is_string(), "{sleeper}");
+    assert_eq!(sleeper["address"], devices[3].address().to_string());
+    rig.stop();
+}
+
+#[test]
+fn a_client_that_is_ended_begins_anew() {
+    let (rig, admin) = start("");
+    let mut device = rig.device("ended");
+    device.subscribe_to("commands/#", Qos::One);
+    let details = get(admin, "/api/v1/clients/ended").json();
+    assert_eq!(details["subscriptions"][0]["filter"], "commands/#", "{details}");
+    let answer = request(admin, "DELETE", "/api/v1/clients/ended", BY_HAND, "");
+    assert_eq!((answer.status, &answer.json()["kicked"]), (200, &"ended".into()));
+    device.wait("DISCONNECT", |message| {
+        matches!(message, mqtt_sn_gateway::codec::Message::Disconnect { .. }).then_some(())
+    });
+    assert_eq!(get(admin, "/api/v1/clients/ended").status, 404);
+    rig.gateway.log.wait_for(&["the session of client \"ended\" was ended by an operator"]);
+    device.connect("ended");
+    let details = get(admin, "/api/v1/clients/ended").json();
+    assert_eq!(details["subscription_count"], 0, "{details}");
+    rig.stop();
+}
+
+#[test]
+fn a_reload_says_what_it_did() {
+    let (rig, admin) = start("");
+    let reload = || request(admin, "POST", "/api/v1/reload", BY_HAND, "");
+    assert_eq!(reload().json()["taken"].as_array().unwrap().len(), 0);
+    rig.gateway.rewrite(|text| {
+        format!("{}\n[sessions]\nretry_count = 7\n", text.replace("\"e2e\"", "\"other\""))
+    });
+    let answer = reload();
+    assert_eq!(answer.json()["taken"][0], "sessions.retry_count", "{answer:?}");
+    assert_eq!(answer.json()["kept"]["name"], "\"e2e\"", "{answer:?}");
+    rig.gateway.rewrite(|text| text.replace("retry_count = 7", "retry_count = -7"));
+    let refused = reload();
+    assert_eq!(refused.status, 422);
+    let why = refused.json()["error"].as_str().unwrap().to_owned();
+    assert!(why.contains("retry_count") && why.contains("gateway.toml:"), "{why}");
+    Description::load().check("/api/v1/reload", "POST", &refused);
+    rig.stop();
+}
+
+#[test]
+fn links_count_and_topics_are_named() {
+    let (rig, admin) = start("[topics]\n7 = \"sensors/seven\"\n");
+    let mut device = rig.device("counted");
+    device.register("sensors/one").unwrap();
+    let link = get_until(admin, "/api/v1/links", |answer| {
+        answer.json()["links"][0]["sent"]["packets"].as_u64() >= Some(2)
+    });
+    let link = link.json()["links"][0].clone();
+    assert_eq!((&link["kind"], &link["up"]), (&"udp".into(), &true.into()), "{link}");
+    let topics = get(admin, "/api/v1/topics").json();
+    assert_eq!(topics["predefined"][0]["name"], "sensors/seven", "{topics}");
+    let names = topics["topics"].as_array().unwrap();
+    assert!(names.iter().any(|topic| topic["name"] == "sensors/one"), "{topics}");
+    rig.stop();
+}
