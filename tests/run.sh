@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that has to hold before a change lands. Takes a few minutes; needs what tests/setup.sh
-# installs (mosquitto, tshark, scapy, dbus-daemon).
+# installs (mosquitto, tshark, scapy, dbus-daemon, mandoc, systemd-analyze).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

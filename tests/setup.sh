@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the tests need and the machine lacks: mosquitto, its clients, tshark, openssl, udev, dbus-daemon
-# and the certificates of public authorities (Debian packages), and scapy in .venv. Does nothing, quickly,
-# when all of it is there.
+# Installs what the tests need and the machine lacks: mosquitto, its clients, tshark, openssl, udev, systemd (it
+# judges the unit, and need not run), mandoc, dbus-daemon and the certificates of public authorities (Debian
+# packages), and scapy in .venv. Does nothing, quickly, when all of it is there.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
@@ -23,6 +23,8 @@ command -v mosquitto_sub >/dev/null || packages="$packages mosquitto-clients"
 command -v tshark >/dev/null || packages="$packages tshark"
 command -v openssl >/dev/null || packages="$packages openssl"
 command -v udevadm >/dev/null || packages="$packages udev"
+command -v systemd-analyze >/dev/null || packages="$packages systemd"
+command -v mandoc >/dev/null || packages="$packages mandoc"
 command -v dbus-daemon >/dev/null || packages="$packages dbus-daemon"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 command -v python3 >/dev/null || packages="$packages python3"
