@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what the tests need and the machine lacks: mosquitto, its clients, tshark, openssl, udev, dbus, bluez and
-# the certificates of public authorities (Debian packages), scapy and bumble in .venv, and a kernel for
-# tests/guest, which is built in minutes and kept in ~/.cache. Does nothing, quickly, when all of it is there.
+# Installs what the tests need and the machine lacks: mosquitto, its clients, tshark, openssl, udev, systemd (it
+# judges the unit, and need not run), mandoc, dbus, bluez and the certificates of public authorities (Debian
+# packages), scapy and bumble in .venv, and a kernel for tests/guest, which is built in minutes and kept in
+# ~/.cache. Does nothing, quickly, when all of it is there.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
@@ -25,6 +26,8 @@ command -v openssl >/dev/null || packages="$packages openssl"
 command -v udevadm >/dev/null || packages="$packages udev"
 command -v ip >/dev/null || packages="$packages iproute2"
 command -v bluetoothd >/dev/null || [ -x /usr/libexec/bluetooth/bluetoothd ] || packages="$packages bluez"
+command -v systemd-analyze >/dev/null || packages="$packages systemd"
+command -v mandoc >/dev/null || packages="$packages mandoc"
 command -v dbus-daemon >/dev/null || packages="$packages dbus-daemon"
 command -v dbus-send >/dev/null || packages="$packages dbus-bin"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
