@@ -15,7 +15,7 @@ use crate::time::Time;
 /// Questions answered in one turn.
 const FAIR_SHARE: usize = 4;
 /// Places of the table of clients that are looked at for one answer.
-const SLICE: u32 = 4_096;
+const SLICE: u32 = 1_024;
 
 impl<M: Machine> Gateway<M> {
     /// Answers some of the questions that wait. Ready if there was one.
