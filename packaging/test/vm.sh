@@ -9,6 +9,8 @@ fail() {
     echo "FAILED: $*"
     journalctl --no-pager -b -u "$unit" -u "$unit@*" -u bluetooth -o cat | tail -40 | sed 's/^/journal: /'
     systemctl --no-pager --no-legend --failed
+    journalctl --no-pager -b -k | tail -20 | sed 's/^/kernel: /'
+    ls -l /dev/mqtt-sn /dev/ttyUSB*
     echo "vm: ended with 1"
     exec systemctl poweroff
 }
