@@ -8,6 +8,7 @@ Usage: packaging/test-vm.py target/debian/mqtt-sn-gateway_0.1.0-1_amd64.deb
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -90,6 +91,10 @@ class Machine:
 
 
 def main():
+    # Stopped from outside, it takes the machine with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     deb = Path(sys.argv[1]).resolve()
     WORK.mkdir(parents=True, exist_ok=True)
     root, disk = image(deb)
