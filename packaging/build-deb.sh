@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes a Debian package in target/debian, or, with a target, in target/TARGET/debian. Needs cargo-deb
-# (`cargo install cargo-deb`), and for another architecture what packaging/cross.sh needs.
+# Makes a Debian package in target/debian. Needs cargo-deb (`cargo install --locked cargo-deb`), and for another
+# architecture what packaging/cross.sh needs.
 #
 #   packaging/build-deb.sh                 for this machine
 #   packaging/build-deb.sh arm64           for another: amd64, arm64 or armhf

@@ -9,6 +9,8 @@ fail() {
     echo "FAILED: $*"
     journalctl --no-pager -b -u "$unit" -u "$unit@*" -u bluetooth -o cat | tail -40 | sed 's/^/journal: /'
     systemctl --no-pager --no-legend --failed
+    journalctl --no-pager -b -k | tail -20 | sed 's/^/kernel: /'
+    ls -l /dev/mqtt-sn /dev/ttyUSB*
     echo "vm: ended with 1"
     exec systemctl poweroff
 }
@@ -38,6 +40,7 @@ until_ "it does not reach the broker" said 'connected to'
 is "its user" "$(ps -o user:32= -p "$(pid $unit)")" mqtt-sn-gateway
 is "capabilities" "$(status CapEff) $(status CapBnd)" "0000000000000000 0000000000000000"
 is "no new privileges, seccomp" "$(status NoNewPrivs) $(status Seccomp)" "1 2"
+[ -n "$(systemctl show --value -p StatusText $unit)" ] || fail "it does not say how it is"
 is "the state" "$(stat -c '%U %a' /var/lib/mqtt-sn-gateway)" "mqtt-sn-gateway 700"
 systemd-analyze security --no-pager $unit | tail -1
 mqtt-sn-gateway pub -t test/up -m hello -q 1 -r || fail "pub"
@@ -78,6 +81,12 @@ step "killed, it comes back"
 kill -9 "$(pid $unit)"
 restarted() { [ "$(systemctl show --value -p NRestarts $unit)" = 1 ] && active $unit; }
 until_ "it does not come back" restarted
+
+step "when it hangs, it is started again"
+hung=$(pid $unit)
+kill -STOP "$hung"
+revived() { active $unit && [ "$(pid $unit)" != "$hung" ]; }
+until_ "nobody notices that it hangs" revived
 
 step "with a configuration that is wrong it stays away"
 cp -p $etc/gateway.toml /root/gateway.toml
