@@ -189,7 +189,8 @@ fn links_lead_somewhere_and_every_page_is_linked() {
                 continue;
             }
             let (file, section) = link.split_once('#').unwrap_or((link, ""));
-            let target = page.parent().expect("a folder").join(file);
+            let folder = page.parent().expect("a folder");
+            let target = if file.is_empty() { page.clone() } else { folder.join(file) };
             assert!(target.exists(), "{}: {link}", page.display());
             if !section.is_empty() {
                 let slug = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase();

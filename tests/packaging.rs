@@ -100,7 +100,8 @@ fn every_command_has_a_man_page_and_man_can_read_it() {
     }
     let files: Vec<PathBuf> =
         fs::read_dir(pages).unwrap().map(|file| file.unwrap().path()).collect();
-    assert_eq!(files.len(), commands.len() + 1);
+    // And those of commands of commands.
+    assert!(files.len() > commands.len());
     for page in files {
         let output = run(Command::new("mandoc").args(["-T", "lint", "-W", "error"]).arg(&page));
         assert_eq!(text(&output.stdout), "", "{}", page.display());
@@ -108,7 +109,10 @@ fn every_command_has_a_man_page_and_man_can_read_it() {
         let headings: Vec<&str> =
             roff.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
         assert_eq!(headings[..4], ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS"]);
-        assert!(headings.contains(&"EXAMPLES"), "{headings:?}");
+        let of_it = |name: &str| page.ends_with(format!("mqtt-sn-gateway-{name}.1"));
+        if commands.iter().any(|name| of_it(name)) {
+            assert!(headings.contains(&"EXAMPLES"), "{headings:?}");
+        }
         assert!(!headings.contains(&"EXTRA") && !roff.contains("\nExample"), "{roff}");
     }
 }

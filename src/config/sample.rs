@@ -247,7 +247,7 @@ fn write_ble(settings: &ble::Settings, out: &mut Toml) {
         }
     }
     if !settings.allow.is_empty() {
-        out.list("allow", settings.allow.iter().map(|allowed| quote(&allowed.to_string())));
+        out.list("allow", settings.allow.iter().map(ToString::to_string));
     }
     match settings.permit_join {
         ble::PermitJoin::Always => out.text("permit_join", "always"),

@@ -64,6 +64,8 @@ pub(super) struct Session<'a> {
     devices: HashMap<Mac, Device>,
     undecided: Undecided,
     scanning: bool,
+    /// A device is away that may have been heard since: a controller reports each once in a scan.
+    rescan: bool,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     lines: RateLimit<Mac>,
     refusals: RateLimit<Mac>,
@@ -79,6 +81,7 @@ impl<'a> Session<'a> {
             devices: HashMap::new(),
             undecided: Undecided::default(),
             scanning: true,
+            rescan: false,
             reports: mpsc::channel(64),
             lines: RateLimit::new(LINES, LINES_INTERVAL, 256),
             refusals: RateLimit::new(1, LINES_INTERVAL, 256),
@@ -115,17 +118,7 @@ impl<'a> Session<'a> {
             while let Some(step) = self.next_step() {
                 self.take(step);
             }
-            // Which the new tasks see only after this.
-            if self.scanning == self.roster.is_connecting() {
-                self.scanning = !self.scanning;
-                if self.scanning {
-                    let begun = begin_scan(&adapter, &found.name, self.shared).await;
-                    begun.map_err(|trouble| (true, trouble))?;
-                } else {
-                    // It is only slower if this fails.
-                    let _ = answer("stop the scan", ANSWER, adapter.stop_scan()).await;
-                }
-            }
+            self.set_scan(&adapter, &found.name).await.map_err(|trouble| (true, trouble))?;
             let next = self.roster.next_timeout(now).map(|at| at.since(now));
             // What has just become due is done in the next turn.
             let next = next.map(|after| after.max(Duration::from_millis(10)));
@@ -165,6 +158,21 @@ impl<'a> Session<'a> {
         }
         self.say_goodbye().await;
         let _ = timeout(GOODBYE, adapter.stop_scan()).await;
+        Ok(())
+    }
+
+    /// Scans, but while a connection is made; whose task sees the order for it only after this.
+    async fn set_scan(&mut self, adapter: &Adapter, name: &str) -> Result<(), Trouble> {
+        let wanted = !self.roster.is_connecting();
+        if self.scanning && (self.rescan || !wanted) {
+            // It is only slower if this fails.
+            let _ = answer("stop the scan", ANSWER, adapter.stop_scan()).await;
+            self.scanning = false;
+        }
+        if wanted && !self.scanning {
+            begin_scan(adapter, name, self.shared).await?;
+            (self.scanning, self.rescan) = (true, false);
+        }
         Ok(())
     }
 
@@ -385,6 +393,7 @@ impl<'a> Session<'a> {
                 let lane = device.task.as_mut().and_then(|task| task.lane.take());
                 let sleeps = lane.is_some_and(|lane| lane.sleeps());
                 self.roster.ended(now, mac, sleeps);
+                self.rescan = true;
                 match why.filter(|_| !sleeps) {
                     Some(why) => {
                         if let Some(more) = self.lines.allow(Instant::now(), mac) {
