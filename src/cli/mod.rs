@@ -5,6 +5,7 @@ mod decode;
 mod devices;
 pub mod explain;
 mod forwarder;
+mod import;
 mod line;
 mod link;
 mod publish;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, SAMPLE, Source};
+use crate::config::{Config, Source};
 use crate::runtime;
 
 /// A gateway between MQTT-SN devices and an MQTT broker
@@ -59,11 +60,9 @@ enum Command {
     /// Say what is wrong with the configuration, or print it as it is in effect
     #[command(after_help = check::HELP)]
     Check(check::Arguments),
-    /// Print a complete commented gateway.toml
-    #[command(after_help = "\
-Example:
-  mqtt-sn-gateway config > gateway.toml")]
-    Config,
+    /// Print a complete commented gateway.toml: the sample, or what another gateway's files become
+    #[command(after_help = import::HELP)]
+    Config(import::Arguments),
     Decode(decode::Arguments),
     #[command(name = "pub")]
     Publish(publish::Arguments),
@@ -139,7 +138,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             let (config, source) = load()?;
             check::run(arguments, &config, &source)
         }
-        Some(Command::Config) => print(SAMPLE),
+        Some(Command::Config(arguments)) => import::run(arguments),
         Some(Command::Decode(arguments)) => decode::run(arguments),
         Some(Command::Publish(arguments)) => publish::run(arguments),
         Some(Command::Subscribe(arguments)) => subscribe::run(arguments),
