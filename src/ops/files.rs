@@ -6,15 +6,17 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 ///
 /// # Errors
 /// How many there may be, if that is less.
+#[allow(clippy::useless_conversion, reason = "limits have 32 bits on machines of 32 bits")]
 pub fn allow(needed: u64) -> Result<(), u64> {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
-    if soft >= needed {
+    if u64::from(soft) >= needed {
         return Ok(());
     }
-    match setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard) {
-        Ok(()) if hard >= needed => Ok(()),
-        Ok(()) => Err(hard),
-        Err(_) => Err(soft),
+    let wanted = needed.try_into().unwrap_or(hard).min(hard);
+    match setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) {
+        Ok(()) if u64::from(hard) >= needed => Ok(()),
+        Ok(()) => Err(hard.into()),
+        Err(_) => Err(soft.into()),
     }
 }
 
