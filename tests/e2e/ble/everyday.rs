@@ -134,10 +134,11 @@ fn several_packets_come_in_one_notification() {
         let data: Vec<_> = (0..count).map(|number| format!("{number} of {count}")).collect();
         let ids: Vec<_> =
             data.iter().map(|data| device.begin_publish(topic, false, data)).collect();
-        device.cut(Cut::Whole);
         for id in ids {
             assert_eq!(device.puback(id), ReturnCode::ACCEPTED);
         }
+        // Not before all of them have come to its radio.
+        device.cut(Cut::Whole);
         expected.extend(data.iter().map(|data| heard("up", data, 1)));
     }
     assert_eq!(listener.take(expected.len()), expected);
