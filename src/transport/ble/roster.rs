@@ -136,9 +136,12 @@ impl Roster {
     /// Its connection has ended, whoever has ended it. One that sleeps is waited for.
     pub(super) fn ended(&mut self, now: Time, device: Mac, sleeps: bool) {
         let Some(device) = self.devices.get_mut(&device) else { return };
-        device.heard = false;
+        // A controller reports each device once in a scan, and this one was there again before it was
+        // known that the connection had ended.
+        let heard = matches!(device.phase, Phase::Connected(since) if device.last_heard > since);
+        device.heard = heard;
         device.not_before = now.after(PAUSE_MIN);
-        device.phase = if sleeps { Phase::Away } else { Phase::Waiting(now) };
+        device.phase = if sleeps && !heard { Phase::Away } else { Phase::Waiting(now) };
     }
 
     /// What is to be done next, which then is under way.
@@ -388,6 +391,16 @@ mod tests {
         assert_eq!(roster.next(at(62), &busy), Some(Step::Release(mac(2))), "long enough for all");
         roster.ended(at(62), mac(2), false);
         assert_eq!(connect(&mut roster, at(62)), mac(1));
+    }
+
+    #[test]
+    fn a_device_that_is_heard_before_its_end_is_known_does_not_wait() {
+        let mut roster = Roster::new(8, SLOT);
+        roster.heard(at(1), mac(1));
+        connect(&mut roster, at(1));
+        roster.heard(at(9), mac(1));
+        roster.ended(at(9), mac(1), true);
+        assert_eq!(roster.next(at(10), &busy), Some(Step::Connect(mac(1))));
     }
 
     #[test]

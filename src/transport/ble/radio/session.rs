@@ -64,8 +64,6 @@ pub(super) struct Session<'a> {
     devices: HashMap<Mac, Device>,
     undecided: Undecided,
     scanning: bool,
-    /// A device is away that may have been heard since: a controller reports each once in a scan.
-    rescan: bool,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     lines: RateLimit<Mac>,
     refusals: RateLimit<Mac>,
@@ -81,7 +79,6 @@ impl<'a> Session<'a> {
             devices: HashMap::new(),
             undecided: Undecided::default(),
             scanning: true,
-            rescan: false,
             reports: mpsc::channel(64),
             lines: RateLimit::new(LINES, LINES_INTERVAL, 256),
             refusals: RateLimit::new(1, LINES_INTERVAL, 256),
@@ -164,14 +161,14 @@ impl<'a> Session<'a> {
     /// Scans, but while a connection is made; whose task sees the order for it only after this.
     async fn set_scan(&mut self, adapter: &Adapter, name: &str) -> Result<(), Trouble> {
         let wanted = !self.roster.is_connecting();
-        if self.scanning && (self.rescan || !wanted) {
+        if self.scanning && !wanted {
             // It is only slower if this fails.
             let _ = answer("stop the scan", ANSWER, adapter.stop_scan()).await;
             self.scanning = false;
         }
         if wanted && !self.scanning {
             begin_scan(adapter, name, self.shared).await?;
-            (self.scanning, self.rescan) = (true, false);
+            self.scanning = true;
         }
         Ok(())
     }
@@ -393,7 +390,6 @@ impl<'a> Session<'a> {
                 let lane = device.task.as_mut().and_then(|task| task.lane.take());
                 let sleeps = lane.is_some_and(|lane| lane.sleeps());
                 self.roster.ended(now, mac, sleeps);
-                self.rescan = true;
                 match why.filter(|_| !sleeps) {
                     Some(why) => {
                         if let Some(more) = self.lines.allow(Instant::now(), mac) {
