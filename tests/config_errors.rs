@@ -402,6 +402,16 @@ fn each_problem_is_named_with_its_place() {
     }
 }
 
+/// The one problem in a configuration: its place, and a part of its first line.
+#[track_caller]
+fn is_the_only_problem(text: &str, place: &str, says: &str) {
+    let shown = errors(text, &[]);
+    let expected = format!("gateway.toml:{place}: ");
+    assert!(shown.starts_with(&expected), "expected {expected}, got\n{shown}");
+    assert!(shown.lines().next().is_some_and(|line| line.contains(says)), "{says}:\n{shown}");
+    assert_eq!(shown.matches("gateway.toml:").count(), 1, "{shown}");
+}
+
 #[test]
 fn links_have_problems_of_their_own() {
     for (text, place, says) in [
@@ -518,11 +528,7 @@ fn links_have_problems_of_their_own() {
             "how long a packet takes is not known",
         ),
     ] {
-        let shown = errors(text, &[]);
-        let expected = format!("gateway.toml:{place}: ");
-        assert!(shown.starts_with(&expected), "expected {expected}, got\n{shown}");
-        assert!(shown.lines().next().is_some_and(|line| line.contains(says)), "{says}:\n{shown}");
-        assert_eq!(shown.matches("gateway.toml:").count(), 1, "{shown}");
+        is_the_only_problem(text, place, says);
     }
 }
 
@@ -554,11 +560,7 @@ fn bluetooth_has_problems_of_its_own() {
         ("[[ble]]\nslot_time = \"10ms\"", "2:13", "out of range"),
         ("[[ble]]\nmax_packet = \"31B\"", "2:14", "out of range"),
     ] {
-        let shown = errors(text, &[]);
-        let expected = format!("gateway.toml:{place}: ");
-        assert!(shown.starts_with(&expected), "expected {expected}, got\n{shown}");
-        assert!(shown.lines().next().is_some_and(|line| line.contains(says)), "{says}:\n{shown}");
-        assert_eq!(shown.matches("gateway.toml:").count(), 1, "{shown}");
+        is_the_only_problem(text, place, says);
     }
 }
 

@@ -1,15 +1,17 @@
 //! What the API says, as JSON. `docs/openapi.json` describes it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
+use x509_cert::der::DateTime;
 
 use super::figures::LinkFigures;
 use crate::config::Changes;
 use crate::core::{Address, ClientView, LinkId};
 use crate::runtime::Direction;
 use crate::time::Time;
+use crate::transport::hex::lower_hex;
 use crate::transport::udp::Shown;
 
 /// Most subscriptions, and most topics, of one client that are listed.
@@ -175,7 +177,7 @@ impl Client {
             state: view.state().label(),
             link: view.link().and_then(name),
             address: place.map(|(address, _)| shown(&address)).filter(|text| !text.is_empty()),
-            node: place.and_then(|(_, node)| node).map(hex),
+            node: place.and_then(|(_, node)| node).map(lower_hex),
             rssi: view.signal().rssi,
             connected_at: rfc3339(view.connected_at()),
             last_heard: rfc3339(view.last_heard()),
@@ -269,28 +271,10 @@ fn shown(address: &Address) -> String {
     Shown(address).to_string()
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
-}
-
 /// A moment in UTC, to the second, as `2026-11-27T15:06:39Z`.
 fn rfc3339(time: Time) -> String {
-    let seconds = time.0 / 1_000;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Howard Hinnant's days_from_civil, backwards: eras of 400 years that begin on the first of March.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let time = DateTime::from_unix_duration(Duration::from_secs(time.0 / 1_000));
+    time.unwrap_or(DateTime::INFINITY).to_string()
 }
 
 #[cfg(test)]

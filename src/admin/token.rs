@@ -11,6 +11,8 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tracing::{error, warn};
 
+use crate::transport::hex::lower_hex;
+
 /// The file in the state directory.
 const FILE: &str = "admin-token";
 /// What stands before the hash in it.
@@ -101,7 +103,7 @@ fn load_or_make(state_dir: &Path) -> Result<(TokenHash, Option<String>), TokenEr
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut random = [0; RANDOM];
             SystemRandom::new().fill(&mut random).map_err(|_| TokenError::Random)?;
-            let token = hex(&random);
+            let token = lower_hex(&random);
             let hash = TokenHash::of(token.as_bytes());
             write(&path, &hash).map_err(|error| TokenError::File(path, error))?;
             Ok((hash, Some(token)))
@@ -118,7 +120,7 @@ fn write(path: &Path, hash: &TokenHash) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    file.write_all(format!("{PREFIX}{}\n", hex(&hash.0)).as_bytes())?;
+    file.write_all(format!("{PREFIX}{}\n", lower_hex(&hash.0)).as_bytes())?;
     file.sync_all()?;
     fs::rename(&aside, path)
 }
@@ -135,10 +137,6 @@ fn parse(octets: &[u8]) -> Option<TokenHash> {
         *octet = u8::try_from(digit(high)? * 16 + digit(low)?).ok()?;
     }
     Some(TokenHash(hash))
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Link {
 
     /// The time as the client counts it.
     pub(super) fn now(&self) -> Time {
-        Time(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Time(0).after(self.origin.elapsed())
     }
 
     /// Sends, receives and waits until there is an event. Nothing is lost if it is not awaited to

@@ -140,6 +140,19 @@ pub fn split_forwarder(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
+/// MsgType of a datagram and what follows it, behind the header of a forwarder if there is one; nothing
+/// else of it is checked. `None` if there is no MsgType.
+#[cfg(feature = "gateway")]
+#[inline]
+pub(crate) fn peek(datagram: &[u8]) -> Option<(u8, &[u8])> {
+    let message = split_forwarder(datagram).map_or(datagram, |(_, inner)| inner);
+    match message {
+        [LONG_FORM, _, _, msg_type, body @ ..] => Some((*msg_type, body)),
+        [length, msg_type, body @ ..] if *length > LONG_FORM => Some((*msg_type, body)),
+        _ => None,
+    }
+}
+
 /// What the first octets of a message say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Header {

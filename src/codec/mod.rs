@@ -25,7 +25,7 @@ pub use decode::{decode, decode_message, frame_length};
 pub use error::{BufferTooSmall, DecodeError};
 pub use header::{MAX_MESSAGE_LEN, MAX_NODE_ID_LEN, split_forwarder, type_name};
 #[cfg(feature = "gateway")]
-pub(crate) use header::{flag, msg_type};
+pub(crate) use header::{flag, msg_type, peek};
 pub use message::{
     Connect, Encapsulation, Message, Packet, Publish, PublishTopic, Qos, ReturnCode, Subscribe,
     SubscribeTopic, WillTopic,

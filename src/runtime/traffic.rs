@@ -1,6 +1,7 @@
 //! What went over each link, by direction and kind of packet: plain increments on the message path, read
 //! by whoever shows them.
 
+use crate::codec::peek;
 use crate::core::{Effect, Effects, LinkId, Signal};
 use crate::histogram::Histogram;
 
@@ -98,16 +99,7 @@ impl Traffic {
 /// (§5.5). It need not be a packet at all.
 #[inline]
 fn kind(packet: &[u8]) -> usize {
-    let inner = match *packet {
-        [length, 0xFE, ..] if length != 1 => packet.get(usize::from(length)..).unwrap_or(&[]),
-        _ => packet,
-    };
-    let code = match *inner {
-        [0x01, _, _, code, ..] => code,
-        [length, code, ..] if length > 1 => code,
-        _ => return OTHER,
-    };
-    usize::from(code).min(OTHER)
+    peek(packet).map_or(OTHER, |(msg_type, _)| usize::from(msg_type).min(OTHER))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
-use crate::codec::{Qos, flag, msg_type, split_forwarder};
+use crate::codec::{Qos, flag, msg_type, peek, split_forwarder};
 use crate::core::Address;
 
 /// Answers in a row after which a publication has its turn.
@@ -279,20 +279,12 @@ fn head_of(packet: &[u8]) -> &[u8] {
     split_forwarder(packet).map_or(&[], |(head, _)| head)
 }
 
-/// MsgType, and what follows.
-fn body_of(packet: &[u8]) -> Option<(u8, &[u8])> {
-    match split_forwarder(packet).map_or(packet, |(_, inner)| inner) {
-        [0x01, _, _, msg_type, body @ ..] | [_, msg_type, body @ ..] => Some((*msg_type, body)),
-        _ => None,
-    }
-}
-
 fn kind(packet: &[u8]) -> Kind {
     use msg_type::{
         GWINFO, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, REGACK, REGISTER, SUBACK, WILLMSGRESP,
         WILLTOPICRESP,
     };
-    match body_of(packet).map(|(msg_type, _)| msg_type) {
+    match peek(packet).map(|(msg_type, _)| msg_type) {
         Some(REGISTER | PUBLISH) => Kind::Bulk,
         Some(
             GWINFO | REGACK | PUBACK | PUBCOMP | PUBREC | PUBREL | SUBACK | WILLTOPICRESP
@@ -308,7 +300,7 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }
-    let (Some((msg_type, body)), Some((_, other_body))) = (body_of(one), body_of(other)) else {
+    let (Some((msg_type, body)), Some((_, other_body))) = (peek(one), peek(other)) else {
         return false;
     };
     if msg_type != msg_type::PUBLISH {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::cli::is_odd;
+
 /// A string out of an object; empty if it is none.
 pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or("")
@@ -12,18 +14,13 @@ pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 /// Text that came from a device, fit for a terminal: what is not printed is escaped.
 pub(super) fn shown(text: &str) -> String {
     text.chars().fold(String::new(), |mut shown, c| {
-        if c.is_control() || is_invisible(c) {
+        if is_odd(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
         }
         shown
     })
-}
-
-/// Marks that turn the direction of text around, or take no room.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// Any value of an object, as a cell.

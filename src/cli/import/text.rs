@@ -1,5 +1,7 @@
 //! Foreign text in our own: on one line, and showing what it is.
 
+use crate::cli::is_odd;
+
 /// Most characters of a foreign value that are repeated in a comment.
 const MOST_SHOWN: usize = 120;
 /// Where sentences in comments are broken, in characters.
@@ -34,12 +36,6 @@ pub(super) fn quote(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// Controls, and what is not seen or turns the direction of writing. None is beyond U+FFFF.
-fn is_odd(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
 /// A sentence, in which there may be foreign words, as lines of a comment, each with this in front.

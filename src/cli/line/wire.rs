@@ -271,5 +271,5 @@ pub(in crate::cli) fn open_port(plan: &Plan) -> Result<SerialStream, Failure> {
 }
 
 fn clock(origin: Instant) -> Time {
-    Time(u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    Time(0).after(origin.elapsed())
 }

@@ -82,7 +82,7 @@ impl Lane {
         inner.queue.room()
     }
 
-    /// For the loop: how many packets wait.
+    /// For the loop: forgets what waits, and says how many packets that were.
     pub(super) fn clear(&self) -> u64 {
         self.lock().queue.clear()
     }

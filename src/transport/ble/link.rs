@@ -172,10 +172,9 @@ impl BleLink {
 
     /// Warns about what was lost since it last did, once a minute at most.
     pub fn watch(&mut self) {
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let Counts { noise, unsendable, overrun, .. } = &*self.radio.counts;
-        let (noise, unsendable) = (count(noise), count(unsendable));
-        let lost = self.stats.overflow_drops + count(overrun);
+        let (noise, unsendable) = (Counts::of(noise), Counts::of(unsendable));
+        let lost = self.stats.overflow_drops + Counts::of(overrun);
         let Told { at, .. } = self.told;
         if (noise, unsendable, lost) == (self.told.noise, self.told.unsendable, self.told.lost) {
             return;
@@ -223,13 +222,13 @@ impl BleLink {
     /// Octets received that are no packets.
     #[must_use]
     pub fn discarded(&self) -> u64 {
-        self.radio.counts.noise.load(Ordering::Relaxed)
+        Counts::of(&self.radio.counts.noise)
     }
 
     /// Connections made since the start.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        self.radio.counts.connections.load(Ordering::Relaxed)
+        Counts::of(&self.radio.counts.connections)
     }
 
     /// Packets dropped, by reason.
@@ -239,28 +238,27 @@ impl BleLink {
         vec![
             ("away", self.stats.away_drops),
             ("overflow", self.stats.overflow_drops),
-            ("overrun", counts.overrun.load(Ordering::Relaxed)),
-            ("unsendable", counts.unsendable.load(Ordering::Relaxed)),
+            ("overrun", Counts::of(&counts.overrun)),
+            ("unsendable", Counts::of(&counts.unsendable)),
         ]
     }
 
     /// What went through it, in words.
     #[must_use]
     pub fn summary(&self) -> String {
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let counts = &*self.radio.counts;
         format!(
             "{} packets received, {} sent; {} dropped because their devices were not connected, {} for \
              want of room, {} that do not fit one write; {} octets received that are no packets; \
              {} connections, {} tries failed",
-            count(&counts.received),
-            count(&counts.sent),
+            Counts::of(&counts.received),
+            Counts::of(&counts.sent),
             self.stats.away_drops,
-            self.stats.overflow_drops + count(&counts.overrun),
-            count(&counts.unsendable),
-            count(&counts.noise),
-            count(&counts.connections),
-            count(&counts.failures)
+            self.stats.overflow_drops + Counts::of(&counts.overrun),
+            Counts::of(&counts.unsendable),
+            Counts::of(&counts.noise),
+            Counts::of(&counts.connections),
+            Counts::of(&counts.failures)
         )
     }
 

@@ -1,6 +1,6 @@
 //! Whether a device has nothing more to say for now, as its packets tell.
 
-use crate::codec::{msg_type, split_forwarder};
+use crate::codec::{msg_type, peek, split_forwarder};
 
 /// What a device has announced, and where it stands.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -25,9 +25,9 @@ impl Nap {
     pub(super) fn heard(&mut self, packet: &[u8]) {
         self.resting = false;
         match own(packet) {
-            Some((msg_type::CONNECT, _)) => self.announced = false,
+            Some(msg_type::CONNECT) => self.announced = false,
             // Without a duration it is a goodbye, after which it does not need the connection either.
-            Some((msg_type::DISCONNECT, _)) => self.announced = true,
+            Some(msg_type::DISCONNECT) => self.announced = true,
             _ => {}
         }
     }
@@ -35,7 +35,7 @@ impl Nap {
     /// The device was sent this.
     pub(super) fn sent(&mut self, packet: &[u8]) {
         if self.announced
-            && let Some((msg_type::DISCONNECT | msg_type::PINGRESP, _)) = own(packet)
+            && let Some(msg_type::DISCONNECT | msg_type::PINGRESP) = own(packet)
         {
             self.resting = true;
         }
@@ -44,14 +44,9 @@ impl Nap {
 
 /// MsgType of a packet of the device itself: behind a forwarder there may be many, who do not sleep
 /// together.
-fn own(packet: &[u8]) -> Option<(u8, &[u8])> {
-    if split_forwarder(packet).is_some() {
-        return None;
-    }
-    match packet {
-        [0x01, _, _, msg_type, body @ ..] | [_, msg_type, body @ ..] => Some((*msg_type, body)),
-        _ => None,
-    }
+fn own(packet: &[u8]) -> Option<u8> {
+    let (msg_type, _) = peek(packet).filter(|_| split_forwarder(packet).is_none())?;
+    Some(msg_type)
 }
 
 #[cfg(test)]

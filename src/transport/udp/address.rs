@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::core::Address;
+use crate::transport::ble::Mac;
 
 /// Where a datagram came from, and which of our own addresses it was sent to.
 ///
@@ -105,14 +106,11 @@ pub struct Shown<'a>(pub &'a Address);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Ok(device) = self.0.octets().try_into() {
+            return Mac(device).fmt(f);
+        }
         match UdpAddress::decode(self.0) {
             Some(address) => address.fmt(f),
-            // That of a Bluetooth device, as everybody writes it.
-            None if self.0.octets().len() == 6 => {
-                (0..).zip(self.0.octets()).try_for_each(|(index, octet)| {
-                    write!(f, "{}{octet:02X}", if index == 0 { "" } else { ":" })
-                })
-            }
             // That of a radio.
             None => self.0.octets().iter().try_for_each(|octet| write!(f, "{octet:02X}")),
         }

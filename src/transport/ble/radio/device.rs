@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::adapter::{ANSWER, answer};
 use super::channel::{Channel, choose};
 use super::{Counts, Event, Shared};
-use crate::codec::{Qos, msg_type, split_forwarder};
+use crate::codec::{Qos, msg_type, peek};
 use crate::core::Address;
 use crate::transport::ble::lane::Lane;
 use crate::transport::ble::settings::Mac;
@@ -375,12 +375,12 @@ impl Writer<'_> {
 
 /// A publication that may get lost.
 fn is_qos_0(packet: &[u8]) -> bool {
-    let inner = split_forwarder(packet).map_or(packet, |(_, inner)| inner);
-    let (msg_type, flags) = match inner {
-        [0x01, _, _, msg_type, flags, ..] | [_, msg_type, flags, ..] => (*msg_type, *flags),
-        _ => return false,
-    };
-    msg_type == msg_type::PUBLISH && matches!(Qos::from_flags(flags), Qos::Zero | Qos::MinusOne)
+    match peek(packet) {
+        Some((msg_type::PUBLISH, [flags, ..])) => {
+            matches!(Qos::from_flags(*flags), Qos::Zero | Qos::MinusOne)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

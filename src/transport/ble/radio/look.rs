@@ -4,6 +4,7 @@ use btleplug::api::{Central, Peripheral as _, ScanFilter};
 use btleplug::platform::Manager;
 
 use super::adapter::{ANSWER, Found, answer, list};
+use super::signs::advert;
 use super::trouble::Trouble;
 use crate::transport::ble::settings::{Advert, Mac};
 
@@ -41,12 +42,8 @@ pub(crate) async fn in_range(
         let connected = connected.unwrap_or(false);
         // Others are remembered from another time.
         if connected || properties.rssi.is_some() {
-            let advert = Advert {
-                name: properties.advertisement_name,
-                services: properties.services,
-                rssi: properties.rssi,
-            };
-            heard.push(Heard { address: Mac(properties.address.into_inner()), advert, connected });
+            let address = Mac(properties.address.into_inner());
+            heard.push(Heard { address, advert: advert(properties), connected });
         }
     }
     let _ = answer("stop the scan", ANSWER, adapter.stop_scan()).await;

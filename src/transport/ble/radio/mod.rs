@@ -79,6 +79,10 @@ impl Counts {
     pub(super) fn add(counter: &AtomicU64, more: u64) {
         counter.fetch_add(more, Ordering::Relaxed);
     }
+
+    pub(super) fn of(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
 }
 
 /// What all parts of the thread know.
@@ -94,7 +98,7 @@ struct Shared {
 
 impl Shared {
     fn now(&self) -> Time {
-        Time(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Time(0).after(self.began.elapsed())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use btleplug::api::{Central, CentralEvent, Peripheral as _};
+use btleplug::api::{Central, CentralEvent, Peripheral as _, PeripheralProperties};
 use btleplug::platform::{Adapter, Peripheral, PeripheralId};
 use tokio::time::timeout;
 
@@ -61,6 +61,16 @@ pub(super) fn mac_of(id: &PeripheralId) -> Option<Mac> {
     Mac::parse(&address.replace('_', ":"))
 }
 
+/// What a device says of itself, out of what BlueZ knows of it.
+pub(super) fn advert(properties: PeripheralProperties) -> Advert {
+    Advert {
+        // Not the alias, which is the address before there is a name.
+        name: properties.advertisement_name,
+        services: properties.services,
+        rssi: properties.rssi,
+    }
+}
+
 /// What a device says of itself now, and whether it is there: it has a strength only while it can be
 /// heard, and none while it is connected, as those are that a gateway that was killed has left behind.
 pub(super) async fn describe(
@@ -70,12 +80,7 @@ pub(super) async fn describe(
     let ask = async {
         let peripheral = adapter.peripheral(id).await.ok()?;
         let properties = peripheral.properties().await.ok()??;
-        let advert = Advert {
-            // Not the alias, which is the address before there is a name.
-            name: properties.advertisement_name,
-            services: properties.services,
-            rssi: properties.rssi,
-        };
+        let advert = advert(properties);
         let is_there = advert.rssi.is_some() || peripheral.is_connected().await.ok()?;
         Some((peripheral, advert, is_there))
     };
