@@ -138,7 +138,7 @@ impl<'a> Session<'a> {
                 },
                 () = after(next) => None,
                 // However much else happens.
-                _ = names.tick(), if !self.undecided.is_empty() => {
+                _ = names.tick(), if settings.needs_names() && !self.undecided.is_empty() => {
                     for (mac, id) in self.undecided.due(now) {
                         self.consider(&adapter, mac, &id, false).await;
                     }
@@ -322,7 +322,6 @@ impl<'a> Session<'a> {
             return;
         }
         let now = self.shared.now();
-        self.undecided.remove(mac);
         if !self.known.lets_in(now, mac) {
             if let Some(more) = self.refusals.allow(Instant::now(), mac) {
                 info!(
@@ -333,6 +332,7 @@ impl<'a> Session<'a> {
             }
             return;
         }
+        self.undecided.remove(mac);
         self.roster.heard(now, mac);
         // Those that it has forgotten for this one.
         let roster = &self.roster;
