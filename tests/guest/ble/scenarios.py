@@ -39,7 +39,8 @@ async def raw_echo(stage) -> None:
     one = stage.sensors[0]
     echoed = asyncio.Queue()
     one.receive = echoed.put_nowait
-    program = stage.rig.start("echo", os.environ["ECHO"], "--exact", "echo", "--ignored", "--nocapture")
+    test = "sensors_speak_over_bluetooth"
+    program = stage.rig.start("echo", "env", "IN_GUEST=1", os.environ["ECHO"], "--exact", test, "--nocapture")
     await one.linked()
     for number in range(ROUNDS):
         frame = payload(number, 24)
