@@ -138,8 +138,8 @@ impl<'a> Session<'a> {
                 },
                 () = after(next) => None,
                 // However much else happens.
-                _ = names.tick(), if settings.needs_names() && !self.undecided.is_empty() => {
-                    for (mac, id) in self.undecided.due(now) {
+                _ = names.tick(), if !self.undecided.is_empty() => {
+                    for (mac, id) in self.undecided.due(now, settings.needs_names()) {
                         self.consider(&adapter, mac, &id, false).await;
                     }
                     None
@@ -268,7 +268,7 @@ impl<'a> Session<'a> {
                 if let Some(device) = self.devices.get_mut(&mac) {
                     device.advert.rssi = rssi.or(device.advert.rssi);
                     self.roster.heard(now, mac);
-                } else if self.undecided.heard(now, mac, &id) {
+                } else if self.undecided.heard(now, mac, &id, false) {
                     self.consider(adapter, mac, &id, true).await;
                 }
             }
@@ -285,7 +285,7 @@ impl<'a> Session<'a> {
             Some(Sign::Found(id)) => {
                 let Some(mac) = mac_of(&id) else { return };
                 if self.devices.contains_key(&mac)
-                    || self.undecided.heard(self.shared.now(), mac, &id)
+                    || self.undecided.heard(self.shared.now(), mac, &id, true)
                 {
                     self.consider(adapter, mac, &id, false).await;
                 }

@@ -87,7 +87,8 @@ pub(super) async fn describe(
     timeout(ANSWER, ask).await.ok()?
 }
 
-/// Devices that may yet turn out to be wanted: BlueZ does not tell when a name comes.
+/// Devices that may yet turn out to be wanted. BlueZ does not tell when a name comes; the services of a
+/// device that has connected by itself come a moment later than it does.
 #[derive(Debug, Default)]
 pub(super) struct Undecided(HashMap<Mac, Waiting>);
 
@@ -96,17 +97,20 @@ struct Waiting {
     id: PeripheralId,
     heard: Time,
     asked: Time,
+    /// There was news of it, too soon after the last time that it was asked about.
+    news: bool,
 }
 
 impl Undecided {
-    /// A device was heard. Gives whether it is worth asking about it.
-    pub(super) fn heard(&mut self, now: Time, device: Mac, id: &PeripheralId) -> bool {
+    /// A device was heard, or there is other news of it. Gives whether it is worth asking about it now.
+    pub(super) fn heard(&mut self, now: Time, device: Mac, id: &PeripheralId, news: bool) -> bool {
         if let Some(waiting) = self.0.get_mut(&device) {
             waiting.heard = now;
             let ask = now.since(waiting.asked) >= SELDOM;
             if ask {
                 waiting.asked = now;
             }
+            waiting.news = !ask && (news || waiting.news);
             return ask;
         }
         if self.0.len() >= MOST {
@@ -115,7 +119,7 @@ impl Undecided {
                 self.0.remove(&mac);
             }
         }
-        self.0.insert(device, Waiting { id: id.clone(), heard: now, asked: now });
+        self.0.insert(device, Waiting { id: id.clone(), heard: now, asked: now, news: false });
         true
     }
 
@@ -131,14 +135,19 @@ impl Undecided {
         self.0.remove(&device);
     }
 
-    /// Those about which it is time to ask again.
-    pub(super) fn due(&mut self, now: Time) -> Vec<(Mac, PeripheralId)> {
+    /// Those about which it is time to ask again: if names are awaited all of them, or those of which there
+    /// was news.
+    pub(super) fn due(&mut self, now: Time, names: bool) -> Vec<(Mac, PeripheralId)> {
         self.0.retain(|_, waiting| now.since(waiting.heard) < PATIENCE);
-        let due = self.0.iter_mut().filter(|(_, waiting)| now.since(waiting.asked) >= SELDOM);
+        let due = self
+            .0
+            .iter_mut()
+            .filter(|(_, waiting)| (names || waiting.news) && now.since(waiting.asked) >= SELDOM);
         let mut due: Vec<(&Mac, &mut Waiting)> = due.collect();
         due.sort_unstable_by_key(|(mac, waiting)| (waiting.asked, **mac));
         let due = due.into_iter().take(AT_ONCE).map(|(mac, waiting)| {
             waiting.asked = now;
+            waiting.news = false;
             (*mac, waiting.id.clone())
         });
         due.collect()
