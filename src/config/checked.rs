@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use crate::core::OWN_TOPICS;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
 use crate::store::commit::CommitSettings;
@@ -343,6 +344,7 @@ impl Config {
             // TCP, TLS and WebSocket, and then the CONNACK.
             broker_patience: self.upstream.connect_timeout * 2,
             durable: true,
+            tell_states: self.status.publish,
         }
     }
 
@@ -430,9 +432,6 @@ impl Upstream {
         if only_embedded && self.version == Version::Auto { Version::V311 } else { self.version }
     }
 }
-
-/// The topics below this level belong to gateways; devices cannot publish there.
-pub const OWN_TOPICS: &str = "mqtt-sn-gateway/";
 
 /// Longest payload of a UDP datagram over IPv4, octets.
 const MAX_UDP_PAYLOAD: usize = 65_507;

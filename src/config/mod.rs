@@ -24,8 +24,8 @@ mod units;
 mod values;
 
 pub use checked::{
-    Admin, BleLink, Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, OWN_TOPICS, Secret,
-    SerialLink, Sessions, Status, UdpLink, Upstream,
+    Admin, BleLink, Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, Secret, SerialLink,
+    Sessions, Status, UdpLink, Upstream,
 };
 pub use endpoint::{Endpoint, EndpointError};
 pub use env::PREFIX as ENVIRONMENT_PREFIX;

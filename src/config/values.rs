@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::checked::{Broker, OWN_TOPICS};
+use super::checked::Broker;
 use super::keys::nearest;
 use super::reader::{Complaint, bad_value};
-use crate::core::Takeover;
+use crate::core::{OWN_TOPICS, Takeover};
 use crate::upstream::{Scheme, Server, is_web_address};
 
 /// The words of `takeover`.

@@ -8,6 +8,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod bulletin;
 mod client;
 mod copies;
 mod effects;
@@ -44,8 +45,9 @@ pub mod upstream;
 mod view;
 mod wheel;
 
+pub use bulletin::{News, Standing};
 pub use effects::{Effect, Effects, Otherwise, Span};
-pub use gateway::Gateway;
+pub use gateway::{Gateway, OWN_TOPICS};
 #[cfg(feature = "gateway")]
 pub(crate) use names::is_filter;
 pub use notice::{Loss, Notice, Place, Revoked, Subject};

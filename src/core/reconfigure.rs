@@ -27,6 +27,7 @@ impl Gateway {
         self.expel_denied(cx, &policies, &settings);
         settings.gateway_id = self.settings.gateway_id;
         settings.durable = self.settings.durable;
+        settings.tell_states = self.settings.tell_states;
         settings.name = core::mem::take(&mut self.settings.name);
         let mut links = core::mem::take(&mut self.settings.links);
         for (link, new) in links.iter_mut().zip(&settings.links) {

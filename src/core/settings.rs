@@ -80,6 +80,8 @@ pub struct Settings {
     pub broker_patience: Duration,
     /// State survives the process: changes are recorded, and promises wait until they are written.
     pub durable: bool,
+    /// The broker is told how each client stands, see [`Gateway::tell`](super::Gateway::tell).
+    pub tell_states: bool,
 }
 
 impl Settings {
@@ -163,6 +165,7 @@ impl Default for Settings {
             transparent: false,
             broker_patience: Duration::from_secs(20),
             durable: false,
+            tell_states: false,
         }
     }
 }

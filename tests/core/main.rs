@@ -7,6 +7,7 @@ mod messages;
 
 mod announce;
 mod bad_input;
+mod bulletin;
 mod common_practice;
 mod connect;
 mod devices;

@@ -19,6 +19,7 @@ mod sleep;
 mod sleep_witnesses;
 mod sleeping_crowd;
 mod startup;
+mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod tour;
