@@ -56,6 +56,7 @@ pub use restore::Restored;
 pub use rooms::DeviceRoom;
 pub use settings::{LinkSettings, Pacing, Settings, Takeover};
 pub use signal::Signal;
+pub use slots::ClientKey;
 pub use snapshot::Cursor;
 pub use stats::{Denial, Drop, Limit, Stats};
 pub use view::{ClientState, ClientView, SubscriptionView, TopicView};

@@ -8,7 +8,7 @@ use super::client::{Client, Form, State};
 use super::gateway::Gateway;
 use super::peer::{Address, LinkId};
 use super::signal::Signal;
-use super::slots::Handle;
+use super::slots::{ClientKey, Handle};
 use super::upstream::MqttQos;
 use crate::time::Time;
 
@@ -80,6 +80,12 @@ impl<'a> ClientView<'a> {
     #[must_use]
     pub fn id(&self) -> &'a str {
         &self.client.id
+    }
+
+    /// What names it as long as it lives.
+    #[must_use]
+    pub fn key(&self) -> ClientKey {
+        ClientKey(self.handle)
     }
 
     /// How it stands.
@@ -224,6 +230,12 @@ impl Gateway {
     #[must_use]
     pub fn client(&self, id: &str) -> Option<ClientView<'_>> {
         self.view(self.client_named(id)?)
+    }
+
+    /// The client that this names, while its record lives.
+    #[must_use]
+    pub fn client_of(&self, key: ClientKey) -> Option<ClientView<'_>> {
+        self.view(key.0)
     }
 
     fn view(&self, handle: Handle) -> Option<ClientView<'_>> {
