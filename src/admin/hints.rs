@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::codec::{Message, Qos, ReturnCode};
+use crate::codec::{Message, Publish, Qos, ReturnCode};
 use crate::time::Time;
 
 /// How often something has to be seen before it is said.
 const OFTEN: usize = 3;
+/// Within this time the same message is a repetition, and not a reading that has not changed.
+const SOON: Duration = Duration::from_secs(30);
 
 /// Something worth looking into.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -200,20 +202,26 @@ fn uses_stale_topics(steps: &[Step<'_>]) -> bool {
     row >= OFTEN
 }
 
-/// PUBLISH, PUBACK, and the same PUBLISH again.
+/// PUBLISH, PUBACK, and the same PUBLISH again soon; some stacks have one message id for all.
 fn repeats_what_was_acknowledged(steps: &[Step<'_>]) -> bool {
     let mut times = 0;
-    let mut acknowledged: Option<u16> = None;
+    let mut last: Option<(Time, &Publish<'_>)> = None;
+    let mut acknowledged = false;
     for step in steps {
         match &step.message {
             Message::PubAck { msg_id, code, .. } if step.sent && *code == ReturnCode::ACCEPTED => {
-                acknowledged = Some(*msg_id);
+                acknowledged = last.is_some_and(|(_, publish)| publish.msg_id == *msg_id);
             }
             Message::Publish(publish) if !step.sent => {
-                if publish.qos == Qos::One && acknowledged == Some(publish.msg_id) {
+                let again = last.is_some_and(|(time, before)| {
+                    step.time.since(time) < SOON
+                        && Publish { dup: before.dup, ..*publish } == *before
+                });
+                if again && acknowledged && publish.qos == Qos::One {
                     times += 1;
                 }
-                acknowledged = None;
+                last = Some((step.time, publish));
+                acknowledged = false;
             }
             _ => {}
         }

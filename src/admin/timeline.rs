@@ -7,7 +7,9 @@ use super::api::rfc3339_millis;
 use super::happening::{Happening, PacketEntry, Timeline, What};
 use super::hints::{self, Hint, Step};
 use crate::cli::explain;
-use crate::codec::{DecodeError, Packet, decode};
+use crate::codec::{
+    DecodeError, Message, Packet, Publish, PublishTopic, Subscribe, SubscribeTopic, decode,
+};
 
 /// A line of a timeline.
 #[derive(Clone, Debug, Serialize)]
@@ -23,6 +25,10 @@ pub enum Entry {
         packet: &'static str,
         /// What it says.
         text: String,
+        /// The normal or predefined topic id that it names.
+        topic_id: Option<u16>,
+        /// The topic id is a predefined one.
+        predefined: bool,
         /// Name of the link.
         link: Option<String>,
         /// Where the device was on it.
@@ -97,12 +103,16 @@ impl From<&Happening> for Entry {
             }
             What::Packet(entry) => {
                 let octets = entry.padded();
-                let (packet, text) = in_words(&decode(&octets), &octets);
+                let decoded = decode(&octets);
+                let (packet, text) = in_words(&decoded, &octets);
+                let topic = decoded.ok().and_then(|packet| topic_id(&packet.message));
                 Self::Packet {
                     time,
                     direction: if entry.sent { "out" } else { "in" },
                     packet,
                     text,
+                    topic_id: topic.map(|(id, _)| id),
+                    predefined: topic.is_some_and(|(_, predefined)| predefined),
                     link: entry.link.as_deref().map(str::to_owned),
                     address: Some(entry.address.clone()).filter(|address| !address.is_empty()),
                     octets: entry.whole,
@@ -121,6 +131,18 @@ fn in_words(packet: &Result<Packet<'_>, DecodeError>, octets: &[u8]) -> (&'stati
             let text = format!("not MQTT-SN: {error}; it begins with {}", explain::hex(begin));
             ("malformed", text)
         }
+    }
+}
+
+/// The topic id that a message names, and whether it is a predefined one.
+fn topic_id(message: &Message<'_>) -> Option<(u16, bool)> {
+    match *message {
+        Message::Publish(Publish { topic: PublishTopic::Normal(id), .. }) => Some((id, false)),
+        Message::Publish(Publish { topic: PublishTopic::Predefined(id), .. })
+        | Message::Subscribe(Subscribe { topic: SubscribeTopic::Predefined(id), .. })
+        | Message::Unsubscribe { topic: SubscribeTopic::Predefined(id), .. } => Some((id, true)),
+        Message::Register { topic_id, .. } if topic_id != 0 => Some((topic_id, false)),
+        _ => None,
     }
 }
 
@@ -157,6 +179,7 @@ mod tests {
         assert_eq!(publish["time"], "2025-11-27T15:06:39.123Z");
         assert_eq!((&publish["packet"], &publish["cut"]), (&"PUBLISH".into(), &false.into()));
         let text = "PUBLISH: topic id 5, QoS 1, msg id 7, 2 bytes \"hi\"";
+        assert_eq!((&publish["topic_id"], &publish["predefined"]), (&5.into(), &false.into()));
         assert_eq!((&publish["text"], &publish["address"]), (&text.into(), &().into()));
 
         // The beginning of a long one is enough for all that is shown.

@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::codec::ReturnCode;
-    use crate::core::{Loss, Place, Revoked, Span, Subject};
+    use crate::core::{Loss, Place, Span, Subject};
     use crate::ops::logging::{Style, subscriber};
     use crate::transport::udp::UdpAddress;
 
