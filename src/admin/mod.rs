@@ -6,17 +6,24 @@
 //! ```
 
 pub mod api;
+mod dialogue;
+mod events;
 mod exposition;
 mod figures;
 mod guard;
 mod handlers;
+mod happening;
+mod hints;
 mod metrics;
 mod query;
 mod question;
 mod respond;
 mod router;
 mod server;
+pub mod timeline;
 mod token;
+mod watching;
+mod why;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,10 +33,13 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+pub use dialogue::dialogue;
 pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
+pub use happening::{Happening, PacketEntry, Timeline, WatchQuery, Watched, What};
 pub use question::{
     Asker, ClientPart, ClientQuery, NoAnswer, Question, Questions, ReloadReply, Reply, channel,
 };
+pub use watching::{Teller, Watching, watching};
 
 /// Where it listens, and whom it asks.
 #[derive(Debug)]
@@ -40,6 +50,8 @@ pub struct Settings {
     pub asker: Asker,
     /// Where the token is kept, if one is needed.
     pub state_dir: PathBuf,
+    /// Name of the gateway.
+    pub name: String,
 }
 
 /// The thread. It ends when this is dropped.

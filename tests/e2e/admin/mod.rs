@@ -4,10 +4,11 @@ mod api;
 mod crowd;
 mod devices;
 mod hostile;
-mod http;
+pub mod http;
 mod metrics;
 mod schema;
 mod systemd;
+mod timeline;
 mod token;
 
 use std::net::SocketAddr;
