@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::figures::{LinkFigures, UpstreamState};
+use super::figures::{JoinFigures, LinkFigures, UpstreamState};
 use super::why;
 use crate::config::Changes;
 use crate::core::{Address, ClientView, LinkId, Stats};
@@ -237,6 +237,19 @@ pub struct Link {
     pub discarded_bytes: Option<u64>,
     /// Devices with a connection of their own.
     pub devices: Option<usize>,
+    /// Whether devices that were never here may join, on links that ask that.
+    pub permit_join: Option<PermitJoin>,
+}
+
+/// Whether devices that were never here may join a link.
+#[derive(Clone, Debug, Serialize)]
+pub struct PermitJoin {
+    /// They may.
+    pub open: bool,
+    /// Until when, if that has an end.
+    pub until: Option<String>,
+    /// Devices that are remembered.
+    pub known: u64,
 }
 
 /// Packets and octets.
@@ -350,7 +363,19 @@ impl From<LinkFigures> for Link {
             dropped,
             discarded_bytes: link.discarded,
             devices: link.devices,
+            permit_join: link.join.map(PermitJoin::from),
         }
+    }
+}
+
+impl From<JoinFigures> for PermitJoin {
+    fn from(join: JoinFigures) -> Self {
+        let until = |left| {
+            let until = SystemTime::now() + left;
+            let since = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            rfc3339(Time(0).after(since))
+        };
+        Self { open: join.open, until: join.left.map(until), known: join.known }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::api::{Client, ClientDetails, Status, TopicNames};
-use super::figures::{Figures, LinkFigures, UpstreamState};
+use super::figures::{Figures, JoinFigures, LinkFigures, UpstreamState};
 use super::happening::{Timeline, WatchQuery};
 use super::watching::Watching;
 use crate::config::Changes;
@@ -49,8 +49,24 @@ pub enum Question {
     Kick(String, Reply<bool>),
     /// Some of the topic names, from a place on.
     Topics(u32, Reply<TopicNames>),
+    /// Devices that were never here may join the link of this name, for so long; not any more if that is no time.
+    PermitJoin(String, Duration, JoinReply),
     /// The configuration is to be read again.
     Reload(ReloadReply),
+}
+
+/// Whether devices may join now.
+pub type JoinReply = Reply<Result<JoinFigures, NotJoined>>;
+
+/// Why that cannot be said to a link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotJoined {
+    /// There is no such link.
+    Unknown,
+    /// Everybody may at any time.
+    Always,
+    /// It is for whoever reaches it.
+    Open,
 }
 
 /// What changed, or what is wrong with the configuration.

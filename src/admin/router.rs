@@ -33,8 +33,14 @@ pub(super) enum Route<'a> {
     Links,
     /// `GET /api/v1/topics`
     Topics,
+    /// `POST /api/v1/links/{name}/permit-join`
+    PermitJoin(Cow<'a, str>),
     /// `POST /api/v1/reload`
     Reload,
+    /// `GET /api/v1/log`
+    LogLevel,
+    /// `PUT /api/v1/log`
+    SetLogLevel,
 }
 
 /// Why there is no route.
@@ -58,7 +64,7 @@ impl Route<'_> {
 
     /// It changes something.
     pub(super) fn changes(&self) -> bool {
-        matches!(self, Self::Kick(_) | Self::Reload)
+        matches!(self, Self::Kick(_) | Self::PermitJoin(_) | Self::Reload | Self::SetLogLevel)
     }
 }
 
@@ -83,6 +89,19 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, NoRout
         "status" => read(Route::Status),
         "reload" if method == "POST" => Ok(Route::Reload),
         "reload" => Err(NoRoute::Method("POST")),
+        "log" if method == "PUT" => Ok(Route::SetLogLevel),
+        "log" if reads => Ok(Route::LogLevel),
+        "log" => Err(NoRoute::Method("GET, HEAD, PUT")),
+        _ if path.starts_with("links/") => {
+            let name =
+                path.strip_prefix("links/").and_then(|path| path.strip_suffix("/permit-join"));
+            let name = name.filter(|name| !name.is_empty() && !name.contains('/'));
+            let name = decode(name.ok_or(NoRoute::Unknown)?).ok_or(NoRoute::Encoding)?;
+            match method {
+                "POST" => Ok(Route::PermitJoin(name)),
+                _ => Err(NoRoute::Method("POST")),
+            }
+        }
         _ => {
             let id = path.strip_prefix("clients/").ok_or(NoRoute::Unknown)?;
             let (id, timeline) = match id.strip_suffix("/timeline") {
@@ -131,6 +150,19 @@ mod tests {
             ("PUT", "/api/v1/clients/a", Err(NoRoute::Method("GET, HEAD, DELETE"))),
             ("POST", "/api/v1/reload", Ok(Route::Reload)),
             ("GET", "/api/v1/reload", Err(NoRoute::Method("POST"))),
+            ("GET", "/api/v1/log", Ok(Route::LogLevel)),
+            ("PUT", "/api/v1/log", Ok(Route::SetLogLevel)),
+            ("POST", "/api/v1/log", Err(NoRoute::Method("GET, HEAD, PUT"))),
+            (
+                "POST",
+                "/api/v1/links/ble%20hci0/permit-join",
+                Ok(Route::PermitJoin("ble hci0".into())),
+            ),
+            ("GET", "/api/v1/links/ble/permit-join", Err(NoRoute::Method("POST"))),
+            ("POST", "/api/v1/links/ble", Err(NoRoute::Unknown)),
+            ("POST", "/api/v1/links//permit-join", Err(NoRoute::Unknown)),
+            ("POST", "/api/v1/links/a/b/permit-join", Err(NoRoute::Unknown)),
+            ("POST", "/api/v1/links/%/permit-join", Err(NoRoute::Encoding)),
             ("GET", "/api/v2/clients", Err(NoRoute::Unknown)),
             ("GET", "", Err(NoRoute::Unknown)),
         ] {

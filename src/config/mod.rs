@@ -34,3 +34,4 @@ pub use load::{DEFAULT_PATH, Source};
 pub use reload::Changes;
 pub use sample::SAMPLE;
 pub use units::{format_duration, format_size, parse_duration, parse_size};
+pub use values::check_log_level;

@@ -254,6 +254,15 @@ fn is_host(host: &str) -> bool {
     host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(label)
 }
 
+/// Whether this can be the level of the log.
+///
+/// # Errors
+/// If not; what can.
+pub fn check_log_level(text: &str) -> Result<(), String> {
+    let complaint = |complaint: Complaint| format!("{}; {}", complaint.message, complaint.help);
+    check_level(text).map(|_| ()).map_err(complaint)
+}
+
 /// Levels of the log, one or a list with parts of the program.
 pub(super) fn check_level(text: &str) -> Result<Box<str>, Complaint> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];

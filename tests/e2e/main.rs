@@ -10,6 +10,7 @@ mod ble;
 mod crowd;
 mod discovery;
 mod hostile;
+mod log;
 mod policies;
 mod reload;
 mod rig;
