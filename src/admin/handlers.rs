@@ -13,7 +13,8 @@ use super::guard::Guard;
 use super::question::{Asker, ClientQuery, NoAnswer, Question};
 use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
-use super::{Settings, exposition, metrics, query, token};
+use super::{Settings, capture, exposition, metrics, query, token};
+use crate::capture::Folder;
 
 /// Octets that a request may have behind its headers. Nothing is read out of them.
 const MAX_BODY: usize = 64 * 1024;
@@ -24,8 +25,10 @@ const OPENAPI: &str = include_str!("../../docs/openapi.json");
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Context {
-    asker: Asker,
+    pub(super) asker: Asker,
     guard: Guard,
+    /// Where captures are kept.
+    pub(super) captures: Folder,
 }
 
 impl Context {
@@ -36,7 +39,8 @@ impl Context {
         } else {
             Guard::with_token(token::open(&settings.state_dir))
         };
-        Self { asker: settings.asker, guard }
+        let captures = Folder::new(&settings.state_dir);
+        Self { asker: settings.asker, guard, captures }
     }
 }
 
@@ -77,6 +81,10 @@ pub(super) async fn handle(
         Route::Links => links(context).await,
         Route::Topics => topics(context, query).await,
         Route::Reload => reload(context).await,
+        Route::Capture => capture::report(context).await,
+        Route::CaptureStart => capture::start(context, query).await,
+        Route::CaptureStop => capture::stop(context).await,
+        Route::CaptureFile => capture::file(context).await,
     };
     answer.unwrap_or_else(|none| respond::error(StatusCode::SERVICE_UNAVAILABLE, &none.to_string()))
 }

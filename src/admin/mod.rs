@@ -6,6 +6,7 @@
 //! ```
 
 pub mod api;
+mod capture;
 mod exposition;
 mod figures;
 mod guard;
@@ -28,7 +29,8 @@ use tracing::warn;
 
 pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
 pub use question::{
-    Asker, ClientPart, ClientQuery, NoAnswer, Question, Questions, ReloadReply, Reply, channel,
+    Asker, ClientPart, ClientQuery, NoAnswer, NoCapture, Question, Questions, ReloadReply, Reply,
+    channel,
 };
 
 /// Where it listens, and whom it asks.
@@ -38,7 +40,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The way to the loop.
     pub asker: Asker,
-    /// Where the token is kept, if one is needed.
+    /// Where captures are kept, and the token, if one is needed.
     pub state_dir: PathBuf,
 }
 
