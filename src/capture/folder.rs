@@ -81,7 +81,7 @@ impl Folder {
         for name in names.iter().take((names.len() + 1).saturating_sub(KEPT)) {
             fs::remove_file(self.0.join(name)).map_err(failed)?;
         }
-        let (name, file) = self.create(SystemTime::now()).map_err(failed)?;
+        let (name, file) = self.create(SystemTime::now(), names.last()).map_err(failed)?;
         let path = self.0.join(&name);
         let free = free(&file).map_err(failed)?;
         if free < octets.saturating_add(RESERVE) {
@@ -125,18 +125,19 @@ impl Folder {
         Ok(names)
     }
 
-    fn create(&self, now: SystemTime) -> io::Result<(String, File)> {
-        let moment = name_of(now);
-        // Others of this second are numbered, in two digits so that they sort.
-        let numbered = (1..100).map(|number| format!("{BEGIN}{moment}-{number:02}{END}"));
-        for name in std::iter::once(format!("{BEGIN}{moment}{END}")).chain(numbered) {
-            let mut options = OpenOptions::new();
-            match options.write(true).create_new(true).mode(0o600).open(self.0.join(&name)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                outcome => return outcome.map(|file| (name, file)),
-            }
-        }
-        Err(io::Error::other("there are a hundred captures of this second already"))
+    /// Others of this second are numbered, behind all that there are: `last` is the newest.
+    fn create(&self, now: SystemTime, last: Option<&String>) -> io::Result<(String, File)> {
+        let begin = format!("{BEGIN}{}", name_of(now));
+        let number = last.and_then(|last| last.strip_prefix(&*begin)?.strip_suffix(END));
+        let number = number.map(|number| number.trim_start_matches('_').parse().unwrap_or(0_u32));
+        let name = match number {
+            None => format!("{begin}{END}"),
+            // In two digits, so that they sort; `_` is behind the full stop.
+            Some(number) => format!("{begin}_{:02}{END}", number.saturating_add(1)),
+        };
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(self.0.join(&name))?;
+        Ok((name, file))
     }
 }
 

@@ -54,3 +54,6 @@ pub struct Choice {
     /// How packets are wrapped.
     pub wrapping: Wrapping,
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,3 +224,83 @@ fn put_pdu(out: &mut Vec<u8>, from: SocketAddr, to: SocketAddr, packet: &[u8]) {
     tag(out, 0, &[]);
     out.extend_from_slice(packet);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(network: Network, octets: Option<&[u8]>) -> (String, String) {
+        let device = octets.map(|octets| Address::new(octets).unwrap());
+        let (device, gateway) = network.ends(device.as_ref());
+        (device.to_string(), gateway.to_string())
+    }
+
+    #[test]
+    fn everybody_has_an_address() {
+        let serial = Network::Radio(1);
+        for (octets, device) in [
+            (Some(&[][..]), "[fd4d:5153:4e00:1::]:1883"),
+            (Some(&[5]), "[fd4d:5153:4e01:1::5]:1883"),
+            (
+                Some(&[0x00, 0x13, 0xA2, 0x00, 0x40, 0xA1, 0xB2, 0xC3]),
+                "[fd4d:5153:4e08:1:13:a200:40a1:b2c3]:1883",
+            ),
+            (Some(&[1; 39]), "[fd4d:5153:4e27:1:101:101:101:101]:1883"),
+            (None, "[ff02::1]:1883"),
+        ] {
+            let expected = (device.to_owned(), "[fd4d:5153:4eff:1::]:1883".to_owned());
+            assert_eq!(ends(serial, octets), expected);
+        }
+        assert!(is_made_up("fd4d:5153:4e27:1::5".parse().unwrap()));
+        assert!(!is_made_up("fd4d:5153::5".parse().unwrap()));
+    }
+
+    #[test]
+    fn devices_on_udp_have_their_own() {
+        let of = |peer: &str, local: Option<&str>, listen: &str| {
+            let local = local.map(|local| local.parse().unwrap());
+            let device = UdpAddress::new(peer.parse().unwrap(), local).encode();
+            let (device, gateway) = Network::Udp(listen.parse().unwrap()).ends(Some(&device));
+            format!("{device} {gateway}")
+        };
+        assert_eq!(of("192.0.2.1:5000", None, "10.0.0.1"), "192.0.2.1:5000 10.0.0.1:1883");
+        assert_eq!(of("192.0.2.1:5", Some("10.0.0.9"), "::"), "192.0.2.1:5 10.0.0.9:1883");
+        assert_eq!(of("192.0.2.1:5000", None, "::"), "192.0.2.1:5000 0.0.0.0:1883");
+        assert_eq!(of("[2001:db8::1]:9", None, "::1"), "[2001:db8::1]:9 [::1]:1883");
+        let listen = Network::Udp("192.0.2.1".parse().unwrap());
+        assert_eq!(ends(listen, None).0, "255.255.255.255:1883");
+    }
+
+    #[test]
+    fn checksums_are_right() {
+        for (from, to) in
+            [("192.0.2.1:5000", "192.0.2.2:1883"), ("[2001:db8::1]:5000", "[2001:db8::2]:1883")]
+        {
+            for packet in [&[][..], &[1], &[2, 0x16], &[0xFF; 301]] {
+                let mut out = Vec::new();
+                let (from, to): (SocketAddr, SocketAddr) =
+                    (from.parse().unwrap(), to.parse().unwrap());
+                assert_eq!(put_udp(&mut out, from, to, packet), 0);
+                // Over everything, its own sum included, it is zero.
+                if from.is_ipv4() {
+                    assert_eq!(checksum(sum(0, &out[..20])), 0);
+                } else {
+                    let length = packet.len() as u32 + 8;
+                    assert_eq!(checksum(sum(length + u32::from(UDP), &out[8..])), 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_datagram_is_cut() {
+        let packet = vec![1; 65_535];
+        for (from, to, room) in
+            [("192.0.2.1:1", "192.0.2.2:2", 65_507), ("[::1]:1", "[::2]:2", 65_527)]
+        {
+            let mut out = Vec::new();
+            let left = put_udp(&mut out, from.parse().unwrap(), to.parse().unwrap(), &packet);
+            assert_eq!(left as usize, packet.len() - room);
+        }
+    }
+}
