@@ -1,29 +1,30 @@
 //! Captures by the API. What needs the disk is done in threads that may wait for it.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
-use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::header::{CONTENT_DISPOSITION, HeaderValue};
-use hyper::{Response, StatusCode};
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use futures_util::stream::unfold;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::StatusCode;
+use hyper::body::Frame;
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::api::Capture;
 use super::handlers::Context;
 use super::query;
 use super::question::{NoAnswer, NoCapture, Question};
 use super::respond::{self, Answer};
+use super::server::Deadline;
 use crate::capture::{Folder, MOST_API_BYTES, Report, Setup};
 
 /// What a capture is called in HTTP.
 const KIND: &str = "application/vnd.tcpdump.pcap";
 /// Octets that are read at a time.
-const PIECE: usize = 64 * 1024;
+const PIECE: u64 = 64 * 1024;
 /// How often, and how many times, it is looked whether the end of a capture is written.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const LOOKS: usize = 100;
@@ -76,11 +77,11 @@ pub(super) async fn stop(context: &Context) -> Result<Answer, NoAnswer> {
 }
 
 /// The last file, as far as it is written.
-pub(super) async fn file(context: &Context) -> Result<Answer, NoAnswer> {
+pub(super) async fn file(context: &Context, deadline: Deadline) -> Result<Answer, NoAnswer> {
     let report = context.asker.ask(Question::Capture).await?;
     let folder = context.captures.clone();
     Ok(match off_thread(move || open(&folder, report)).await {
-        Ok(Ok(Some(file))) => download(file),
+        Ok(Ok(Some(file))) => download(file, deadline),
         Ok(Ok(None)) => respond::error(
             StatusCode::NOT_FOUND,
             "there is no file of a capture; POST /api/v1/capture begins one",
@@ -135,72 +136,31 @@ fn name(path: &PathBuf) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn download(Opened { name, file, octets }: Opened) -> Answer {
-    let body = Pieces { state: State::At(Some(file)), left: octets };
+fn download(opened: Opened, deadline: Deadline) -> Answer {
+    let Opened { name, file, octets } = opened;
     let mut answer = respond::text(StatusCode::OK, KIND, "");
-    let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
-    if let Ok(disposition) = disposition {
-        answer.headers_mut().insert(CONTENT_DISPOSITION, disposition);
+    let headers = answer.headers_mut();
+    // Should it end before, the download has failed.
+    headers.insert(CONTENT_LENGTH, octets.into());
+    if let Ok(value) = HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
+        headers.insert(CONTENT_DISPOSITION, value);
     }
-    let (head, _) = answer.into_parts();
-    Response::from_parts(head, body.boxed_unsync())
-}
-
-/// A file, piece by piece.
-struct Pieces {
-    state: State,
-    left: u64,
-}
-
-enum State {
-    /// Before the next piece; nothing if it cannot be read.
-    At(Option<File>),
-    Reading(JoinHandle<io::Result<(File, Vec<u8>)>>),
-}
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let left = self.left;
-        loop {
-            match &mut self.state {
-                State::At(file) => {
-                    let Some(file) = file.take().filter(|_| left > 0) else {
-                        return Poll::Ready(None);
-                    };
-                    self.state = State::Reading(spawn_blocking(move || piece(file, left)));
-                }
-                State::Reading(reading) => {
-                    let read = ready!(Pin::new(reading).poll(cx));
-                    // That there is less than was promised ends the connection, and so the download.
-                    let Ok(Ok((file, piece))) = read else {
-                        self.state = State::At(None);
-                        return Poll::Ready(None);
-                    };
-                    self.state = State::At(Some(file).filter(|_| !piece.is_empty()));
-                    self.left = left.saturating_sub(piece.len() as u64);
-                    return Poll::Ready(Some(Ok(Frame::data(piece.into()))));
-                }
-            }
+    let frames = unfold((file, octets), move |(file, left)| {
+        // Whoever reads has taken what there was.
+        deadline.renew();
+        async move {
+            let (file, piece) = off_thread(move || piece(file, left)).await.ok()?.ok()?;
+            let left = left.saturating_sub(piece.len() as u64);
+            let more = !piece.is_empty();
+            more.then_some((Ok::<_, Infallible>(Frame::data(piece.into())), (file, left)))
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
+    });
+    *answer.body_mut() = StreamBody::new(frames).boxed_unsync();
+    answer
 }
 
 fn piece(file: File, left: u64) -> io::Result<(File, Vec<u8>)> {
-    let mut octets = Vec::with_capacity(PIECE);
-    (&file).take(left.min(PIECE as u64)).read_to_end(&mut octets)?;
+    let mut octets = Vec::new();
+    (&file).take(left.min(PIECE)).read_to_end(&mut octets)?;
     Ok((file, octets))
 }

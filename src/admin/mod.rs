@@ -7,17 +7,23 @@
 
 pub mod api;
 mod capture;
+mod events;
 mod exposition;
 mod figures;
 mod guard;
 mod handlers;
+mod happening;
+mod hints;
 mod metrics;
 mod query;
 mod question;
 mod respond;
 mod router;
 mod server;
+pub mod timeline;
 mod token;
+mod watching;
+mod why;
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,10 +34,12 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
+pub use happening::{Happening, PacketEntry, Timeline, WatchQuery, Watched, What};
 pub use question::{
     Asker, ClientPart, ClientQuery, NoAnswer, NoCapture, Question, Questions, ReloadReply, Reply,
     channel,
 };
+pub use watching::{Teller, Watching, watching};
 
 /// Where it listens, and whom it asks.
 #[derive(Debug)]
@@ -42,6 +50,8 @@ pub struct Settings {
     pub asker: Asker,
     /// Where captures are kept, and the token, if one is needed.
     pub state_dir: PathBuf,
+    /// Name of the gateway.
+    pub name: String,
 }
 
 /// The thread. It ends when this is dropped.

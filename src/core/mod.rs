@@ -59,6 +59,6 @@ pub use signal::Signal;
 pub use slots::ClientKey;
 pub use snapshot::Cursor;
 pub use stats::{Denial, Drop, Limit, Stats};
-pub use view::{ClientState, ClientView, SubscriptionView, TopicView};
+pub use view::{ClientState, ClientView, InFlight, SubscriptionView, TopicView};
 #[cfg(feature = "mqtt")]
 pub(crate) use wheel::Wheel;

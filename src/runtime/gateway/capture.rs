@@ -11,7 +11,6 @@ use crate::capture::{Packet, Recorder, Report, Setup};
 use crate::codec::{self, Message};
 use crate::core::{Address, ClientKey, Effect, LinkId, Signal};
 use crate::engine::Engine;
-use crate::time::Time;
 
 /// How long a disk may take for the end of a capture when the gateway stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -46,18 +45,16 @@ impl Names {
 }
 
 impl Capture {
-    /// Has the machine handle a packet, and takes it then, when it is known whose it is.
-    pub(super) fn datagram<M: Machine>(
+    /// Takes a packet that the engine has just handled.
+    pub(super) fn received(
         &mut self,
-        machine: &mut M,
-        now: Time,
+        engine: &Engine,
         link: LinkId,
         from: &Address,
         signal: Signal,
         octets: &[u8],
     ) {
-        machine.datagram(now, link, from, signal, octets);
-        let Some(engine) = machine.engine() else { return };
+        // Whoever it comes from, it is about the client that it names.
         let named = match codec::decode(octets) {
             Ok(packet) => match packet.message {
                 Message::Connect(connect) => std::str::from_utf8(connect.client_id).ok(),
