@@ -81,25 +81,10 @@ pub(super) fn start(
     std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
         let mut writer = Writer { shared, deadline, reserve: sink.reserve, written: 0 };
         let end = writer.run(sink.place);
+        writer.tell(&name, &end);
         let mut state = writer.shared.lock();
-        let packets: u64 = state.counts.iter().map(|count| count.packets).sum();
-        let dropped: u64 = state.counts.iter().map(|count| count.dropped).sum();
-        let octets = writer.written;
-        let lost = match dropped {
-            0 => String::new(),
-            _ => format!("; {dropped} packets are missing in it, as they came too fast"),
-        };
-        match end {
-            Ok(why) => {
-                info!("the capture to {name} has ended: {why}; {packets} packets, {octets} octets{lost}");
-                state.ended = Some(why);
-            }
-            Err(error) => {
-                warn!("the capture to {name} has ended: {error}; {octets} octets of it are whole{lost}");
-                state.ended = Some(error.to_string());
-            }
-        }
-        state.written = octets;
+        state.ended = Some(end.unwrap_or_else(|error| error.to_string()));
+        state.written = writer.written;
         state.waiting = Vec::new();
         drop(state);
         drop(done);
@@ -169,6 +154,26 @@ impl Writer {
                 return Next::Write;
             }
             state = self.shared.wait(state, left.unwrap_or(Duration::MAX));
+        }
+    }
+
+    /// How it ended, for the log.
+    fn tell(&self, name: &str, end: &io::Result<String>) {
+        let total =
+            |of: fn(&Counts) -> u64| -> u64 { self.shared.lock().counts.iter().map(of).sum() };
+        let (packets, dropped) = (total(|count| count.packets), total(|count| count.dropped));
+        let octets = self.written;
+        let lost = match dropped {
+            0 => String::new(),
+            _ => format!("; {dropped} packets are missing in it, as they came too fast"),
+        };
+        match end {
+            Ok(why) => info!(
+                "the capture to {name} has ended: {why}; {packets} packets, {octets} octets{lost}"
+            ),
+            Err(error) => warn!(
+                "the capture to {name} has ended: {error}; {octets} octets of it are whole{lost}"
+            ),
         }
     }
 

@@ -5,12 +5,13 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use mqtt_sn_gateway::codec::{Qos, ReturnCode};
 use serde_json::Value;
 
 use crate::admin::http::{address, get, get_until, request, send};
-use crate::rig::{Device, Gateway, Way, configuration, mosquitto, program};
+use crate::rig::{Device, Gateway, PATIENCE, Way, configuration, mosquitto, program};
 use crate::serial::line::Line;
 use crate::support::mosquitto::Mosquitto;
 
@@ -31,17 +32,17 @@ fn start(arguments: &[&str], rest: &str) -> (Gateway, Mosquitto) {
 
 /// A packet, as tshark sees it.
 #[derive(Debug)]
-struct Seen {
-    interface: String,
-    inbound: bool,
-    comment: String,
+pub struct Seen {
+    pub interface: String,
+    pub inbound: bool,
+    pub comment: String,
     /// Message types; that of the encapsulation first, if there is one.
-    types: Vec<u8>,
+    pub types: Vec<u8>,
 }
 
 /// Every packet of a file; all have to be MQTT-SN.
 #[track_caller]
-fn tshark(file: &Path) -> Vec<Seen> {
+pub fn tshark(file: &Path) -> Vec<Seen> {
     let fields = [
         "frame.interface_name",
         "frame.packet_flags_direction",
@@ -302,8 +303,10 @@ fn after_a_kill_all_that_was_written_can_be_read() {
     }
     get_until(address(&gateway), "/api/v1/capture", |answer| answer.json()["packets"] == 42);
     // The file grows a moment later than the count.
+    let end = Instant::now() + PATIENCE;
     while tshark(&file).len() < 42 {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(Instant::now() < end, "it is not written");
+        std::thread::sleep(Duration::from_millis(20));
     }
     gateway.kill();
     assert_eq!(tshark(&file).len(), 42);
