@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::stream::unfold;
@@ -132,7 +132,7 @@ fn open(folder: &Folder, report: Option<Report>) -> io::Result<Option<Opened>> {
 }
 
 /// Its name, which we have given it.
-fn name(path: &PathBuf) -> String {
+fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 

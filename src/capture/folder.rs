@@ -149,6 +149,7 @@ fn name_of(now: SystemTime) -> String {
 }
 
 /// Octets that are free on the disk of a file, for whoever is not root.
+#[allow(clippy::useless_conversion, reason = "they have 32 bits on machines of 32 bits")]
 pub(super) fn free(file: &File) -> io::Result<u64> {
     let found = fstatvfs(file)?;
     Ok(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))
