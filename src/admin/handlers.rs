@@ -1,6 +1,7 @@
 //! What each path does.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -11,7 +12,7 @@ use serde_json::json;
 use super::api::{Client, Link, Reloaded};
 use super::figures::UpstreamState;
 use super::guard::Guard;
-use super::question::{Asker, ClientQuery, NoAnswer, Question};
+use super::question::{Asker, ClientQuery, NoAnswer, Question, channel};
 use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
 use super::server::Deadline;
@@ -45,6 +46,14 @@ impl Context {
         };
         let captures = Folder::new(&settings.state_dir);
         Self { asker: settings.asker, guard, captures, name: settings.name }
+    }
+
+    /// Of a gateway that does not answer; whether whoever asks needs a token, which nobody has.
+    pub(super) fn deaf(guarded: bool) -> Self {
+        let guard = if guarded { Guard::with_token(None) } else { Guard::Local };
+        // The other end of the channel is gone.
+        let captures = Folder::new(Path::new(""));
+        Self { asker: channel().0, guard, captures, name: "deaf".to_owned() }
     }
 }
 

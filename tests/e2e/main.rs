@@ -25,5 +25,6 @@ mod support;
 mod tour;
 mod transparent;
 mod trouble;
+mod under_traffic;
 mod wills;
 mod witnesses;
