@@ -1,6 +1,7 @@
 //! What each path does.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,8 @@ use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
 use super::server::Deadline;
 use super::timeline::TimelineOf;
-use super::{Settings, events, exposition, metrics, query, token};
+use super::{Settings, capture, events, exposition, metrics, query, token};
+use crate::capture::Folder;
 use crate::config;
 use crate::ops::{Allowed, RateLimit, logging};
 
@@ -32,8 +34,10 @@ const OPENAPI: &str = include_str!("../../docs/openapi.json");
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Context {
-    asker: Asker,
+    pub(super) asker: Asker,
     guard: Guard,
+    /// Where captures are kept.
+    pub(super) captures: Folder,
     name: String,
     /// Lines about changes of the log level.
     lines: Mutex<RateLimit<()>>,
@@ -53,19 +57,21 @@ impl Context {
         } else {
             Guard::with_token(token::open(&settings.state_dir))
         };
-        Self::with(settings.asker, guard, settings.name)
+        let captures = Folder::new(&settings.state_dir);
+        Self::with(settings.asker, guard, captures, settings.name)
     }
 
     /// Of a gateway that does not answer; whether whoever asks needs a token, which nobody has.
     pub(super) fn deaf(guarded: bool) -> Self {
         let guard = if guarded { Guard::with_token(None) } else { Guard::Local };
         // The other end of the channel is gone.
-        Self::with(channel().0, guard, "deaf".to_owned())
+        let captures = Folder::new(Path::new(""));
+        Self::with(channel().0, guard, captures, "deaf".to_owned())
     }
 
-    fn with(asker: Asker, guard: Guard, name: String) -> Self {
+    fn with(asker: Asker, guard: Guard, captures: Folder, name: String) -> Self {
         let lines = Mutex::new(RateLimit::new(10, Duration::from_secs(60), 1));
-        Self { asker, guard, name, lines }
+        Self { asker, guard, captures, name, lines }
     }
 }
 
@@ -113,6 +119,10 @@ pub(super) async fn handle(
         Route::Reload => reload(context).await,
         Route::LogLevel => Ok(log_level()),
         Route::SetLogLevel => Ok(set_log_level(context, query)),
+        Route::Capture => capture::report(context).await,
+        Route::CaptureStart => capture::start(context, query).await,
+        Route::CaptureStop => capture::stop(context).await,
+        Route::CaptureFile => capture::file(context, deadline(&head.extensions)).await,
     };
     answer.unwrap_or_else(|none| respond::error(StatusCode::SERVICE_UNAVAILABLE, &none.to_string()))
 }
@@ -202,6 +212,11 @@ async fn timeline(context: &Context, id: Option<&str>) -> Result<Answer, NoAnswe
     })
 }
 
+/// The server gives one to every request.
+fn deadline(extensions: &Extensions) -> Deadline {
+    extensions.get::<Deadline>().cloned().unwrap_or_default()
+}
+
 async fn events(
     context: &Context,
     query: &str,
@@ -212,8 +227,7 @@ async fn events(
         Err(why) => return Ok(respond::error(StatusCode::BAD_REQUEST, &why)),
     };
     let watching = context.asker.ask(|reply| Question::Watch(asked, reply)).await?;
-    // The server gives one to every request.
-    let deadline = extensions.get::<Deadline>().cloned().unwrap_or_default();
+    let deadline = deadline(extensions);
     Ok(watching.map_or_else(
         || {
             let message = "too many watch already; close another page or stream first";

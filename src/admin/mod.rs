@@ -6,6 +6,7 @@
 //! ```
 
 pub mod api;
+mod capture;
 mod dialogue;
 mod events;
 mod exposition;
@@ -37,7 +38,7 @@ pub use dialogue::dialogue;
 pub use figures::{Figures, JoinFigures, LinkFigures, UpstreamFigures, UpstreamState};
 pub use happening::{Happening, PacketEntry, Timeline, WatchQuery, Watched, What};
 pub use question::{
-    Asker, ClientPart, ClientQuery, JoinReply, NoAnswer, NotJoined, Question, Questions,
+    Asker, ClientPart, ClientQuery, JoinReply, NoAnswer, NoCapture, NotJoined, Question, Questions,
     ReloadReply, Reply, channel,
 };
 pub use watching::{Teller, Watching, watching};
@@ -49,7 +50,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The way to the loop.
     pub asker: Asker,
-    /// Where the token is kept, if one is needed.
+    /// Where captures are kept, and the token, if one is needed.
     pub state_dir: PathBuf,
     /// Name of the gateway.
     pub name: String,

@@ -41,6 +41,14 @@ pub(super) enum Route<'a> {
     LogLevel,
     /// `PUT /api/v1/log`
     SetLogLevel,
+    /// `GET /api/v1/capture`
+    Capture,
+    /// `POST /api/v1/capture`
+    CaptureStart,
+    /// `DELETE /api/v1/capture`
+    CaptureStop,
+    /// `GET /api/v1/capture/file`
+    CaptureFile,
 }
 
 /// Why there is no route.
@@ -64,7 +72,15 @@ impl Route<'_> {
 
     /// It changes something.
     pub(super) fn changes(&self) -> bool {
-        matches!(self, Self::Kick(_) | Self::PermitJoin(_) | Self::Reload | Self::SetLogLevel)
+        matches!(
+            self,
+            Self::Kick(_)
+                | Self::PermitJoin(_)
+                | Self::Reload
+                | Self::SetLogLevel
+                | Self::CaptureStart
+                | Self::CaptureStop
+        )
     }
 }
 
@@ -102,6 +118,11 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, NoRout
                 _ => Err(NoRoute::Method("POST")),
             }
         }
+        "capture" if method == "POST" => Ok(Route::CaptureStart),
+        "capture" if method == "DELETE" => Ok(Route::CaptureStop),
+        "capture" if reads => Ok(Route::Capture),
+        "capture" => Err(NoRoute::Method("GET, HEAD, POST, DELETE")),
+        "capture/file" => read(Route::CaptureFile),
         _ => {
             let id = path.strip_prefix("clients/").ok_or(NoRoute::Unknown)?;
             let (id, timeline) = match id.strip_suffix("/timeline") {
@@ -163,6 +184,13 @@ mod tests {
             ("POST", "/api/v1/links//permit-join", Err(NoRoute::Unknown)),
             ("POST", "/api/v1/links/a/b/permit-join", Err(NoRoute::Unknown)),
             ("POST", "/api/v1/links/%/permit-join", Err(NoRoute::Encoding)),
+            ("POST", "/api/v1/capture", Ok(Route::CaptureStart)),
+            ("DELETE", "/api/v1/capture", Ok(Route::CaptureStop)),
+            ("HEAD", "/api/v1/capture", Ok(Route::Capture)),
+            ("PUT", "/api/v1/capture", Err(NoRoute::Method("GET, HEAD, POST, DELETE"))),
+            ("GET", "/api/v1/capture/file", Ok(Route::CaptureFile)),
+            ("DELETE", "/api/v1/capture/file", Err(NoRoute::Method(READ))),
+            ("GET", "/api/v1/capture/../admin-token", Err(NoRoute::Unknown)),
             ("GET", "/api/v2/clients", Err(NoRoute::Unknown)),
             ("GET", "", Err(NoRoute::Unknown)),
         ] {
