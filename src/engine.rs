@@ -4,6 +4,7 @@
 mod commits;
 mod durable;
 mod held;
+mod home;
 mod status;
 mod uplinks;
 
@@ -55,7 +56,7 @@ impl Engine {
     }
 
     fn with(mut core: core::Settings, mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
-        let status = Status::new(&core.name, &mqtt, now);
+        let status = Status::new(&core, &mqtt, now);
         core.tell_states = status.is_some();
         Self {
             user_properties: mqtt.user_properties,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use super::home::HomeAssistant;
 use crate::core::OWN_TOPICS;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
@@ -57,6 +58,8 @@ pub struct Config {
     pub store: CommitSettings,
     /// Status topics.
     pub status: Status,
+    /// Discovery by Home Assistant.
+    pub home_assistant: HomeAssistant,
     /// The admin interface.
     pub admin: Admin,
     /// Logging.
@@ -345,6 +348,7 @@ impl Config {
             broker_patience: self.upstream.connect_timeout * 2,
             durable: true,
             tell_states: self.status.publish,
+            home_prefix: (self.home_assistant.enabled).then(|| self.home_assistant.prefix.clone()),
         }
     }
 
@@ -500,6 +504,7 @@ impl Default for Config {
             deny_by_default: core.deny_by_default,
             store: CommitSettings::default(),
             status: Status { publish: true },
+            home_assistant: HomeAssistant::default(),
             admin: Admin { listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)) },
             log: Log { level: "info".into(), format: LogFormat::Text },
         }

@@ -10,6 +10,7 @@ mod clients;
 mod endpoint;
 mod env;
 mod error;
+mod home;
 mod keys;
 mod load;
 mod radios;
@@ -30,6 +31,7 @@ pub use checked::{
 pub use endpoint::{Endpoint, EndpointError};
 pub use env::PREFIX as ENVIRONMENT_PREFIX;
 pub use error::{ConfigError, Invalid, Origin, Problem};
+pub use home::HomeAssistant;
 pub use load::{DEFAULT_PATH, Source};
 pub use reload::Changes;
 pub use sample::SAMPLE;

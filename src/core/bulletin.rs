@@ -12,6 +12,7 @@ use core::time::Duration;
 
 use super::client::{Client, State};
 use super::gateway::Gateway;
+use super::home::HomeDevice;
 use super::lines::LineState;
 use super::peer::{Address, LinkId};
 use super::slots::{Handle, KEPT};
@@ -34,6 +35,19 @@ pub struct News<'a> {
     pub id: &'a str,
     /// How it stands; `None` if its session has ended, and nothing is to be said of it any more.
     pub standing: Option<Standing<'a>>,
+    /// What is to be said before that to Home Assistant.
+    pub home: HomeNews<'a>,
+}
+
+/// Something to be told to Home Assistant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HomeNews<'a> {
+    /// Nothing.
+    Nothing,
+    /// This is a device.
+    Device(&'a HomeDevice),
+    /// It is none, or none any more.
+    NoDevice,
 }
 
 /// How a client stands.
@@ -61,6 +75,8 @@ impl Public {
     const LOST: u8 = 1;
     const SHOWN: u8 = 2;
     const IN_LINE: u8 = 4;
+    const DESCRIBED: u8 = 8;
+    const FRESH: u8 = 16;
 
     /// Its last connection ended without a goodbye.
     pub(crate) fn is_lost(self) -> bool {
@@ -81,13 +97,28 @@ impl Public {
         self.set(Self::SHOWN, shown)
     }
 
-    /// It stands in the line of those with news.
-    fn is_in_line(self) -> bool {
-        self.0 & Self::IN_LINE != 0
-    }
-
+    /// It stands in the line of those with news. Gives what was before.
     fn set_in_line(&mut self, in_line: bool) -> bool {
         self.set(Self::IN_LINE, in_line)
+    }
+
+    /// Home Assistant may have a description of it.
+    fn is_described(self) -> bool {
+        self.0 & Self::DESCRIBED != 0
+    }
+
+    /// Gives what was before.
+    pub(crate) fn set_described(&mut self, described: bool) -> bool {
+        self.set(Self::DESCRIBED, described)
+    }
+
+    /// That is as the rules have it, and was told in the present round.
+    fn is_fresh(self) -> bool {
+        self.0 & Self::FRESH != 0
+    }
+
+    fn set_fresh(&mut self, fresh: bool) -> bool {
+        self.set(Self::FRESH, fresh)
     }
 
     fn set(&mut self, bit: u8, to: bool) -> bool {
@@ -103,6 +134,8 @@ struct Farewell {
     id: Box<str>,
     /// `None` if its session has ended.
     word: Option<LastWord>,
+    /// Home Assistant may have a description of it, which is to go.
+    described: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +168,9 @@ impl Bulletin {
 
     fn part(&mut self, client: &mut Client, word: Option<LastWord>) {
         if client.public.set_shown(false) {
-            self.farewells.push_back(Farewell { id: (*client.id).into(), word });
+            // It may come back, and is away until then.
+            let described = word.is_none() && client.public.set_described(false);
+            self.farewells.push_back(Farewell { id: (*client.id).into(), word, described });
         }
     }
 }
@@ -173,7 +208,8 @@ impl Gateway {
     /// As [`Self::forget_in_public`], for a session that an earlier life has left.
     pub(crate) fn forget_id_in_public(&mut self, id: &str) {
         if self.settings.tell_states {
-            self.bulletin.farewells.push_back(Farewell { id: id.into(), word: None });
+            let described = self.settings.home_prefix.is_some();
+            self.bulletin.farewells.push_back(Farewell { id: id.into(), word: None, described });
         }
     }
 
@@ -266,13 +302,12 @@ impl Gateway {
         }
         let Some(place) = self.bulletin.round else { return Look::Nobody };
         let look = match self.clients.handle_at(place) {
-            // Its turn comes with its news.
-            Some(handle)
-                if self.clients.get(handle).is_some_and(|client| client.public.is_in_line()) =>
-            {
-                Look::Passed
+            Some(handle) => {
+                if let Some(client) = self.clients.get_mut(handle) {
+                    client.public.set_fresh(false);
+                }
+                self.say_standing(handle, say)
             }
-            Some(handle) => self.say_standing(handle, say),
             None => Look::Passed,
         };
         if !matches!(look, Look::Refused) {
@@ -287,6 +322,9 @@ impl Gateway {
             // It is back. What the broker has of it is of its former life.
             if let Some(client) = self.clients.get_mut(handle) {
                 client.public.set_shown(true);
+                if farewell.described {
+                    client.public.set_described(true);
+                }
             }
             if self.bulletin.round.is_none_or(|next| next > handle.slot) {
                 self.has_news(handle);
@@ -301,7 +339,8 @@ impl Gateway {
             since: word.since,
             sleep_until: None,
         });
-        if !say(&News { id: &farewell.id, standing }) {
+        let home = if farewell.described { HomeNews::NoDevice } else { HomeNews::Nothing };
+        if !say(&News { id: &farewell.id, standing, home }) {
             self.bulletin.farewells.push_front(farewell);
             return Look::Refused;
         }
@@ -316,11 +355,22 @@ impl Gateway {
     fn say_standing(&mut self, handle: Handle, say: Say<'_>) -> Look {
         let Some(client) = self.clients.get(handle) else { return Look::Passed };
         let Some(standing) = self.standing(client) else { return Look::Passed };
-        if !say(&News { id: &client.id, standing: Some(standing) }) {
+        let rule = self.settings.rules.get(usize::from(client.rule));
+        let device = rule.and_then(|rule| rule.home.as_deref());
+        let wanted = self.settings.home_prefix.is_some() && !client.public.is_fresh();
+        let home = match device.filter(|_| wanted) {
+            Some(device) => HomeNews::Device(device),
+            None if wanted && client.public.is_described() => HomeNews::NoDevice,
+            None => HomeNews::Nothing,
+        };
+        if !say(&News { id: &client.id, standing: Some(standing), home }) {
             return Look::Refused;
         }
+        let described = device.is_some();
         if let Some(client) = self.clients.get_mut(handle) {
             client.public.set_shown(true);
+            client.public.set_fresh(true);
+            client.public.set_described(described);
         }
         Look::Told
     }

@@ -17,6 +17,7 @@ mod filters;
 mod flow;
 mod gateway;
 pub(crate) mod hashing;
+mod home;
 mod judging;
 mod lines;
 mod messages;
@@ -45,10 +46,11 @@ pub mod upstream;
 mod view;
 mod wheel;
 
-pub use bulletin::{News, Standing};
+pub use bulletin::{HomeNews, News, Standing};
 pub use effects::{Effect, Effects, Otherwise, Span};
 pub use gateway::{Gateway, OWN_TOPICS};
-#[cfg(feature = "gateway")]
+pub use home::{HomeDevice, HomeEntity};
+#[cfg(feature = "mqtt")]
 pub(crate) use names::is_filter;
 pub use notice::{Loss, Notice, Place, Revoked, Subject};
 pub use peer::{Address, LinkId};

@@ -219,6 +219,7 @@ impl Gateway {
         // Only a goodbye gives the place up.
         client.public.set_lost(gone && it.peer.is_some());
         client.public.set_shown(self.settings.tell_states);
+        client.public.set_described(self.settings.home_prefix.is_some());
         let handle = self.clients.insert_at(slot, client)?;
         self.index_client(handle);
         if line.is_own() {

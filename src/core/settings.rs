@@ -82,6 +82,8 @@ pub struct Settings {
     pub durable: bool,
     /// The broker is told how each client stands, see [`Gateway::tell`](super::Gateway::tell).
     pub tell_states: bool,
+    /// With that, how clients present themselves to Home Assistant, as their rules have it, below this topic.
+    pub home_prefix: Option<Box<str>>,
 }
 
 impl Settings {
@@ -166,6 +168,7 @@ impl Default for Settings {
             broker_patience: Duration::from_secs(20),
             durable: false,
             tell_states: false,
+            home_prefix: None,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::home::{Home, can_be_described};
 use super::{Engine, NOBODY};
 use crate::codec::msg_type;
 use crate::core::upstream::{LineId, MqttQos, Refusal, Token};
-use crate::core::{Address, News, OWN_TOPICS, Standing, Stats};
+use crate::core::{Address, HomeNews, News, OWN_TOPICS, Settings, Standing, Stats};
 use crate::mqtt::{self, Will};
 use crate::time::{Time, Utc};
 
@@ -27,6 +28,7 @@ pub(super) struct Status {
     began: Time,
     stats_at: Time,
     format: AddressFormat,
+    home: Option<Home>,
     /// Reused between messages.
     name: String,
     text: String,
@@ -34,18 +36,38 @@ pub(super) struct Status {
 
 impl Status {
     /// If the settings have the will that goes with it.
-    pub(super) fn new(name: &str, settings: &mqtt::Settings, now: Time) -> Option<Self> {
+    pub(super) fn new(core: &Settings, settings: &mqtt::Settings, now: Time) -> Option<Self> {
         let Will { topic, payload, .. } = settings.will.as_ref()?;
+        let name = &core.name;
+        let prefix = format!("{OWN_TOPICS}{name}/");
         Some(Self {
             topic: topic.clone(),
             offline: payload.clone(),
-            prefix: format!("{OWN_TOPICS}{name}/").into(),
+            home: core.home_prefix.as_deref().map(|home| Home::new(home, name, &prefix)),
+            prefix: prefix.into(),
             began: now,
             stats_at: now.after(PERIOD),
             format: in_hexadecimal,
             name: String::new(),
             text: String::new(),
         })
+    }
+
+    /// Puts together what Home Assistant is to be told of a client, if it is to be told something.
+    fn put_home(&mut self, news: &News<'_>) -> bool {
+        let Some(home) = self.home.as_ref().filter(|_| can_be_described(news.id)) else {
+            return false;
+        };
+        self.name.clear();
+        home.put_topic(Some(news.id), &mut self.name);
+        self.text.clear();
+        match news.home {
+            HomeNews::Nothing => return false,
+            HomeNews::Device(device) => home.put_client(news.id, device, &mut self.text),
+            // An empty retained message takes it away.
+            HomeNews::NoDevice => {}
+        }
+        true
     }
 
     /// Puts topic and text for a client together.
@@ -71,10 +93,18 @@ impl Engine {
 
     /// The main connection stands.
     pub(super) fn say_online(&mut self, now: Time) {
-        let Some(status) = &self.status else { return };
+        let Some(status) = &mut self.status else { return };
         if let Some(session) = self.uplinks.get_mut(LineId::MAIN) {
             // A full queue would have refused it; the next connection says it again.
             let _ = session.publish(now, NOBODY, &status.topic, b"online", MqttQos::One, true);
+            if let Some(home) = &status.home {
+                status.name.clear();
+                home.put_topic(None, &mut status.name);
+                status.text.clear();
+                home.put_gateway(&mut status.text);
+                let (topic, text) = (&status.name, status.text.as_bytes());
+                let _ = session.publish(now, NOBODY, topic, text, MqttQos::One, true);
+            }
         }
         if let Some(durable) = &mut self.durable {
             let said = std::mem::take(&mut durable.said);
@@ -97,11 +127,17 @@ impl Engine {
             return;
         }
         self.gateway.tell(now, &mut |news| {
+            let mut say = |status: &Status| {
+                let (topic, text) = (&status.name, status.text.as_bytes());
+                // One that the broker does not take is not offered again.
+                session.publish(now, NOBODY, topic, text, MqttQos::Zero, true)
+                    != Err(Refusal::Congestion)
+            };
+            if status.put_home(news) && !say(status) {
+                return false;
+            }
             status.put_news(news);
-            let (topic, text) = (&status.name, status.text.as_bytes());
-            // One that the broker does not take is not offered again.
-            session.publish(now, NOBODY, topic, text, MqttQos::Zero, true)
-                != Err(Refusal::Congestion)
+            say(status)
         });
         if self.stats_at().is_some_and(|at| at <= now) {
             self.tell_stats(now);
@@ -167,7 +203,7 @@ impl Figures {
 
 /// A client id as a level of a topic: what a topic name cannot have, `/`, and `%`, as the octets of its
 /// UTF-8, each `%` and two hexadecimal digits.
-fn put_level(id: &str, out: &mut String) {
+pub(super) fn put_level(id: &str, out: &mut String) {
     for c in id.chars() {
         let code = u32::from(c);
         // Control characters and non-characters make brokers hang up (MQTT 3.1.1 §1.5.3).

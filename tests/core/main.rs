@@ -16,6 +16,7 @@ mod discovery;
 mod filters;
 mod floods;
 mod forwarder;
+mod homes;
 mod identity;
 mod keep_alive;
 mod kick;

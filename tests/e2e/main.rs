@@ -10,6 +10,7 @@ mod ble;
 mod capture;
 mod crowd;
 mod discovery;
+mod home;
 mod hostile;
 mod log;
 mod policies;
