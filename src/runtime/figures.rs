@@ -66,6 +66,7 @@ impl Link {
     }
 
     /// Lets devices that were never here join, for so long, or not any more if that is no time.
+    #[cfg_attr(not(feature = "ble"), expect(unused_variables, reason = "only [[ble]] asks"))]
     pub(super) fn permit_join(&mut self, time: Duration) -> Result<JoinFigures, NotJoined> {
         match self {
             Self::Udp(_) | Self::Serial(_) => Err(NotJoined::Open),

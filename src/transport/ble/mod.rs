@@ -19,6 +19,7 @@ pub(crate) mod radio;
 #[cfg(feature = "ble")]
 mod roster;
 mod settings;
+#[cfg(feature = "ble")]
 mod window;
 
 #[cfg(feature = "ble")]
