@@ -36,7 +36,7 @@ use tracing::warn;
 
 pub use dialogue::dialogue;
 pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
-pub use happening::{Happening, PacketEntry, Timeline, WatchQuery, Watched, What};
+pub use happening::{Happening, PacketEntry, WatchQuery, Watched, What};
 pub use question::{
     Asker, ClientPart, ClientQuery, NoAnswer, NoCapture, Question, Questions, ReloadReply, Reply,
     channel,
