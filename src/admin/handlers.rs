@@ -13,7 +13,7 @@ use super::guard::Guard;
 use super::question::{Asker, ClientQuery, NoAnswer, Question};
 use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
-use super::{Settings, exposition, metrics, query, token};
+use super::{Settings, exposition, metrics, page, query, token};
 
 /// Octets that a request may have behind its headers. Nothing is read out of them.
 const MAX_BODY: usize = 64 * 1024;
@@ -67,6 +67,7 @@ pub(super) async fn handle(
     }
     let query = head.uri.query().unwrap_or("");
     let answer = match route {
+        Route::Page(file) => Ok(page::serve(file, &head.headers)),
         Route::Metrics => metrics(context).await,
         Route::Health => health(context).await,
         Route::Ready => ready(context).await,

@@ -1,4 +1,4 @@
-//! The admin interface: metrics, health checks and an API over HTTP, in a thread of its own. Nothing that
+//! The admin interface: metrics, health checks, an API and a page over HTTP, in a thread of its own. Nothing that
 //! a client of it does can hold up the loop: it asks, the loop answers between its turns.
 //!
 //! ```text
@@ -11,6 +11,7 @@ mod figures;
 mod guard;
 mod handlers;
 mod metrics;
+mod page;
 mod query;
 mod question;
 mod respond;
