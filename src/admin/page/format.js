@@ -84,13 +84,18 @@ export function since(time) {
   return new Date(time).toLocaleString("en-GB", { day: "numeric", month: "short", year, hour: "2-digit", minute: "2-digit" });
 }
 
-/** A client id as it can be seen: blanks at its ends, and characters that show nothing or turn the text round. */
-export function visible(id) {
+/** Text of a device as it can be seen: blanks at its ends, and characters that show nothing or turn it round. */
+export function visible(text) {
   const code = (character) => `\\u{${character.codePointAt(0).toString(16)}}`;
-  return id.replace(/^\s+|\s+$/g, (blanks) => "␣".repeat(blanks.length)).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, code);
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, code).replace(/^\s+|\s+$/g, (blanks) => "␣".repeat(blanks.length));
 }
 
 /** Bars of signal strength, 0 to 4. */
 export function bars(dbm) {
   return [-95, -85, -75, -65].filter((level) => dbm >= level).length;
+}
+
+/** With a capital and a full stop. */
+export function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }

@@ -139,7 +139,7 @@ function packet(entry, time, who) {
     { class: `entry packet ${entry.direction}`, title: place },
     time,
     icon(entry.direction, WAYS[entry.direction]),
-    h("span", { class: "what" }, h("strong", null, entry.packet), " ", h("span", { class: "text" }, rest), who),
+    h("span", { class: "what" }, h("strong", null, entry.packet), " ", h("span", { class: "text" }, visible(rest)), who),
     h("span", { class: "octets" }, `${count(entry.octets)} B`, entry.cut && heard(", shortened here")),
   );
 }
@@ -150,7 +150,7 @@ function event(entry, time, who) {
     { class: `entry event ${entry.level}` },
     time,
     icon(...(LEVELS[entry.level] ?? LEVELS.info)),
-    h("span", { class: "what" }, h("span", { class: "text" }, entry.text), who),
+    h("span", { class: "what" }, h("span", { class: "text" }, visible(entry.text)), who),
   );
 }
 

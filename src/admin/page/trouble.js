@@ -1,6 +1,6 @@
 // What is wrong with the gateway as a whole, and what to do about it.
 
-import { bytes, countdown, count, plural } from "./format.js";
+import { bytes, countdown, count, plural, sentence } from "./format.js";
 
 /** What `limits_reached_total` counts: what happened, and what to do. */
 const LIMITS = {
@@ -106,9 +106,4 @@ function sum(counter) {
   const all = Object.values(counter ?? {});
   const add = (name) => all.reduce((sum, value) => sum + value[name], 0);
   return { total: add("total"), lately: add("lately") };
-}
-
-/** With a capital and a full stop. */
-function sentence(text) {
-  return `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }

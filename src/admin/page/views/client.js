@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { confirm, toast } from "../dialogs.js";
 import { fill, h, icon, setText, throttled } from "../dom.js";
-import { STATES, bytes, plural, relative, visible } from "../format.js";
+import { STATES, bytes, plural, relative, sentence, visible } from "../format.js";
 import { Timeline } from "../timeline.js";
 import { facts, subscriptions, topicIds } from "./facts.js";
 
@@ -38,8 +38,8 @@ export function client({ id }) {
     side.classList.toggle("past", missing);
     fill(
       reasons,
-      !missing && known?.silent_because && reason("silent", "Why it is silent", known.silent_because),
-      !missing && known?.waiting_because && reason("waiting", "Why messages wait", known.waiting_because),
+      !missing && known?.silent_because && reason("silent", "Why it is silent", sentence(known.silent_because)),
+      !missing && known?.waiting_because && reason("waiting", "Why messages wait", sentence(known.waiting_because)),
       hints.map((hint) => reason("hint", hint.title, hint.advice)),
     );
     reasons.hidden = reasons.children.length === 0;
@@ -159,7 +159,7 @@ function loses(client) {
   const list = things.length > 1 ? `${things.slice(0, -1).join(", ")} and ${things.at(-1)}` : things[0];
   return [
     list ? `Its ${list} will be lost.` : "Nothing waits for it, and it has no subscriptions and no topic ids to lose.",
-    client.will_topic ? `Its will is published on ${client.will_topic}.` : "It has no will.",
+    client.will_topic ? `Its will is published on ${visible(client.will_topic)}.` : "It has no will.",
     "The device is told to disconnect. If it is alive it connects again and begins anew; one that sleeps is told when it asks. This keeps nobody out.",
   ];
 }

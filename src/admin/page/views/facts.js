@@ -1,7 +1,7 @@
 // What is known of a client, beside its timeline.
 
 import { fill, h, icon, setText } from "../dom.js";
-import { bars, bytes, count, duration, moment, plural, relative } from "../format.js";
+import { bars, bytes, count, duration, moment, plural, relative, visible } from "../format.js";
 
 /** Rows that are shown of a list before somebody asks for all of it. */
 const ROWS = 30;
@@ -11,7 +11,7 @@ export function facts(list, client, now) {
   const ago = (time) => `${relative(Date.parse(time), now)} · ${moment(Date.parse(time))}`;
   const rows = [
     ["Link", client.link ?? "none since its goodbye"],
-    ["Address", [client.address, client.node && `node ${client.node} behind it`].filter(Boolean).join(", ") || "–", "mono"],
+    ["Address", [client.address, client.node && `behind it node ${client.node}`].filter(Boolean).join(", ") || "–", "mono"],
     client.rssi !== null && ["Signal", `${client.rssi} dBm${client.lqi === null ? "" : `, link quality ${client.lqi}`}`, "", `bars${bars(client.rssi)}`],
     ["Last heard", ago(client.last_heard)],
     ["Connected", ago(client.connected_at)],
@@ -19,7 +19,7 @@ export function facts(list, client, now) {
     ["Keep-alive", client.keep_alive ? duration(client.keep_alive * 1000) : "none: it may be silent for ever"],
     ["Session", client.clean_session ? "ends with the connection" : "is kept when it goes"],
     ["Waiting", client.waiting ? `${plural(client.waiting, "message")}, ${bytes(client.waiting_bytes)}` : "nothing"],
-    ["Will", client.will_topic ?? "none", client.will_topic ? "mono" : ""],
+    ["Will", client.will_topic === null ? "none" : visible(client.will_topic), client.will_topic ? "mono" : ""],
     ["Broker", client.transparent ? "a connection of its own" : "the shared connection"],
     ["Profile", client.profile],
     client.rule && ["Rule", client.rule],
@@ -59,7 +59,7 @@ function table(place, heads, items, number, none, cells) {
   }
   const row = (item) => {
     const [first, name, more] = cells(item);
-    return h("tr", null, h("td", { class: "number mono" }, first), h("td", { class: "mono" }, name, more && h("span", { class: "remark" }, more)));
+    return h("tr", null, h("td", { class: "number mono" }, first), h("td", { class: "mono" }, visible(name), more && h("span", { class: "remark" }, more)));
   };
   const body = h("tbody", null, items.slice(0, ROWS).map(row));
   const rest = items.length - ROWS;

@@ -181,7 +181,7 @@ function noteRow(note) {
     { class: `note ${note.level}` },
     h("time", { datetime: note.time }, clock(Date.parse(note.time))),
     icon(note.level === "warn" ? "warn" : "event"),
-    h("span", { class: "text" }, note.level === "warn" && heard("Warning: "), note.text),
+    h("span", { class: "text" }, note.level === "warn" && heard("Warning: "), visible(note.text)),
     note.client && h("a", { class: "mono", href: clientAddress(note.client) }, visible(note.client)),
   );
 }

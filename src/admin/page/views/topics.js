@@ -2,12 +2,13 @@
 
 import * as api from "../api.js";
 import { fill, h, icon, setText } from "../dom.js";
-import { count, plural } from "../format.js";
+import { count, plural, visible } from "../format.js";
 
 /** Names that are asked for before somebody wants more. */
 const ENOUGH = 2_000;
 /** Rows that are shown; the search finds the others. */
 const ROWS = 500;
+const ORDER = new Intl.Collator("en", { numeric: true });
 
 export function topics() {
   const search = h("input", { type: "search", class: "input", id: "search", placeholder: "Search in topics", autocomplete: "off", spellcheck: "false" });
@@ -41,7 +42,7 @@ export function topics() {
       names = names.concat(page.topics);
       next = cursor = page.next;
     } while (cursor !== null && names.length < most);
-    names.sort((a, b) => (a.name < b.name ? -1 : 1));
+    names.sort((a, b) => ORDER.compare(a.name, b.name));
     loaded = true;
     paint();
   };
@@ -53,7 +54,7 @@ export function topics() {
     element: h(
       "div",
       { class: "page" },
-      h("header", { class: "title" }, h("h1", { tabindex: "-1" }, "Topics"), tally, more, h("button", { type: "button", class: "button small", onclick: () => load(ENOUGH, 0) }, "Look again")),
+      h("header", { class: "title" }, h("h1", { tabindex: "-1" }, "Topics"), tally, h("span", { class: "spring" }), more, h("button", { type: "button", class: "button small", onclick: () => load(ENOUGH, 0) }, "Look again")),
       h("search", { class: "toolbar" }, h("label", { class: "search", for: "search" }, icon("search"), h("span", { class: "heard" }, "Search in topics"), search, h("kbd", { "aria-hidden": "true" }, "/"))),
       h(
         "div",
@@ -79,5 +80,5 @@ function section(title, what, heads, body, none) {
 }
 
 function row(first, name, kind) {
-  return h("tr", null, h("td", { class: kind }, first), h("td", { class: "mono" }, name));
+  return h("tr", null, h("td", { class: kind }, first), h("td", { class: "mono" }, visible(name)));
 }
