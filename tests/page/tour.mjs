@@ -103,6 +103,8 @@ await run(async (open) => {
   await tab.sees("#toast", "has ended");
   await tab.sees(".badge", "no session");
   await world({ do: "dismissed", id: "meter-7" });
+  // The browser says in the console what is not there.
+  tab.isClean(/404 \(Not Found\) \S+\/clients\/meter-7/);
 
   // Reload, log level.
   await tab.go("#/upkeep");

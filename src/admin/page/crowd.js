@@ -28,6 +28,7 @@ export class Crowd {
   /** Those of a search that is under way. */
   #coming = new Map();
   #next = null;
+  #tooMany = false;
   #controller = null;
 
   /** How many are here. */
@@ -45,8 +46,7 @@ export class Crowd {
     this.#controller?.abort();
     const { signal } = (this.#controller = new AbortController());
     this.loading = true;
-    const total = store.status?.clients.total ?? 0;
-    this.whole = total <= MOST;
+    this.whole = store.status ? store.status.clients.total <= MOST : !this.#tooMany;
     const first = this.#clients.size === 0;
     const found = (this.#coming = new Map());
     try {
@@ -61,6 +61,7 @@ export class Crowd {
       if (this.whole && next !== null) {
         // More have come than there were, or the gateway does not say how many there are.
         this.whole = false;
+        this.#tooMany = true;
         const part = (this.#coming = new Map());
         next = await this.#page(0, filter, part, signal);
         this.#clients = part;

@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { events } from "./sse.js";
-import { pulse } from "./store.js";
+import { forget, pulse } from "./store.js";
 
 const PULSE = 5_000;
 /** The gateway says something at least every 15 seconds. */
@@ -57,6 +57,7 @@ function become(name, detail = "", retryAt = 0) {
 async function keep(signal) {
   while (!signal.aborted) {
     try {
+      await api.enter(signal);
       if (streams) await stream(signal);
       else await poll(signal);
     } catch (error) {
@@ -73,6 +74,7 @@ async function keep(signal) {
       tries += 1;
       // It may be another version that comes back.
       streams = true;
+      forget();
       become(error instanceof api.Refused ? "refused" : "away", error.message, Date.now() + wait);
       await sleep(wait, signal);
     }
@@ -83,6 +85,8 @@ async function stream(signal) {
   // Its own end, so that whichever part fails takes the other with it.
   const both = new AbortController();
   const ended = AbortSignal.any([signal, both.signal]);
+  // How many clients there are decides how views ask for them.
+  await pulse(signal);
   try {
     await Promise.race([read(ended), beat(ended)]);
   } finally {
@@ -126,8 +130,8 @@ async function read(signal) {
 /** What has no events is asked for now and then; that the gateway hangs is seen by it too. */
 async function beat(signal) {
   for (;;) {
-    await pulse(signal);
     await sleep(PULSE, signal);
+    await pulse(signal);
   }
 }
 

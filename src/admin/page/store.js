@@ -22,6 +22,8 @@ export const store = {
 const watchers = new Set();
 const courses = new Map();
 const samples = new Map();
+/** What an older gateway does not have. */
+const absent = new Set();
 let beats = 0;
 
 /** Calls after each pulse; gives what ends that. */
@@ -33,9 +35,9 @@ export function watch(run) {
 /** Asks for all of it. */
 export async function pulse(signal) {
   const [status, links, metrics] = await Promise.all([
-    optional(api.get("api/v1/status", signal)),
+    optional("api/v1/status", signal),
     api.get("api/v1/links", signal),
-    beats % SELDOM === 0 ? optional(api.getText("metrics")) : null,
+    beats % SELDOM === 0 ? api.getText("metrics", signal) : null,
   ]);
   beats += 1;
   store.status = status;
@@ -46,13 +48,17 @@ export async function pulse(signal) {
   for (const run of watchers) run();
 }
 
-/** What an older gateway does not have. */
-async function optional(answer) {
+/** What was not there may be there now. */
+export const forget = () => absent.clear();
+
+async function optional(path, signal) {
+  if (absent.has(path)) return null;
   try {
-    return await answer;
+    return await api.get(path, signal);
   } catch (error) {
-    if (error.status === 404) return null;
-    throw error;
+    if (error.status !== 404) throw error;
+    absent.add(path);
+    return null;
   }
 }
 

@@ -50,13 +50,13 @@ export function clients({ query }) {
   };
 
   const tell = (found) => {
-    const total = store.status?.clients.total ?? crowd.size;
+    const of = store.status ? ` of ${count(store.status.clients.total)}` : "";
     const filtered = filter.text || filter.state || filter.link;
     more.hidden = !crowd.more || crowd.whole;
     if (crowd.loading && crowd.size === 0) setText(tally, "Loading …");
-    else if (crowd.whole) setText(tally, filtered ? `${count(found)} of ${count(total)}` : count(found));
-    else if (crowd.more) setText(tally, `The first ${count(found)} ${filtered ? "that match" : ""} of ${count(total)}, sorted among themselves. Beyond ${count(MOST)} clients the gateway searches: say more of the id.`);
-    else setText(tally, `${count(found)} of ${count(total)}, searched by the gateway`);
+    else if (crowd.whole) setText(tally, filtered ? `${count(found)} of ${count(crowd.size)}` : count(found));
+    else if (crowd.more) setText(tally, `The first ${count(found)}${filtered ? " that match" : ""}${of}, sorted among themselves. Beyond ${count(MOST)} clients the gateway searches: say more of the id.`);
+    else setText(tally, `${count(found)}${of}, searched by the gateway`);
     const nobody = found === 0 && !crowd.loading;
     grid.element.classList.toggle("empty", nobody);
     if (!nobody) grid.say();
