@@ -1,14 +1,15 @@
 //! What the API says, as JSON. `docs/openapi.json` describes it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use x509_cert::der::DateTime;
 
-use super::figures::LinkFigures;
+use super::figures::{LinkFigures, UpstreamState};
+use super::why;
 use crate::config::Changes;
-use crate::core::{Address, ClientView, LinkId};
+use crate::core::{Address, ClientView, LinkId, Stats};
 use crate::runtime::Direction;
 use crate::time::Time;
 use crate::transport::hex::lower_hex;
@@ -64,6 +65,10 @@ pub struct ClientDetails {
     pub transparent: bool,
     /// Octets of the messages that wait.
     pub waiting_bytes: usize,
+    /// Why nothing is heard of it, if nothing is.
+    pub silent_because: Option<String>,
+    /// Why messages wait for it, if some do.
+    pub waiting_because: Option<String>,
     /// Topic of its will, without prefix.
     pub will_topic: Option<String>,
     /// Number of subscriptions and topic ids, of which no more than [`LISTED`] each are listed.
@@ -74,6 +79,93 @@ pub struct ClientDetails {
     pub subscriptions: Vec<Subscription>,
     /// Its normal topic ids.
     pub topics: Vec<Topic>,
+}
+
+/// How the gateway stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: &'static str,
+    /// When it began to serve devices.
+    pub started: String,
+    /// Clients by state.
+    pub clients: ClientCounts,
+    /// Messages that wait for clients.
+    pub waiting: Waiting,
+    /// Octets of publications that are kept for the broker.
+    pub spooled_bytes: u64,
+    /// Shared connections to the broker, the main one first.
+    pub upstream: Vec<Upstream>,
+}
+
+/// Clients by state.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ClientCounts {
+    /// All that have a session.
+    pub total: u64,
+    /// Connected.
+    pub connected: u64,
+    /// Asleep, or awake to collect their messages.
+    pub asleep: u64,
+    /// In the middle of their will dialogues.
+    pub connecting: u64,
+}
+
+/// Messages that wait.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Waiting {
+    /// Their number.
+    pub messages: u64,
+    /// Their octets.
+    pub bytes: u64,
+}
+
+/// A shared connection to the broker.
+#[derive(Clone, Debug, Serialize)]
+pub struct Upstream {
+    /// The broker has accepted it.
+    pub connected: bool,
+    /// Which broker it is open to.
+    pub broker: Option<String>,
+    /// What was last in the way, if it is not connected.
+    pub trouble: Option<String>,
+}
+
+impl Status {
+    /// As the loop sees it, without the name.
+    #[must_use]
+    pub fn new(
+        stats: &Stats,
+        started: SystemTime,
+        spooled_bytes: u64,
+        upstream: Vec<UpstreamState>,
+    ) -> Self {
+        let started = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started = Time(0).after(started);
+        Self {
+            name: String::new(),
+            version: env!("CARGO_PKG_VERSION"),
+            started: rfc3339(started),
+            clients: ClientCounts {
+                total: stats.clients,
+                connected: stats.connected,
+                asleep: stats.asleep,
+                connecting: stats.handshakes,
+            },
+            waiting: Waiting { messages: stats.buffered, bytes: stats.buffered_bytes },
+            spooled_bytes,
+            upstream: upstream.into_iter().map(Upstream::from).collect(),
+        }
+    }
+}
+
+impl From<UpstreamState> for Upstream {
+    fn from(state: UpstreamState) -> Self {
+        let trouble = state.trouble.filter(|_| !state.connected);
+        Self { connected: state.connected, broker: state.broker, trouble }
+    }
 }
 
 /// A subscription of a client.
@@ -169,9 +261,9 @@ pub struct Reloaded {
 impl Client {
     /// `links` are the names of the links.
     #[must_use]
-    pub fn new(view: &ClientView<'_>, links: &[String]) -> Self {
+    pub fn new(view: &ClientView<'_>, links: &[impl AsRef<str>]) -> Self {
         let place = view.place();
-        let name = |link: LinkId| links.get(usize::from(link.0)).cloned();
+        let name = |link: LinkId| Some(links.get(usize::from(link.0))?.as_ref().to_owned());
         Self {
             id: view.id().to_owned(),
             state: view.state().label(),
@@ -190,7 +282,7 @@ impl Client {
 impl ClientDetails {
     /// `links` are the names of the links.
     #[must_use]
-    pub fn new(view: &ClientView<'_>, links: &[String]) -> Self {
+    pub fn new(view: &ClientView<'_>, links: &[String], now: Time) -> Self {
         Self {
             client: Client::new(view, links),
             keep_alive: view.keep_alive().as_secs(),
@@ -200,6 +292,8 @@ impl ClientDetails {
             rule: Some(view.rule().to_owned()).filter(|rule| !rule.is_empty()),
             transparent: view.is_transparent(),
             waiting_bytes: view.waiting_bytes(),
+            silent_because: why::silent(view, now),
+            waiting_because: why::waiting(view, now),
             will_topic: view.will_topic().map(str::to_owned),
             subscription_count: view.subscription_count(),
             topic_count: view.topic_count(),
@@ -272,9 +366,15 @@ fn shown(address: &Address) -> String {
 }
 
 /// A moment in UTC, to the second, as `2026-11-27T15:06:39Z`.
-fn rfc3339(time: Time) -> String {
+pub(super) fn rfc3339(time: Time) -> String {
     let time = DateTime::from_unix_duration(Duration::from_secs(time.0 / 1_000));
     time.unwrap_or(DateTime::INFINITY).to_string()
+}
+
+/// The same to the millisecond.
+pub(super) fn rfc3339_millis(time: Time) -> String {
+    let seconds = rfc3339(time);
+    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), time.0 % 1_000)
 }
 
 #[cfg(test)]

@@ -72,6 +72,8 @@ pub struct UpstreamFigures {
 pub struct UpstreamState {
     /// The broker has accepted it.
     pub connected: bool,
+    /// The broker that it is open to.
+    pub broker: Option<String>,
     /// If it has not: what was last in the way, if something was yet.
     pub trouble: Option<String>,
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use hyper::http::Extensions;
 use hyper::{Request, StatusCode};
 use serde_json::json;
 
@@ -13,7 +14,9 @@ use super::guard::Guard;
 use super::question::{Asker, ClientQuery, NoAnswer, Question};
 use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
-use super::{Settings, exposition, metrics, page, query, token};
+use super::server::Deadline;
+use super::timeline::TimelineOf;
+use super::{Settings, events, exposition, metrics, page, query, token};
 
 /// Octets that a request may have behind its headers. Nothing is read out of them.
 const MAX_BODY: usize = 64 * 1024;
@@ -26,6 +29,7 @@ const OPENAPI: &str = include_str!("../../docs/openapi.json");
 pub(super) struct Context {
     asker: Asker,
     guard: Guard,
+    name: String,
 }
 
 impl Context {
@@ -36,7 +40,7 @@ impl Context {
         } else {
             Guard::with_token(token::open(&settings.state_dir))
         };
-        Self { asker: settings.asker, guard }
+        Self { asker: settings.asker, guard, name: settings.name }
     }
 }
 
@@ -75,6 +79,10 @@ pub(super) async fn handle(
         Route::Clients => clients(context, query).await,
         Route::Client(id) => client(context, &id).await,
         Route::Kick(id) => kick(context, &id).await,
+        Route::Timeline(id) => timeline(context, Some(&id)).await,
+        Route::Strangers => timeline(context, None).await,
+        Route::Events => events(context, query, &head.extensions).await,
+        Route::Status => status(context).await,
         Route::Links => links(context).await,
         Route::Topics => topics(context, query).await,
         Route::Reload => reload(context).await,
@@ -155,6 +163,43 @@ async fn client(context: &Context, id: &str) -> Result<Answer, NoAnswer> {
 async fn kick(context: &Context, id: &str) -> Result<Answer, NoAnswer> {
     let known = context.asker.ask(|reply| Question::Kick(id.to_owned(), reply)).await?;
     Ok(if known { respond::json(StatusCode::OK, &json!({ "kicked": id })) } else { no_client(id) })
+}
+
+async fn timeline(context: &Context, id: Option<&str>) -> Result<Answer, NoAnswer> {
+    let id = id.map(str::to_owned);
+    let asked = id.clone();
+    let found = context.asker.ask(|reply| Question::Timeline(asked, reply)).await?;
+    Ok(match (found, id) {
+        (Some(found), id) => respond::json(StatusCode::OK, &TimelineOf::new(id, &found)),
+        (None, id) => no_client(&id.unwrap_or_default()),
+    })
+}
+
+async fn events(
+    context: &Context,
+    query: &str,
+    extensions: &Extensions,
+) -> Result<Answer, NoAnswer> {
+    let asked = match query::events(query) {
+        Ok(asked) => asked,
+        Err(why) => return Ok(respond::error(StatusCode::BAD_REQUEST, &why)),
+    };
+    let watching = context.asker.ask(|reply| Question::Watch(asked, reply)).await?;
+    // The server gives one to every request.
+    let deadline = extensions.get::<Deadline>().cloned().unwrap_or_default();
+    Ok(watching.map_or_else(
+        || {
+            let message = "too many watch already; close another page or stream first";
+            respond::error(StatusCode::SERVICE_UNAVAILABLE, message)
+        },
+        |watching| events::answer(watching, &context.name, deadline),
+    ))
+}
+
+async fn status(context: &Context) -> Result<Answer, NoAnswer> {
+    let mut status = context.asker.ask(Question::Status).await?;
+    status.name.clone_from(&context.name);
+    Ok(respond::json(StatusCode::OK, &status))
 }
 
 fn no_client(id: &str) -> Answer {

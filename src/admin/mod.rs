@@ -6,10 +6,13 @@
 //! ```
 
 pub mod api;
+mod events;
 mod exposition;
 mod figures;
 mod guard;
 mod handlers;
+mod happening;
+mod hints;
 mod metrics;
 mod page;
 mod query;
@@ -17,7 +20,10 @@ mod question;
 mod respond;
 mod router;
 mod server;
+pub mod timeline;
 mod token;
+mod watching;
+mod why;
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,9 +34,11 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
+pub use happening::{Happening, PacketEntry, Timeline, WatchQuery, Watched, What};
 pub use question::{
     Asker, ClientPart, ClientQuery, NoAnswer, Question, Questions, ReloadReply, Reply, channel,
 };
+pub use watching::{Teller, Watching, watching};
 
 /// Where it listens, and whom it asks.
 #[derive(Debug)]
@@ -41,6 +49,8 @@ pub struct Settings {
     pub asker: Asker,
     /// Where the token is kept, if one is needed.
     pub state_dir: PathBuf,
+    /// Name of the gateway.
+    pub name: String,
 }
 
 /// The thread. It ends when this is dropped.

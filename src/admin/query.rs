@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::happening::WatchQuery;
 use super::question::ClientQuery;
 use crate::core::ClientState;
 
@@ -83,6 +84,33 @@ pub(super) fn topics(query: &str) -> Result<u32, String> {
     Ok(from)
 }
 
+/// What the query of `GET /api/v1/events` wants to know.
+pub(super) fn events(query: &str) -> Result<WatchQuery, String> {
+    let mut found = WatchQuery { client: None, packets: true, states: true };
+    for pair in pairs(query) {
+        let (name, value) = pair.ok_or_else(not_encoded)?;
+        match &*name {
+            "client" => found.client = Some(value.into_owned()),
+            "kinds" => {
+                (found.packets, found.states) = (false, false);
+                for kind in value.split(',') {
+                    match kind {
+                        "packets" => found.packets = true,
+                        "states" => found.states = true,
+                        _ => {
+                            return Err(format!(
+                                "`kinds` is a list of packets and states, not {value:?}"
+                            ));
+                        }
+                    }
+                }
+            }
+            _ => return Err(unknown(&name, "client, kinds")),
+        }
+    }
+    Ok(found)
+}
+
 fn number<T>(name: &str, value: &str, least: T, most: T) -> Result<T, String>
 where
     T: std::str::FromStr + PartialOrd + std::fmt::Display,
@@ -150,5 +178,13 @@ mod tests {
             assert!(refused.contains(part), "{query}: {refused}");
         }
         assert!(topics("q=a").is_err());
+        let watch = |client: Option<&str>, packets, states| {
+            Ok(WatchQuery { client: client.map(str::to_owned), packets, states })
+        };
+        assert_eq!(events(""), watch(None, true, true));
+        assert_eq!(events("client=a%2Fb&kinds=packets"), watch(Some("a/b"), true, false));
+        assert_eq!(events("kinds=states,packets"), watch(None, true, true));
+        assert!(events("kinds=all").unwrap_err().contains("packets and states"));
+        assert!(events("id=a").unwrap_err().contains("no parameter"));
     }
 }

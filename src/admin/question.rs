@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::api::{Client, ClientDetails, TopicNames};
+use super::api::{Client, ClientDetails, Status, TopicNames};
 use super::figures::{Figures, LinkFigures, UpstreamState};
+use super::happening::{Timeline, WatchQuery};
+use super::watching::Watching;
 use crate::config::Changes;
 use crate::core::ClientState;
 
@@ -37,6 +39,12 @@ pub enum Question {
     Clients(ClientQuery, Reply<ClientPart>),
     /// One client by its id; `None` if there is none.
     Client(String, Reply<Option<Box<ClientDetails>>>),
+    /// The diary of a client by its id, or of those that are none; `None` if there is none.
+    Timeline(Option<String>, Reply<Option<Timeline>>),
+    /// Somebody wants to be told what happens; `None` if there are too many.
+    Watch(WatchQuery, Reply<Option<Watching>>),
+    /// How the gateway stands.
+    Status(Reply<Box<Status>>),
     /// The end of a client and its session. Gives whether there was one.
     Kick(String, Reply<bool>),
     /// Some of the topic names, from a place on.

@@ -22,6 +22,14 @@ pub(super) enum Route<'a> {
     Clients,
     /// `GET /api/v1/clients/{id}`
     Client(Cow<'a, str>),
+    /// `GET /api/v1/clients/{id}/timeline`
+    Timeline(Cow<'a, str>),
+    /// `GET /api/v1/strangers`
+    Strangers,
+    /// `GET /api/v1/events`
+    Events,
+    /// `GET /api/v1/status`
+    Status,
     /// `DELETE /api/v1/clients/{id}`
     Kick(Cow<'a, str>),
     /// `GET /api/v1/links`
@@ -76,15 +84,23 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, NoRout
         "clients" => read(Route::Clients),
         "links" => read(Route::Links),
         "topics" => read(Route::Topics),
+        "strangers" => read(Route::Strangers),
+        "events" => read(Route::Events),
+        "status" => read(Route::Status),
         "reload" if method == "POST" => Ok(Route::Reload),
         "reload" => Err(NoRoute::Method("POST")),
         _ => {
             let id = path.strip_prefix("clients/").ok_or(NoRoute::Unknown)?;
+            let (id, timeline) = match id.strip_suffix("/timeline") {
+                Some(id) => (id, true),
+                None => (id, false),
+            };
             if id.is_empty() || id.contains('/') {
                 return Err(NoRoute::Unknown);
             }
             let id = decode(id).ok_or(NoRoute::Encoding)?;
             match method {
+                _ if timeline => read(Route::Timeline(id)),
                 "DELETE" => Ok(Route::Kick(id)),
                 _ if reads => Ok(Route::Client(id)),
                 _ => Err(NoRoute::Method("GET, HEAD, DELETE")),
@@ -111,6 +127,11 @@ mod tests {
             ("GET", "/api/v1/clients/", Err(NoRoute::Unknown)),
             ("GET", "/api/v1/clients/a%2Fb", Ok(client("a/b"))),
             ("GET", "/api/v1/clients/a/b", Err(NoRoute::Unknown)),
+            ("GET", "/api/v1/clients/a%2Fb/timeline", Ok(Route::Timeline("a/b".into()))),
+            ("GET", "/api/v1/clients/timeline", Ok(client("timeline"))),
+            ("GET", "/api/v1/clients//timeline", Err(NoRoute::Unknown)),
+            ("DELETE", "/api/v1/clients/a/timeline", Err(NoRoute::Method(READ))),
+            ("GET", "/api/v1/events", Ok(Route::Events)),
             ("GET", "/api/v1/clients/%zz", Err(NoRoute::Encoding)),
             ("DELETE", "/api/v1/clients/a", Ok(Route::Kick("a".into()))),
             ("PUT", "/api/v1/clients/a", Err(NoRoute::Method("GET, HEAD, DELETE"))),

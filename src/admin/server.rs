@@ -7,6 +7,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,7 +27,8 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// How long a client may take for its request line and headers, and how long a connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How long a request may take from its headers to the last octet of the answer.
+/// How long a request may take from its headers to the last octet of the answer; and an answer that never
+/// ends, until whoever reads it has taken what there is.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// When an address that could not be had is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -96,14 +99,17 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Until when the present request has to be over.
 #[derive(Clone, Debug)]
-struct Deadline(Arc<Mutex<Instant>>);
+pub(super) struct Deadline(Arc<Mutex<Instant>>);
 
-impl Deadline {
-    fn new() -> Self {
+impl Default for Deadline {
+    fn default() -> Self {
         Self(Arc::new(Mutex::new(Instant::now() + REQUEST_TIME)))
     }
+}
 
-    fn renew(&self) {
+impl Deadline {
+    /// It begins anew.
+    pub(super) fn renew(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + REQUEST_TIME;
     }
 
@@ -126,10 +132,11 @@ async fn connection(
 ) {
     // Answers are small and written at once.
     let _ = stream.set_nodelay(true);
-    let deadline = Deadline::new();
-    let service = service_fn(|request| {
+    let deadline = Deadline::default();
+    let service = service_fn(|mut request: Request<Incoming>| {
         deadline.renew();
         let context = Arc::clone(&context);
+        request.extensions_mut().insert(deadline.clone());
         async move { Ok::<_, Infallible>(handlers::handle(&context, from, request).await) }
     });
     let served = http1::Builder::new()

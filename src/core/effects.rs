@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::notice::{Notice, Place};
 use super::peer::{Address, LinkId, PeerRef};
+use super::slots::ClientKey;
 use super::template::Template;
 use super::upstream::{Delivery, LineId, MqttQos, Token};
 use crate::codec::Message;
@@ -44,6 +45,8 @@ pub enum Effect {
         to: Address,
         /// The datagram.
         bytes: Span,
+        /// The client that it is for, if it is for one.
+        client: Option<ClientKey>,
     },
     /// As [`Effect::Send`], once everything that was recorded so far is written: the datagram promises
     /// that. Whoever keeps no records sends it at once.
@@ -54,6 +57,8 @@ pub enum Effect {
         to: Address,
         /// The datagram.
         bytes: Span,
+        /// The client that it is for, if it is for one.
+        client: Option<ClientKey>,
         /// What to send if it cannot be written.
         otherwise: Otherwise,
     },
@@ -226,9 +231,15 @@ impl Effects {
 
     /// Queues a datagram.
     #[cfg(feature = "mqtt")]
-    pub(crate) fn send(&mut self, link: LinkId, to: Address, bytes: &[u8]) {
+    pub(crate) fn send(
+        &mut self,
+        link: LinkId,
+        to: Address,
+        bytes: &[u8],
+        client: Option<ClientKey>,
+    ) {
         let bytes = self.store(bytes);
-        self.push(Effect::Send { link, to, bytes });
+        self.push(Effect::Send { link, to, bytes, client });
     }
 
     /// Tells that nothing can be written any longer.

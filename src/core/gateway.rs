@@ -22,7 +22,7 @@ use super::predefined::{Predefined, highest_id};
 use super::rooms::Rooms;
 use super::settings::Settings;
 use super::signal::Signal;
-use super::slots::{Handle, KEPT, Slots};
+use super::slots::{ClientKey, Handle, KEPT, Slots};
 use super::stats::{Drop, Limit, Stats};
 use super::strangers::{Newcomers, Strangers};
 use super::topics::Topics;
@@ -127,6 +127,8 @@ pub struct Gateway {
     pub(crate) changed: Vec<Handle>,
     /// Nothing can be written.
     pub(crate) failing: bool,
+    /// Whose the datagram was that was handled last.
+    in_hand: Option<Handle>,
     wheel: Wheel,
     pub(crate) advertise_at: Option<Time>,
 }
@@ -180,6 +182,7 @@ impl Gateway {
             ids: Vec::new(),
             changed: Vec::new(),
             failing: false,
+            in_hand: None,
             wheel: Wheel::new(now),
             advertise_at: advertises.then_some(now),
             settings,
@@ -203,6 +206,7 @@ impl Gateway {
                 if let Some(counter) = self.stats.malformed.get_mut(error.index()) {
                     *counter += 1;
                 }
+                self.in_hand = self.client_at(PeerRef { link, address: from.octets(), node: None });
                 cx.fx.notice(|fx| {
                     let from = fx.place(PeerRef { link, address: from.octets(), node: None });
                     let quoted = bytes.get(..QUOTED).unwrap_or(bytes);
@@ -220,8 +224,20 @@ impl Gateway {
         self.dispatch(cx, peer, &message);
     }
 
+    /// The client whose datagram was handled last, as its address says; that of a CONNECT is no matter
+    /// of addresses.
+    #[must_use]
+    pub fn client_in_hand(&self) -> Option<ClientKey> {
+        self.in_hand.map(ClientKey)
+    }
+
+    pub(crate) fn in_hand(&self) -> Option<Handle> {
+        self.in_hand
+    }
+
     fn dispatch(&mut self, cx: &mut Cx<'_>, peer: PeerRef<'_>, message: &Message<'_>) {
         let bound = self.client_at(peer);
+        self.in_hand = bound;
         match message {
             Message::Publish(publish) if publish.qos == Qos::MinusOne => {
                 self.heard_of(cx, bound);
@@ -249,6 +265,7 @@ impl Gateway {
             if let Message::PingReq { client_id } = message
                 && self.wake_elsewhere(cx, peer, client_id)
             {
+                self.in_hand = self.client_at(peer);
                 return;
             }
             return self.on_stranger(cx, peer, message);
@@ -584,7 +601,7 @@ impl Gateway {
     /// Sends to a client, if it is anywhere.
     pub(crate) fn send(&self, cx: &mut Cx<'_>, handle: Handle, message: &Message<'_>) {
         if let Some(peer) = self.clients.get(handle).and_then(Client::place) {
-            peer.as_ref().send(message, cx.fx);
+            peer.as_ref().send(Some(handle), message, cx.fx);
         }
     }
 

@@ -102,7 +102,7 @@ impl Gateway {
         });
         self.count_denial(Denial::Client);
         if self.strangers.allow(cx.now, peer.hash_with(&self.hasher)) {
-            peer.send(&Message::ConnAck { code }, cx.fx);
+            peer.send(None, &Message::ConnAck { code }, cx.fx);
         }
         None
     }

@@ -56,8 +56,9 @@ pub use restore::Restored;
 pub use rooms::DeviceRoom;
 pub use settings::{LinkSettings, Pacing, Settings, Takeover};
 pub use signal::Signal;
+pub use slots::ClientKey;
 pub use snapshot::Cursor;
 pub use stats::{Denial, Drop, Limit, Stats};
-pub use view::{ClientState, ClientView, SubscriptionView, TopicView};
+pub use view::{ClientState, ClientView, InFlight, SubscriptionView, TopicView};
 #[cfg(feature = "mqtt")]
 pub(crate) use wheel::Wheel;

@@ -7,6 +7,7 @@ use core::hash::{BuildHasher, Hash, Hasher};
 use super::hashing::Hashing;
 
 use super::effects::{Effect, Effects, Otherwise, Span};
+use super::slots::{ClientKey, Handle};
 use crate::codec::{Encapsulation, Message};
 
 /// A link: one listener, one serial port, one adapter. Numbered by the runtime.
@@ -104,17 +105,24 @@ impl PeerRef<'_> {
 
     /// Queues a datagram to this peer, wrapped if it sits behind a forwarder (§5.5). What cannot
     /// be encoded (a name or payload beyond 65,535 octets) is not sent; callers check sizes first.
-    pub(crate) fn send(self, message: &Message<'_>, fx: &mut Effects) {
+    pub(crate) fn send(self, client: Option<Handle>, message: &Message<'_>, fx: &mut Effects) {
         if let Some(bytes) = self.encode(message, fx) {
-            fx.push(Effect::Send { link: self.link, to: self.address(), bytes });
+            let client = client.map(ClientKey);
+            fx.push(Effect::Send { link: self.link, to: self.address(), bytes, client });
         }
     }
 
     /// As [`Self::send`], once what was recorded so far is written.
-    pub(crate) fn promise(self, message: &Message<'_>, otherwise: Otherwise, fx: &mut Effects) {
+    pub(crate) fn promise(
+        self,
+        client: Handle,
+        message: &Message<'_>,
+        otherwise: Otherwise,
+        fx: &mut Effects,
+    ) {
         if let Some(bytes) = self.encode(message, fx) {
-            let (link, to) = (self.link, self.address());
-            fx.push(Effect::Promise { link, to, bytes, otherwise });
+            let (link, to, client) = (self.link, self.address(), Some(ClientKey(client)));
+            fx.push(Effect::Promise { link, to, bytes, client, otherwise });
         }
     }
 

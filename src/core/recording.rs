@@ -146,7 +146,7 @@ impl Gateway {
                 None => Otherwise::Nothing,
             },
         };
-        peer.promise(message, otherwise, cx.fx);
+        peer.promise(handle, message, otherwise, cx.fx);
     }
 
     /// As [`Self::promise`], with a refusal for sessions that are to last.

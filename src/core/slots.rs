@@ -9,6 +9,18 @@ pub(crate) struct Handle {
     generation: u32,
 }
 
+/// Names a client as long as its record lives, for those who keep something of their own about it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ClientKey(pub(crate) Handle);
+
+impl ClientKey {
+    /// A small number that no other client has at the same time.
+    #[must_use]
+    pub fn slot(self) -> u32 {
+        self.0.slot
+    }
+}
+
 impl Handle {
     /// As one number, for tokens.
     pub(crate) fn to_bits(self) -> u64 {

@@ -4,11 +4,11 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::client::{Client, Form, State};
+use super::client::{Client, Form, OutboundStage, State};
 use super::gateway::Gateway;
 use super::peer::{Address, LinkId};
 use super::signal::Signal;
-use super::slots::Handle;
+use super::slots::{ClientKey, Handle};
 use super::upstream::MqttQos;
 use crate::time::Time;
 
@@ -53,6 +53,19 @@ pub struct ClientView<'a> {
     client: &'a Client,
 }
 
+/// What was sent to a client and is not answered yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InFlight {
+    /// The packet.
+    pub packet: &'static str,
+    /// What answers it.
+    pub answer: &'static str,
+    /// How often it was sent.
+    pub tries: u8,
+    /// It has not gone out yet: the link, or the device's own connection, has no room.
+    pub waits_for_room: bool,
+}
+
 /// A subscription of a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SubscriptionView<'a> {
@@ -80,6 +93,12 @@ impl<'a> ClientView<'a> {
     #[must_use]
     pub fn id(&self) -> &'a str {
         &self.client.id
+    }
+
+    /// What names it as long as it lives.
+    #[must_use]
+    pub fn key(&self) -> ClientKey {
+        ClientKey(self.handle)
     }
 
     /// How it stands.
@@ -136,6 +155,41 @@ impl<'a> ClientView<'a> {
     pub fn sleeps_until(&self) -> Option<Time> {
         let nap = Duration::from_secs(self.client.nap.duration.into());
         self.client.state.sleeps().then(|| self.client.asleep_since().after(nap))
+    }
+
+    /// How long it may be silent, or stay asleep, until it counts as lost; `None` if for ever, and while
+    /// it is neither connected nor asleep.
+    #[must_use]
+    pub fn allowed_silence(&self) -> Option<Duration> {
+        let settings = &self.gateway.settings;
+        let allowed = match self.client.state {
+            State::Active => {
+                let tolerance = settings.keep_alive_tolerance_permille;
+                self.client.allowed_silence(tolerance, settings.session_expiry)
+            }
+            State::Asleep => self.client.allowed_sleep(settings.sleep_tolerance_permille),
+            State::Connecting | State::Awake | State::Gone => return None,
+        };
+        (!allowed.is_zero()).then_some(allowed)
+    }
+
+    /// What was sent to it last and is not answered yet.
+    #[must_use]
+    pub fn in_flight(&self) -> Option<InFlight> {
+        let outbound = self.client.busy.outbound.as_deref()?;
+        let (packet, answer) = match outbound.stage {
+            OutboundStage::Register { .. } => ("REGISTER", "REGACK"),
+            OutboundStage::Publish if outbound.queued.qos == MqttQos::Two => ("PUBLISH", "PUBREC"),
+            OutboundStage::Publish => ("PUBLISH", "PUBACK"),
+            OutboundStage::Release => ("PUBREL", "PUBCOMP"),
+        };
+        Some(InFlight { packet, answer, tries: outbound.tries, waits_for_room: outbound.waits })
+    }
+
+    /// It has asked for a pause.
+    #[must_use]
+    pub fn is_paused(&self, now: Time) -> bool {
+        self.client.busy.paused_until.is_some_and(|until| until > now)
     }
 
     /// The session ends with the connection.
@@ -224,6 +278,12 @@ impl Gateway {
     #[must_use]
     pub fn client(&self, id: &str) -> Option<ClientView<'_>> {
         self.view(self.client_named(id)?)
+    }
+
+    /// The client that this names, while its record lives.
+    #[must_use]
+    pub fn client_of(&self, key: ClientKey) -> Option<ClientView<'_>> {
+        self.view(key.0)
     }
 
     fn view(&self, handle: Handle) -> Option<ClientView<'_>> {

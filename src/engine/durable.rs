@@ -135,7 +135,7 @@ impl Engine {
         while let Some(held) = durable.promises.next(commit) {
             let bytes = if kept { &held.bytes } else { &held.otherwise };
             if !bytes.is_empty() {
-                self.effects.send(held.link, held.to, bytes);
+                self.effects.send(held.link, held.to, bytes, held.client);
             }
         }
         // These have waited already: they are not to queue up behind what was promised after them.
@@ -184,12 +184,14 @@ impl Engine {
     /// Decides when a datagram leaves: a promise when what it promises is written, and what follows it
     /// to the same place not before it.
     pub(super) fn promise(&mut self, now: Time, position: usize, effect: Effect) {
-        let (link, to, bytes, promise) = match effect {
-            Effect::Send { link, to, bytes } => (link, to, bytes, None),
-            Effect::Promise { link, to, bytes, otherwise } => (link, to, bytes, Some(otherwise)),
+        let (link, to, bytes, client, promise) = match effect {
+            Effect::Send { link, to, bytes, client } => (link, to, bytes, client, None),
+            Effect::Promise { link, to, bytes, client, otherwise } => {
+                (link, to, bytes, client, Some(otherwise))
+            }
             _ => return,
         };
-        let sent = Effect::Send { link, to, bytes };
+        let sent = Effect::Send { link, to, bytes, client };
         let Some(durable) = &mut self.durable else {
             return self.effects.replace(position, sent);
         };
@@ -218,10 +220,10 @@ impl Engine {
                     self.effects.bytes(bytes),
                     otherwise.map_or(&[][..], |otherwise| self.effects.bytes(otherwise)),
                 );
-                durable.promises.hold(commit, link, to, said, refusal);
+                durable.promises.hold(commit, link, to, client, said, refusal);
                 Effect::Done
             }
-            (None, Some(bytes)) => Effect::Send { link, to, bytes },
+            (None, Some(bytes)) => Effect::Send { link, to, bytes, client },
             (None, None) => Effect::Done,
         };
         self.effects.replace(position, instead);

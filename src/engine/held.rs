@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::core::{Address, LinkId};
+use crate::core::{Address, ClientKey, LinkId};
 
 /// Most octets that wait. Beyond that promises are broken off as if nothing could be written.
 const MAX_OCTETS: usize = 4 * 1024 * 1024;
@@ -20,6 +20,7 @@ pub(super) struct Held {
     commit: u64,
     pub(super) link: LinkId,
     pub(super) to: Address,
+    pub(super) client: Option<ClientKey>,
     pub(super) bytes: Box<[u8]>,
     /// What to send if it cannot be written; nothing if empty.
     pub(super) otherwise: Box<[u8]>,
@@ -111,11 +112,12 @@ impl Promises {
         commit: u64,
         link: LinkId,
         to: Address,
+        client: Option<ClientKey>,
         bytes: &[u8],
         otherwise: &[u8],
     ) {
         let (bytes, otherwise) = (bytes.into(), otherwise.into());
-        let held = Held { commit, link, to, bytes, otherwise };
+        let held = Held { commit, link, to, client, bytes, otherwise };
         self.load.add(&held);
         self.queue.push_back(held);
     }

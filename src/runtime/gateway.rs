@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use bytes::BytesMut;
 use tracing::{info, warn};
 
+use super::diary::Diary;
 use super::links::Link;
 use super::machine::{ConnectionEnd, Machine};
 use super::notices::Notices;
@@ -54,6 +55,8 @@ pub(super) struct Gateway<M> {
     reloading: Vec<ReloadReply>,
     notices: Notices,
     traffic: Traffic,
+    /// If somebody may ask for it.
+    diary: Option<Diary>,
     started: SystemTime,
     /// From the admin interface, if there is one.
     questions: Option<Questions>,
@@ -107,8 +110,9 @@ impl<M: Machine> Gateway<M> {
             connection,
             input: BytesMut::new(),
         });
-        let names = links.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = links.iter().map(ToString::to_string).collect();
         Self {
+            diary: questions.as_ref().map(|_| Diary::new(&names)),
             notices: Notices::new(names),
             traffic: Traffic::new(links.len()),
             started: SystemTime::now(),
@@ -167,10 +171,16 @@ impl<M: Machine> Gateway<M> {
         self.poll_pulse(cx);
         for link in &mut self.links {
             let (machine, traffic, id) = (&mut self.machine, &mut self.traffic, link.id());
+            let diary = &mut self.diary;
             let taken =
                 link.poll_receive(cx, now, &mut self.buffers, &mut |from, signal, bytes| {
                     traffic.received(id, signal, bytes);
                     machine.datagram(now, id, from, signal, bytes);
+                    if let Some(diary) = diary
+                        && let Some(engine) = machine.engine()
+                    {
+                        diary.received(now, engine.gateway(), id, from, bytes);
+                    }
                 });
             if let Poll::Ready(taken) = taken {
                 busy = true;
@@ -292,10 +302,20 @@ impl<M: Machine> Gateway<M> {
             link.watch();
         }
         self.notices.write(self.machine.outgoing());
+        self.write_diary(now);
         if some || !self.machine.outgoing().notices().is_empty() {
             self.machine.clear();
         }
         progress
+    }
+
+    /// What was noticed comes before what was sent because of it.
+    fn write_diary(&mut self, now: Time) {
+        let Self { diary: Some(diary), machine, notices, .. } = self else { return };
+        let Some(engine) = machine.engine() else { return };
+        let (gateway, effects) = (engine.gateway(), engine.outgoing());
+        diary.noticed(now, gateway, effects, notices.links());
+        diary.sent(now, gateway, effects);
     }
 
     /// Writes what the turn left for the broker.

@@ -4,6 +4,7 @@
 //! to the machine, has written what must survive, then sends all datagrams that came of it in
 //! batches, and writes to the broker once. Idle, it sleeps in the kernel until something arrives or a deadline passes.
 
+mod diary;
 mod engine;
 mod figures;
 mod gateway;
@@ -13,6 +14,7 @@ mod notices;
 mod own;
 mod pulse;
 mod reload;
+mod sentence;
 mod state;
 mod summary;
 mod timer;
@@ -118,8 +120,8 @@ pub fn run(config: &Config, origin: Option<Origin>) -> Result<(), RunError> {
     let (asker, questions) = admin::channel();
     let listen = config.admin.listen;
     let served = listen.map(|listen| {
-        let state_dir = config.state_dir.clone();
-        (admin::Settings { listen, asker, state_dir }, questions)
+        let (state_dir, name) = (config.state_dir.clone(), config.name.to_string());
+        (admin::Settings { listen, asker, state_dir, name }, questions)
     });
     run_loop(config, reload, Some(store), not_before, served, |seed, now| {
         let existed = image.is_some();

@@ -4,11 +4,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{Level, debug, enabled, error, info, warn};
 
-use super::wording::{
-    About, Client, Count, Hex, Name, Rule, Told, Where, Why, advice, revoked, wasted,
-};
-use crate::core::{Effects, Limit, LinkId, Notice, Place, Revoked, Span};
-use crate::ops::{Allowed, RateLimit};
+use super::sentence::{Sentence, level};
+use crate::core::{Effects, Limit, LinkId, Notice};
+use crate::ops::RateLimit;
 
 /// Lines of one kind per link within [`INTERVAL`]; more than a person reads.
 const BURST: u32 = 20;
@@ -32,6 +30,11 @@ impl Notices {
         Self { limit: RateLimit::new(BURST, INTERVAL, MAX_KEYS), links }
     }
 
+    /// Names of the links where places need them.
+    pub(super) fn links(&self) -> &[String] {
+        &self.links
+    }
+
     /// Writes those that wait in `effects`.
     pub(super) fn write(&mut self, effects: &Effects) {
         if effects.notices().is_empty() || !enabled!(Level::WARN) {
@@ -39,165 +42,23 @@ impl Notices {
         }
         let now = Instant::now();
         for notice in effects.notices() {
-            if is_said_already(notice)
-                || is_everyday(notice) && !enabled!(Level::INFO)
-                || is_routine(notice) && !enabled!(Level::DEBUG)
-            {
+            let level = level(notice);
+            let hidden = match level {
+                Level::INFO => !enabled!(Level::INFO),
+                Level::DEBUG => !enabled!(Level::DEBUG),
+                _ => false,
+            };
+            if hidden || is_said_already(notice) {
                 continue;
             }
-            let Some(allowed) = self.limit.allow(now, key(notice)) else { continue };
-            self.line(effects, notice, allowed);
-        }
-    }
-
-    fn line(&self, effects: &Effects, notice: &Notice, more: Allowed) {
-        let name = |span: Span| Name(effects.bytes(span));
-        let place = |at: &Place| Where { at: *at, links: &self.links, effects };
-        match *notice {
-            Notice::Malformed { ref from, error, bytes } => warn!(
-                "not MQTT-SN, from {}: {error}; it begins with {}{more}",
-                place(from),
-                Hex(effects.bytes(bytes))
-            ),
-            Notice::Connected { client, ref at, keep_alive, clean, resumed } => info!(
-                "client {} connected from {}, keep-alive {keep_alive} s, {}{more}",
-                name(client),
-                place(at),
-                match (clean, resumed) {
-                    (true, true) => "clean session, kept because it slept",
-                    (true, false) => "clean session",
-                    (false, true) => "session resumed",
-                    (false, false) => "new session",
-                }
-            ),
-            Notice::Moved { client, ref from, ref to, asleep: true } => info!(
-                "client {} moved from {} to {} while it slept{more}",
-                name(client),
-                place(from),
-                place(to)
-            ),
-            Notice::Moved { client, ref from, ref to, asleep: false } => warn!(
-                "client {} moved from {} to {}; if it goes back and forth, two devices have the \
-                 same client id{more}",
-                name(client),
-                place(from),
-                place(to)
-            ),
-            Notice::Contested { client, ref holder, ref rival } => warn!(
-                "client {} goes back and forth between {} and {}: two devices have the same client \
-                 id. Its session stays with the former for now, the latter hears congestion; give \
-                 each device a client id of its own{more}",
-                name(client),
-                place(holder),
-                place(rival)
-            ),
-            Notice::Asleep { client, duration } => {
-                info!("client {} sleeps; it announced {duration} s{more}", name(client));
+            let Some(more) = self.limit.allow(now, key(notice)) else { continue };
+            let line = Sentence { notice, effects, links: &self.links };
+            match level {
+                Level::ERROR => error!("{line}{more}"),
+                Level::WARN => warn!("{line}{more}"),
+                Level::INFO => info!("{line}{more}"),
+                _ => debug!("{line}{more}"),
             }
-            Notice::Collected { client, messages: 0, left: 0 } => {
-                debug!("client {} woke, nothing waited for it{more}", name(client));
-            }
-            Notice::Collected { client, messages, left: 0 } => debug!(
-                "client {} woke and was sent {}{more}",
-                name(client),
-                Count(messages, "message")
-            ),
-            Notice::Collected { client, messages, left } => info!(
-                "client {} woke and was sent {}, {left} still wait for its next PINGREQ{more}",
-                name(client),
-                Count(messages, "message")
-            ),
-            Notice::Disconnected { client } => info!("client {} disconnected{more}", name(client)),
-            Notice::Kicked { client, will } => warn!(
-                "the session of client {} was ended by an operator{}{more}",
-                name(client),
-                if will { "; its will was published" } else { "" }
-            ),
-            Notice::Lost { client, why, will } => info!(
-                "client {} is lost: {}{}{more}",
-                name(client),
-                Why(why),
-                if will { "; its will was published" } else { "" }
-            ),
-            Notice::Refused { client, ref at, operation, subject, code, why, rule } => warn!(
-                "refused {operation}{}{} at {}: {why}{}; told it: {}{more}",
-                About { subject, effects },
-                Client("of", effects.bytes(client)),
-                place(at),
-                Rule(effects.bytes(rule)),
-                Told(code)
-            ),
-            Notice::Revoked { client, what: Revoked::Session, subject: _, why, rule } => warn!(
-                "the session of client {} ends: {why}{}{more}",
-                name(client),
-                Rule(effects.bytes(rule))
-            ),
-            Notice::Revoked { client, what, subject, why, rule } => warn!(
-                "took {} {} away from client {}: {why}{}{more}",
-                revoked(what),
-                name(subject),
-                name(client),
-                Rule(effects.bytes(rule))
-            ),
-            Notice::Stranger { ref at, packet } => {
-                info!("{packet} from {}, which is not connected{more}", place(at));
-            }
-            Notice::Abandoned { client, topic, qos, why } => warn!(
-                "gave up a QoS {qos} message to client {} on topic {}: {why}{more}",
-                name(client),
-                name(topic)
-            ),
-            Notice::UnknownPredefined { client, id, topic } => warn!(
-                "client {} does not know predefined topic id {id} ({} under [topics]): the topic is \
-                 registered with it instead; give gateway and device the same list{more}",
-                name(client),
-                name(topic)
-            ),
-            Notice::DropsAtPing { client, keep_alive } => warn!(
-                "client {} connects anew whenever its first ping is due (keep-alive {keep_alive} s). \
-                 This looks like RIOT asymcute, which does not forget the failed pings of an \
-                 earlier outage: restart the device{more}",
-                name(client)
-            ),
-            Notice::LimitReached { client, limit } => {
-                warn!(
-                    "limit \"{}\" reached{}: {}{more}",
-                    limit.label(),
-                    Client("by", effects.bytes(client)),
-                    advice(limit)
-                )
-            }
-            Notice::Wasted { topic, why } => warn!(
-                "a publication on {}, which its device was told is safe, did not reach the broker: \
-                 {}{more}",
-                name(topic),
-                wasted(why)
-            ),
-            Notice::Complaint { what, about, code, name: reason, said } => {
-                let said = match effects.bytes(said) {
-                    [] => String::new(),
-                    said => format!(", saying \"{}\"", String::from_utf8_lossy(said)),
-                };
-                let about = match effects.bytes(about) {
-                    [] => String::new(),
-                    _ => format!(" of {}", name(about)),
-                };
-                warn!("the broker refuses {what}{about}: {reason} (code {code:#04x}){said}{more}");
-            }
-            Notice::StoreFailed { kind: _, error } => error!(
-                "cannot write to the state directory: {}. Devices hear congestion where something \
-                 would have to be kept; it is tried again until it works{more}",
-                String::from_utf8_lossy(effects.bytes(error))
-            ),
-            Notice::StoreRecovered { after } => warn!(
-                "the state directory can be written to again, after {} s; everything is kept again{more}",
-                after.as_secs()
-            ),
-            Notice::SubscriptionLost { filter } => warn!(
-                "the broker refuses the subscription {}: the clients that depend on it get \
-                 nothing{more}",
-                name(filter)
-            ),
         }
     }
 }
@@ -205,25 +66,6 @@ impl Notices {
 /// Limits whose refusal has a line of its own that says more.
 fn is_said_already(notice: &Notice) -> bool {
     matches!(notice, Notice::LimitReached { limit: Limit::Takeovers | Limit::Newcomers, .. })
-}
-
-/// Part of a normal day, so not for those who only want to hear of trouble.
-fn is_everyday(notice: &Notice) -> bool {
-    matches!(
-        notice,
-        Notice::Connected { .. }
-            | Notice::Asleep { .. }
-            | Notice::Moved { asleep: true, .. }
-            | Notice::Collected { .. }
-            | Notice::Disconnected { .. }
-            | Notice::Lost { .. }
-            | Notice::Stranger { .. }
-    )
-}
-
-/// What a healthy sleeping device does all day, so only for those who look closely.
-fn is_routine(notice: &Notice) -> bool {
-    matches!(notice, Notice::Collected { left: 0, .. })
 }
 
 /// What shares a rate: notices of one kind on one link, and each limit by itself.
@@ -261,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::codec::ReturnCode;
-    use crate::core::{Loss, Subject};
+    use crate::core::{Loss, Place, Span, Subject};
     use crate::ops::logging::{Style, subscriber};
     use crate::transport::udp::UdpAddress;
 

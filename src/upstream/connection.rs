@@ -256,6 +256,13 @@ impl BrokerConnection {
         matches!(self.state, State::Open(_))
     }
 
+    /// The broker that the connection is open to.
+    #[must_use]
+    pub fn server(&self) -> Option<&super::Server> {
+        let State::Open(open) = &self.state else { return None };
+        self.settings.brokers.servers.get(open.server)
+    }
+
     /// What was last in the way of a connection, if something was since the last one.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {

@@ -532,7 +532,7 @@ impl World {
         for effect in fx.items() {
             match *effect {
                 // The core alone keeps no promises waiting.
-                Effect::Send { link, to, bytes } | Effect::Promise { link, to, bytes, .. } => {
+                Effect::Send { link, to, bytes, .. } | Effect::Promise { link, to, bytes, .. } => {
                     let bytes = fx.bytes(bytes).to_vec();
                     let packet = decode(&bytes).expect("what the gateway sends is valid");
                     let node = packet.forwarder.map(|forwarder| forwarder.node_id.to_vec());

@@ -529,7 +529,7 @@ impl World {
     fn take_effects(&mut self) {
         let fx = self.engine.outgoing();
         for effect in fx.items() {
-            let Effect::Send { link, to, bytes } = *effect else { continue };
+            let Effect::Send { link, to, bytes, .. } = *effect else { continue };
             let bytes = fx.bytes(bytes).to_vec();
             let packet = decode(&bytes).expect("what the gateway sends is valid");
             let node = packet.forwarder.map(|forwarder| forwarder.node_id.to_vec());

@@ -437,7 +437,7 @@ impl World {
     fn refuses(&self, place: Place) -> bool {
         let effects = self.engine.outgoing();
         effects.items().iter().any(|effect| {
-            let Effect::Send { link, to, bytes } = effect else { return false };
+            let Effect::Send { link, to, bytes, .. } = effect else { return false };
             let Ok((to, bytes)) = places::from_gateway(*link, to, effects.bytes(*bytes)) else {
                 return false;
             };
@@ -509,7 +509,7 @@ impl World {
         let mut datagrams: Vec<Datagram> = Vec::new();
         let effects = self.engine.outgoing();
         for effect in effects.items() {
-            if let Effect::Send { link, to, bytes } = effect {
+            if let Effect::Send { link, to, bytes, .. } = effect {
                 let (place, bytes) = places::from_gateway(*link, to, effects.bytes(*bytes))?;
                 if usize::from(place[0]) >= self.sensors.len() && !places::is_liar(place) {
                     return Err(format!("a datagram for {to:?}, which nobody has"));

@@ -302,7 +302,7 @@ fn refuse(
     code: ReturnCode,
     why: &'static str,
 ) {
-    peer.send(&Message::ConnAck { code }, cx.fx);
+    peer.send(None, &Message::ConnAck { code }, cx.fx);
     cx.fx.notice(|fx| Notice::Refused {
         client: fx.store(&[]),
         at: fx.place(peer),

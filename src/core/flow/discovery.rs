@@ -14,7 +14,7 @@ impl Gateway {
     pub(crate) fn on_search_gw(&mut self, cx: &mut Cx<'_>, peer: PeerRef<'_>) {
         if self.settings.answer_search {
             let gateway_id = self.settings.gateway_id;
-            peer.send(&Message::GwInfo { gateway_id, address: &[] }, cx.fx);
+            peer.send(self.in_hand(), &Message::GwInfo { gateway_id, address: &[] }, cx.fx);
         }
     }
 

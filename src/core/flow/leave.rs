@@ -68,7 +68,7 @@ impl Gateway {
             }
             return;
         }
-        peer.send(&Message::Disconnect { duration: None }, cx.fx);
+        peer.send(None, &Message::Disconnect { duration: None }, cx.fx);
         cx.fx.notice(|fx| Notice::Stranger { at: fx.place(peer), packet });
     }
 

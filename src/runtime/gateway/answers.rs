@@ -3,9 +3,10 @@
 use std::task::{Context, Poll};
 
 use super::{Gateway, Machine, Shared};
-use crate::admin::api::{Client, ClientDetails, TopicNames};
+use crate::admin::api::{Client, ClientDetails, Status, TopicNames};
 use crate::admin::{
-    ClientPart, ClientQuery, Figures, Question, ReloadReply, UpstreamFigures, UpstreamState,
+    ClientPart, ClientQuery, Figures, Question, ReloadReply, Timeline, UpstreamFigures,
+    UpstreamState,
 };
 use crate::core::upstream::LineId;
 use crate::core::{ClientView, LinkId, glob_matches};
@@ -58,8 +59,31 @@ impl<M: Machine> Gateway<M> {
                 let links = self.link_names();
                 if let Some(engine) = self.machine.engine() {
                     let view = engine.gateway().client(&id);
-                    let _ =
-                        reply.send(view.map(|view| Box::new(ClientDetails::new(&view, &links))));
+                    let details = view.map(|view| Box::new(ClientDetails::new(&view, &links, now)));
+                    let _ = reply.send(details);
+                }
+            }
+            Question::Timeline(id, reply) => {
+                let timeline = match (&self.diary, id) {
+                    (Some(diary), Some(id)) => diary.timeline(Some(&id)).or_else(|| {
+                        // After a restart nothing is known of it yet.
+                        let known = self.machine.engine()?.gateway().client(&id).is_some();
+                        known.then(Timeline::default)
+                    }),
+                    (Some(diary), None) => diary.timeline(None),
+                    (None, _) => None,
+                };
+                let _ = reply.send(timeline);
+            }
+            Question::Watch(query, reply) => {
+                let _ = reply.send(self.diary.as_mut().and_then(|diary| diary.watch(query)));
+            }
+            Question::Status(reply) => {
+                let upstream = self.upstream_states();
+                if let Some(engine) = self.machine.engine() {
+                    let (stats, spooled) = (engine.gateway().stats(), engine.spooled_bytes());
+                    let status = Status::new(&stats, self.started, spooled, upstream);
+                    let _ = reply.send(Box::new(status));
                 }
             }
             Question::Kick(id, reply) => {
@@ -95,6 +119,7 @@ impl<M: Machine> Gateway<M> {
         let Self { machine, brokers, .. } = self;
         let state = |Shared { line, connection, .. }: &Shared| UpstreamState {
             connected: machine.engine().is_some_and(|engine| is_connected(engine, *line)),
+            broker: connection.server().map(ToString::to_string),
             trouble: connection.trouble().map(str::to_owned),
         };
         brokers.iter().map(state).collect()

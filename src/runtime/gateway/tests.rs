@@ -71,7 +71,7 @@ impl Lines {
     fn reply(&mut self, bytes: &[u8]) {
         if let Some((link, to)) = self.last {
             let bytes = self.effects.store(bytes);
-            self.effects.push(Effect::Send { link, to, bytes });
+            self.effects.push(Effect::Send { link, to, bytes, client: None });
         }
     }
 }

@@ -151,7 +151,7 @@ impl BleLink {
     pub fn transmit(&mut self, effects: &Effects) {
         for effect in effects.items() {
             match *effect {
-                Effect::Send { link, ref to, bytes } if link == self.id => {
+                Effect::Send { link, ref to, bytes, .. } if link == self.id => {
                     let Some(lane) = self.lane(to) else {
                         self.stats.away_drops += 1;
                         continue;

@@ -143,7 +143,7 @@ impl SerialLink {
     pub fn transmit(&mut self, effects: &Effects) {
         for effect in effects.items() {
             match *effect {
-                Effect::Send { link, ref to, bytes } if link == self.id => {
+                Effect::Send { link, ref to, bytes, .. } if link == self.id => {
                     self.line.push(Some(to), effects.bytes(bytes));
                 }
                 Effect::Broadcast { link, bytes, .. } if link == self.id => {

@@ -31,7 +31,7 @@ async fn open_line(framing: Framing) -> (SerialLink, File) {
 fn send(link: &mut SerialLink, to: LinkId, packet: &[u8]) {
     let mut effects = Effects::default();
     let bytes = effects.store(packet);
-    effects.push(Effect::Send { link: to, to: Address::NONE, bytes });
+    effects.push(Effect::Send { link: to, to: Address::NONE, bytes, client: None });
     link.transmit(&effects);
 }
 

@@ -148,7 +148,7 @@ impl UdpLink {
         let mut run: heapless::Vec<Outgoing<'_>, BATCH> = heapless::Vec::new();
         for effect in effects.items() {
             match *effect {
-                Effect::Send { link, ref to, bytes } if link == self.id => {
+                Effect::Send { link, ref to, bytes, .. } if link == self.id => {
                     let Some(to) = UdpAddress::decode(to) else {
                         debug_assert!(false, "an address that this link did not make");
                         continue;

@@ -78,7 +78,7 @@ fn settings(listen: &str) -> config::UdpLink {
 
 fn send_effect(effects: &mut Effects, link: LinkId, to: UdpAddress, bytes: &[u8]) {
     let bytes: Span = effects.store(bytes);
-    effects.push(Effect::Send { link, to: to.encode(), bytes });
+    effects.push(Effect::Send { link, to: to.encode(), bytes, client: None });
 }
 
 fn device(bind: &str) -> UdpSocket {

@@ -20,6 +20,7 @@ fn every_answer_is_as_described() {
     let description = Description::load();
     let mut covered = BTreeSet::new();
     let id = "/api/v1/clients/meter%2F1%20%C3%BC";
+    let timeline = "/api/v1/clients/meter%2F1%20%C3%BC/timeline";
     for (method, described, path, headers, status) in [
         ("GET", "/metrics", "/metrics", "", 200),
         ("GET", "/healthz", "/healthz", "", 200),
@@ -31,6 +32,11 @@ fn every_answer_is_as_described() {
         ("GET", "/api/v1/clients/{id}", id, "", 200),
         ("GET", "/api/v1/clients/{id}", "/api/v1/clients/nobody", "", 404),
         ("GET", "/api/v1/clients/{id}", "/api/v1/clients/%f", "", 400),
+        ("GET", "/api/v1/clients/{id}/timeline", timeline, "", 200),
+        ("GET", "/api/v1/clients/{id}/timeline", "/api/v1/clients/nobody/timeline", "", 404),
+        ("GET", "/api/v1/strangers", "/api/v1/strangers", "", 200),
+        ("GET", "/api/v1/events", "/api/v1/events?kinds=all", "", 400),
+        ("GET", "/api/v1/status", "/api/v1/status", "", 200),
         ("GET", "/api/v1/links", "/api/v1/links", "", 200),
         ("GET", "/api/v1/topics", "/api/v1/topics", "", 200),
         ("GET", "/api/v1/topics", "/api/v1/topics?cursor=a", "", 400),

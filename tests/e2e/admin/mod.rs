@@ -8,6 +8,7 @@ mod http;
 mod metrics;
 mod schema;
 mod systemd;
+mod timeline;
 mod token;
 
 use std::net::SocketAddr;
