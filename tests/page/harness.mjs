@@ -15,7 +15,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 export async function world(request) {
   process.stdout.write(`? ${JSON.stringify(request)}\n`);
   const { value, done } = await answers.next();
-  assert.ok(!done, "the test has gone");
+  assert.ok(!done, "the test has gone; it says why");
   return JSON.parse(value);
 }
 
@@ -114,7 +114,7 @@ export class Tab {
   }
 
   async live() {
-    await this.sees('#connection:is([data-state="live"], [data-state="polling"])');
+    await this.sees('#connection[data-state="live"]');
   }
 
   /** Goes on when this is true in the page. */

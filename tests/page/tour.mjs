@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { run, world } from "./harness.mjs";
 
 const HOSTILE = "<img src=x onerror=document.title='hit'>";
+/** An id has 23 characters at most. */
+const ID = "<img src=x onerror=a()>";
 const AWAY = /ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET/;
 
 await run(async (open) => {
@@ -81,13 +83,13 @@ await run(async (open) => {
   await tab.sees(".timeline .entry.packet");
 
   // What a device says is text, whatever it says.
-  await world({ do: "connect", id: HOSTILE });
-  await world({ do: "publish", id: HOSTILE, topic: HOSTILE, payload: HOSTILE });
-  for (const hash of ["#/", "#/clients", "#/topics", "#/strangers", `#/clients/${encodeURIComponent(HOSTILE)}`]) {
+  await world({ do: "connect", id: ID });
+  await world({ do: "publish", id: ID, topic: HOSTILE, payload: HOSTILE });
+  for (const hash of ["#/", "#/clients", "#/topics", "#/strangers", `#/clients/${encodeURIComponent(ID)}`]) {
     await tab.go(hash);
     await tab.live();
   }
-  await tab.sees("h1", HOSTILE);
+  await tab.sees("h1", ID);
   await tab.sees(".timeline .entry", HOSTILE);
   await tab.sees(".side .table", HOSTILE);
   await tab.go("#/topics");

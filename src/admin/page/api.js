@@ -11,8 +11,13 @@ export class Refused extends Error {
   }
 }
 
-/** The gateway did not answer. */
-export class Away extends Error {}
+/** The gateway did not answer, or said that it cannot now. */
+export class Away extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
 
 let token = sessionStorage.getItem(KEY);
 let locked = false;
@@ -92,7 +97,7 @@ async function request(method, path, { signal, patience = PATIENCE } = {}) {
   compareClocks(answer.headers.get("date"));
   if (answer.ok) return answer;
   const message = await reason(answer);
-  if (answer.status === 503 || answer.status === 502 || answer.status === 504) throw new Away(message);
+  if (answer.status >= 502 && answer.status <= 504) throw new Away(message, answer.status);
   if (answer.status === 401) {
     locked = true;
     onLocked(token !== null);

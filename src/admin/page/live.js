@@ -8,6 +8,8 @@ import { forget, pulse } from "./store.js";
 const PULSE = 5_000;
 /** The gateway says something at least every 15 seconds. */
 const SILENCE = 40_000;
+/** Pulses after which it is looked whether there are events now. */
+const POLLS = 12;
 const SOONEST = 500;
 const LATEST = 15_000;
 
@@ -18,7 +20,7 @@ const watchers = new Set();
 let view = { kinds: null, client: null, on: {} };
 let controller = null;
 let tries = 0;
-/** An older gateway has no events: it is asked instead. */
+/** Where there are no events it is asked instead: an older gateway has none, and not everybody can watch at once. */
 let streams = true;
 
 /** Calls when the state changes. */
@@ -62,7 +64,7 @@ async function keep(signal) {
       else await poll(signal);
     } catch (error) {
       if (signal.aborted) return;
-      if (error.status === 404) {
+      if (streams && error.events) {
         streams = false;
         continue;
       }
@@ -107,7 +109,7 @@ async function read(signal) {
   try {
     alive();
     const either = AbortSignal.any([signal, silent.signal]);
-    for await (const { event, data } of events(await api.open(`api/v1/events?${query}`, either), alive)) {
+    for await (const { event, data } of events(await open(query, either), alive)) {
       if (signal.aborted) return;
       if (event === "hello") {
         arrived("live");
@@ -120,11 +122,21 @@ async function read(signal) {
     }
   } catch (error) {
     signal.throwIfAborted();
-    throw error instanceof api.Refused ? error : new api.Away("The gateway does not answer.");
+    throw error instanceof api.Refused || error.events ? error : new api.Away("The gateway does not answer.");
   } finally {
     clearTimeout(timer);
   }
   throw new api.Away("The gateway has ended the connection.");
+}
+
+/** The body of the stream; that there is none for us is marked. */
+async function open(query, signal) {
+  try {
+    return await api.open(`api/v1/events?${query}`, signal);
+  } catch (error) {
+    error.events = error.status === 404 || error.status === 503;
+    throw error;
+  }
 }
 
 /** What has no events is asked for now and then; that the gateway hangs is seen by it too. */
@@ -136,12 +148,13 @@ async function beat(signal) {
 }
 
 async function poll(signal) {
-  for (;;) {
+  for (let polls = 0; polls < POLLS; polls += 1) {
     await pulse(signal);
     arrived("polling");
     view.on.fresh?.();
     await sleep(PULSE, signal);
   }
+  streams = true;
 }
 
 function arrived(name) {

@@ -8,7 +8,7 @@ import { clientAddress } from "./router.js";
 const KEPT = 1_000;
 
 const WAYS = { in: "from the device", out: "to the device" };
-const LEVELS = { info: ["event", "Event"], warn: ["warn", "Warning"], debug: ["debug", "Detail"] };
+const LEVELS = { info: ["event", "Event"], warn: ["warn", "Warning"], error: ["bad", "Error"], debug: ["debug", "Detail"] };
 
 export class Timeline {
   #entries = [];

@@ -180,8 +180,8 @@ function noteRow(note) {
     "li",
     { class: `note ${note.level}` },
     h("time", { datetime: note.time }, clock(Date.parse(note.time))),
-    icon(note.level === "warn" ? "warn" : "event"),
-    h("span", { class: "text" }, note.level === "warn" && heard("Warning: "), visible(note.text)),
+    icon({ error: "bad", warn: "warn" }[note.level] ?? "event"),
+    h("span", { class: "text" }, note.level !== "info" && heard("Attention: "), visible(note.text)),
     note.client && h("a", { class: "mono", href: clientAddress(note.client) }, visible(note.client)),
   );
 }
