@@ -25,7 +25,7 @@ use support::mosquitto::Mosquitto;
 /// What the scripts ask for.
 struct World {
     gateway: Gateway,
-    _broker: Mosquitto,
+    broker: Mosquitto,
     admin: SocketAddr,
     devices: HashMap<String, Device>,
 }
@@ -39,7 +39,7 @@ impl World {
         let gateway = Gateway::start(&steady_configuration(&url, "", &format!("{admin}\n{rest}")));
         gateway.wait_for_broker(1);
         let admin = http::address(&gateway);
-        Self { gateway, _broker: broker, admin, devices: HashMap::new() }
+        Self { gateway, broker, admin, devices: HashMap::new() }
     }
 
     fn device(&mut self, request: &Value) -> &mut Device {
@@ -60,6 +60,9 @@ impl World {
                 let code = device.publish(topic, Qos::One, text(request, "payload"));
                 assert_eq!(code, ReturnCode::ACCEPTED);
             }
+            "subscribe" => self.device(request).subscribe_to(text(request, "filter"), Qos::One),
+            "sleep" => self.device(request).sleep(300),
+            "from-afar" => rig::publish(self.broker.address(), text(request, "topic"), "on", 1),
             "dismissed" => {
                 let device = self.device(request);
                 device.wait("DISCONNECT", |message| {

@@ -78,10 +78,10 @@ export const day = (time) => DAY.format(new Date(time));
 /** `Fri, 27 Nov 2026, 15:06:39`. */
 export const moment = (time) => `${day(time)}, ${clock(time)}`;
 
-/** `24 Nov, 16:54`, with the year if it is another. */
+/** `24 Nov, 16:54:30`, with the year if it is another. */
 export function since(time) {
   const year = new Date(time).getFullYear() === new Date().getFullYear() ? undefined : "numeric";
-  return new Date(time).toLocaleString("en-GB", { day: "numeric", month: "short", year, hour: "2-digit", minute: "2-digit" });
+  return `${new Date(time).toLocaleString("en-GB", { day: "numeric", month: "short", year })}, ${clock(time)}`;
 }
 
 /** Text of a device as it can be seen: blanks at its ends, and characters that show nothing or turn it round. */

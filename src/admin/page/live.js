@@ -6,6 +6,8 @@ import { events } from "./sse.js";
 import { forget, pulse } from "./store.js";
 
 const PULSE = 5_000;
+/** The second one comes sooner: rates are seen between two. */
+const SECOND_PULSE = 1_500;
 /** The gateway says something at least every 15 seconds. */
 const SILENCE = 40_000;
 /** Pulses after which it is looked whether there are events now. */
@@ -141,9 +143,10 @@ async function open(query, signal) {
 
 /** What has no events is asked for now and then; that the gateway hangs is seen by it too. */
 async function beat(signal) {
+  await sleep(SECOND_PULSE, signal);
   for (;;) {
-    await sleep(PULSE, signal);
     await pulse(signal);
+    await sleep(PULSE, signal);
   }
 }
 

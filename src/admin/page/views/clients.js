@@ -176,6 +176,7 @@ function clientRow() {
     }
     setText(linkName, client.link ?? "–");
     setText(address, [client.address, client.node && `node ${client.node}`].filter(Boolean).join(" "));
+    place.title = place.textContent;
     setText(heard, relative(client.heard, now));
     heard.title = moment(client.heard);
     if (rssi.dataset.value !== String(client.rssi)) {

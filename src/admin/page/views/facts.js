@@ -1,14 +1,14 @@
 // What is known of a client, beside its timeline.
 
 import { fill, h, icon, setText } from "../dom.js";
-import { bars, bytes, count, duration, moment, plural, relative, visible } from "../format.js";
+import { bars, bytes, count, duration, plural, relative, since, visible } from "../format.js";
 
 /** Rows that are shown of a list before somebody asks for all of it. */
 const ROWS = 30;
 
 /** Details, kept in place while they change. */
 export function facts(list, client, now) {
-  const ago = (time) => `${relative(Date.parse(time), now)} · ${moment(Date.parse(time))}`;
+  const ago = (time) => `${relative(Date.parse(time), now)} · ${since(Date.parse(time))}`;
   const rows = [
     ["Link", client.link ?? "none since its goodbye"],
     ["Address", [client.address, client.node && `behind it node ${client.node}`].filter(Boolean).join(", ") || "–", "mono"],

@@ -17,10 +17,16 @@ export function overview() {
   const figures = h("dl", { class: "figures" });
   const crowd = h("div", { class: "panel crowd" });
   const links = h("ul", { class: "links" });
-  const notes = h("ol", { class: "notes" });
+  const notes = h("ol", { class: "notes", hidden: true });
   const quiet = h("p", { class: "nothing" }, "Nothing has happened since you came here.");
   const showTroubles = keyed(list, troubleRow);
   const showLinks = keyed(links, linkRow);
+  const below = h(
+    "div",
+    { class: "below" },
+    h("section", { "aria-labelledby": "links-title" }, h("h2", { id: "links-title" }, "Links"), h("div", { class: "panel" }, links)),
+    h("section", { "aria-labelledby": "notes-title" }, h("h2", { id: "notes-title" }, "Just now"), h("div", { class: "panel" }, quiet, notes)),
+  );
   let lines = [];
 
   const paint = () => {
@@ -39,6 +45,7 @@ export function overview() {
     showFigures(figures, now);
     showCrowd(crowd);
     showLinks(store.links, (link) => link.name);
+    below.hidden = store.seen === 0;
   };
 
   const element = h(
@@ -48,13 +55,7 @@ export function overview() {
     list,
     figures,
     crowd,
-    h("section", { "aria-labelledby": "links-title" }, h("h2", { id: "links-title" }, "Links"), h("div", { class: "panel" }, links)),
-    h(
-      "section",
-      { "aria-labelledby": "notes-title" },
-      h("h2", { id: "notes-title" }, "Just now"),
-      h("div", { class: "panel" }, quiet, notes),
-    ),
+    below,
   );
   paint();
   const end = watch(paint);
@@ -69,6 +70,7 @@ export function overview() {
           if (note.level === "debug") return;
           lines = [note, ...lines].slice(0, LINES);
           fill(notes, lines.map(noteRow));
+          notes.hidden = false;
           quiet.hidden = true;
         },
       },
@@ -117,7 +119,7 @@ function showFigures(list, now) {
   put(list, [
     ["Broker", broker, names[0] ?? "", away ? "bad" : "good"],
     ["Packets", rate(sum), "both ways, all links"],
-    ["Waiting for devices", count(messages), `${messages === 1 ? "message" : "messages"}, ${bytes(size)}`],
+    ["Waiting for devices", count(messages), messages ? `${messages === 1 ? "message" : "messages"}, ${bytes(size)}` : "nothing"],
     ["Waiting for the broker", bytes(status.spooled_bytes), status.spooled_bytes ? "kept on disk" : "nothing"],
     ["Running for", duration(now - started), `since ${since(started)}`],
   ]);
