@@ -15,6 +15,7 @@ export class Timeline {
   #paused = false;
   #missed = 0;
   #forgotten = 0;
+  #names = () => null;
   #wants = { packet: true, event: true };
   #rows = h("ol", { class: "timeline", tabindex: "0", "aria-label": "Packets and events, newest first" });
   #nothing = h("p", { class: "nothing" });
@@ -60,6 +61,17 @@ export class Timeline {
     this.#waiting += 1;
     if (this.#paused) this.#bar();
     else this.#soon();
+  }
+
+  /** What gives the topic that an entry names by its id, or null. */
+  name(names) {
+    this.#names = names;
+    for (const row of this.#rows.children) if (row.entry) this.#nameTopic(row);
+  }
+
+  #nameTopic(row) {
+    const place = row.querySelector(".topic");
+    if (place) setText(place, visible(this.#names(row.entry) ?? ""));
   }
 
   /** More has happened than the stream could say. */
@@ -125,6 +137,7 @@ export class Timeline {
     const who = this.linked && h("span", { class: "from" }, entry.client ? h("a", { href: clientAddress(entry.client) }, visible(entry.client)) : [entry.link, entry.address].filter(Boolean).join("  "));
     const row = entry.kind === "packet" ? packet(entry, time, who) : event(entry, time, who);
     row.entry = entry;
+    this.#nameTopic(row);
     return row;
   }
 }
@@ -139,7 +152,7 @@ function packet(entry, time, who) {
     { class: `entry packet ${entry.direction}`, title: place },
     time,
     icon(entry.direction, WAYS[entry.direction]),
-    h("span", { class: "what" }, h("strong", null, entry.packet), " ", h("span", { class: "text" }, visible(rest)), who),
+    h("span", { class: "what" }, h("strong", null, entry.packet), " ", h("span", { class: "text" }, visible(rest)), " ", h("span", { class: "topic" }), who),
     h("span", { class: "octets" }, `${count(entry.octets)} B`, entry.cut && heard(", shortened here")),
   );
 }

@@ -20,6 +20,8 @@ export function client({ id }) {
   let known = null;
   let hints = [];
   let missing = false;
+  /** Of everybody; they come with any page of topics. */
+  let predefined = null;
 
   const tick = (time) => {
     if (missing) setText(now, "It has no session here. What was heard of it is below.");
@@ -46,6 +48,7 @@ export function client({ id }) {
     if (known) {
       subscriptions(filters, known);
       topicIds(ids, known);
+      timeline.name(naming(known, predefined ?? []));
     }
     tick(api.now());
   };
@@ -54,6 +57,7 @@ export function client({ id }) {
     try {
       known = await api.get(path);
       missing = false;
+      predefined ??= (await api.get("api/v1/topics")).predefined;
     } catch (error) {
       if (error.status !== 404) throw error;
       missing = true;
@@ -136,6 +140,17 @@ export function client({ id }) {
       soon.cancel();
       later.cancel();
     },
+  };
+}
+
+/** Which topic an entry names by its id. An id is what it is now only since the session began. */
+function naming(client, predefined) {
+  const map = (topics) => new Map(topics.map((topic) => [topic.id, topic.name]));
+  const [own, fixed] = [map(client.topics), map(predefined)];
+  return ({ topic_id: id, predefined: isFixed, time, text }) => {
+    if (typeof id !== "number") return null;
+    const name = isFixed ? fixed.get(id) : time >= client.connected_at.replace("Z", "") ? own.get(id) : null;
+    return name === undefined || name === null || text.includes(name) ? null : name;
   };
 }
 

@@ -28,7 +28,7 @@ export function topics() {
     const found = names.filter(fits);
     fill(fixed, ids.slice(0, ROWS).map((topic) => row(String(topic.id), topic.name, "number mono")));
     fill(used, found.slice(0, ROWS).map((topic) => row(count(topic.uses), topic.name, "number")));
-    setText(noneFixed, ids.length > 0 ? "" : predefined.length ? "None is like that." : "There are none: [predefined_topics] in gateway.toml gives topics an id of two octets, known beforehand.");
+    setText(noneFixed, ids.length > 0 ? "" : predefined.length ? "None is like that." : "There are none. [topics] in gateway.toml gives topics an id that devices know beforehand.");
     setText(noneUsed, found.length > ROWS ? `The first ${ROWS} of ${count(found.length)}: search for the others.` : found.length > 0 ? "" : names.length ? "None is like that." : "None: no device has registered or subscribed to a topic yet.");
     setText(tally, loaded ? `${count(predefined.length)} predefined, ${plural(names.length, "name")} in use${next === null ? "" : " so far"}` : "Loading …");
     more.hidden = next === null;
