@@ -130,7 +130,8 @@ await run(async (open) => {
 
   // The gateway goes and comes.
   await tab.go("#/clients");
-  await tab.sees(".rows .row", "boiler-1");
+  await tab.sees(".rows .row", "hall-door");
+  await tab.misses(".rows .row", "meter-7");
   await world({ do: "kill" });
   await tab.sees("#banner", "does not answer");
   await tab.sees('#connection[data-state="away"]');

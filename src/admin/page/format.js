@@ -90,6 +90,9 @@ export function visible(text) {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, code).replace(/^\s+|\s+$/g, (blanks) => "␣".repeat(blanks.length));
 }
 
+/** With a sign that is as wide as a digit. */
+export const signed = (number) => String(number).replace("-", "−");
+
 /** Bars of signal strength, 0 to 4. */
 export function bars(dbm) {
   return [-95, -85, -75, -65].filter((level) => dbm >= level).length;

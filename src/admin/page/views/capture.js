@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { toast } from "../dialogs.js";
 import { fill, h, heard, icon, setText } from "../dom.js";
-import { bytes, clock, count, duration } from "../format.js";
+import { bytes, clock, count, duration, sentence } from "../format.js";
 import { store } from "../store.js";
 import { card } from "./card.js";
 
@@ -23,7 +23,7 @@ export function capture() {
   const field = (label, input) => h("div", { class: "field" }, h("label", { for: input.id }, label), input);
   const form = h("form", { class: "fields" }, field("Client id, * and ? stand for anything", who), field("Link", where), field("At most", size), field("For", time), h("div", { class: "actions" }, start));
   const running = h("div", { class: "actions" }, stop, file);
-  const element = card("Capture packets", "Writes what goes over the links to a file that Wireshark, tshark and mqtt-sn-gateway decode read.", state, meter, form, running);
+  const element = card("Capture packets", "Writes what goes over the links to a file that Wireshark, tshark and mqtt-sn-gateway decode read.", state, meter, running, form);
   element.hidden = true;
   let now = null;
 
@@ -41,7 +41,7 @@ export function capture() {
     const words = now.active
       ? `Capturing${of && ` ${of}`} for ${duration(api.now() - Date.parse(now.started))}: ${sum}`
       : now.file
-        ? `${now.file}, from ${clock(Date.parse(now.started))}: ${sum}${now.stopped_because ? `. ${now.stopped_because}` : ""}`
+        ? `${now.file}, from ${clock(Date.parse(now.started))}: ${sum}${now.stopped_because ? `. ${sentence(now.stopped_because)}` : ""}`
         : "";
     if (state.dataset.words !== words) {
       state.dataset.words = words;

@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { Crowd, MOST } from "../crowd.js";
 import { fill, h, icon, setText, throttled } from "../dom.js";
-import { STATES, bars, count, moment, relative, visible } from "../format.js";
+import { STATES, bars, count, moment, relative, signed, visible } from "../format.js";
 import { Grid } from "../grid.js";
 import { clientAddress, remember } from "../router.js";
 import { store, watch } from "../store.js";
@@ -181,7 +181,7 @@ function clientRow() {
     heard.title = moment(client.heard);
     if (rssi.dataset.value !== String(client.rssi)) {
       rssi.dataset.value = String(client.rssi);
-      fill(rssi, client.rssi === null ? "" : [icon(`bars${bars(client.rssi)}`), `${client.rssi}`]);
+      fill(rssi, client.rssi === null ? "" : [icon(`bars${bars(client.rssi)}`), signed(client.rssi)]);
     }
     setText(sleeps, client.sleeps ? relative(client.sleeps, now) : "");
     sleeps.classList.toggle("late", Boolean(client.sleeps) && client.sleeps < now);

@@ -1,7 +1,7 @@
 // What is known of a client, beside its timeline.
 
 import { fill, h, icon, setText } from "../dom.js";
-import { bars, bytes, count, duration, plural, relative, since, visible } from "../format.js";
+import { bars, bytes, count, duration, plural, relative, signed, since, visible } from "../format.js";
 
 /** Rows that are shown of a list before somebody asks for all of it. */
 const ROWS = 30;
@@ -12,7 +12,7 @@ export function facts(list, client, now) {
   const rows = [
     ["Link", client.link ?? "none since its goodbye"],
     ["Address", [client.address, client.node && `behind it node ${client.node}`].filter(Boolean).join(", ") || "–", "mono"],
-    client.rssi !== null && ["Signal", `${client.rssi} dBm${client.lqi === null ? "" : `, link quality ${client.lqi}`}`, "", `bars${bars(client.rssi)}`],
+    client.rssi !== null && ["Signal", `${signed(client.rssi)} dBm${client.lqi === null ? "" : `, link quality ${client.lqi}`}`, "", `bars${bars(client.rssi)}`],
     ["Last heard", ago(client.last_heard)],
     ["Connected", ago(client.connected_at)],
     client.sleeps_until && ["Sleeps until", ago(client.sleeps_until)],
