@@ -24,5 +24,6 @@ mod support;
 mod tour;
 mod transparent;
 mod trouble;
+mod under_traffic;
 mod wills;
 mod witnesses;

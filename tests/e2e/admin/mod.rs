@@ -4,7 +4,7 @@ mod api;
 mod crowd;
 mod devices;
 mod hostile;
-mod http;
+pub mod http;
 mod metrics;
 mod schema;
 mod systemd;

@@ -182,7 +182,10 @@ impl Gateway {
     pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
         let path = self.directory.path().join("gateway.toml");
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(path, change(text)).unwrap();
+        // As editors do it: nobody sees half of it.
+        let new = self.directory.path().join("gateway.toml.new");
+        fs::write(&new, change(text)).unwrap();
+        fs::rename(new, path).unwrap();
     }
 
     /// SIGHUP.
