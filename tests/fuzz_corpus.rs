@@ -9,6 +9,9 @@ use mqtt_sn_gateway::codec::{DecodeError, type_name};
 
 #[path = "../fuzz/check_decode.rs"]
 mod check_decode;
+#[cfg(feature = "gateway")]
+#[path = "../fuzz/check_http.rs"]
+mod check_http;
 #[path = "../fuzz/check_hub.rs"]
 mod check_hub;
 #[cfg(feature = "mqtt")]
@@ -140,6 +143,20 @@ fn mutations_of_the_corpus_hold() {
     assert!(reached.decoded < MUTATIONS * 19 / 20, "{} decoded", reached.decoded);
     assert_eq!(reached.messages.len(), 27);
     assert_eq!(reached.errors.len(), DecodeError::KINDS.len());
+}
+
+#[cfg(feature = "gateway")]
+#[test]
+fn connections_of_the_admin_interface_hold() {
+    let corpus = corpus("http");
+    let all: BTreeSet<u16> =
+        corpus.iter().flat_map(|(_, octets)| check_http::check(octets)).collect();
+    assert!(all.is_superset(&BTreeSet::from([200, 400, 403, 404, 405, 413, 503])), "{all:?}");
+    let mut seen = BTreeSet::new();
+    mutations(&corpus, 0x4854_5450_4854_5450, MUTATIONS / 50, 3, |octets| {
+        seen.extend(check_http::check(octets));
+    });
+    assert!(seen.is_superset(&BTreeSet::from([200, 400, 403, 404, 503])), "{seen:?}");
 }
 
 /// What the octets are in a frame, and what as a line.

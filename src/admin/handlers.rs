@@ -11,7 +11,7 @@ use serde_json::json;
 use super::api::{Client, Link, Reloaded};
 use super::figures::UpstreamState;
 use super::guard::Guard;
-use super::question::{Asker, ClientQuery, NoAnswer, Question};
+use super::question::{Asker, ClientQuery, NoAnswer, Question, channel};
 use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
 use super::server::Deadline;
@@ -41,6 +41,13 @@ impl Context {
             Guard::with_token(token::open(&settings.state_dir))
         };
         Self { asker: settings.asker, guard, name: settings.name }
+    }
+
+    /// Of a gateway that does not answer; whether whoever asks needs a token, which nobody has.
+    pub(super) fn deaf(guarded: bool) -> Self {
+        let guard = if guarded { Guard::with_token(None) } else { Guard::Local };
+        // The other end of the channel is gone.
+        Self { asker: channel().0, guard, name: "deaf".to_owned() }
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod api;
+mod dialogue;
 mod events;
 mod exposition;
 mod figures;
@@ -33,6 +34,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+pub use dialogue::dialogue;
 pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
 pub use happening::{Happening, PacketEntry, Timeline, WatchQuery, Watched, What};
 pub use question::{

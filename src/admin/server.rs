@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -132,6 +133,15 @@ async fn connection(
 ) {
     // Answers are small and written at once.
     let _ = stream.set_nodelay(true);
+    talk(stream, from, context).await;
+}
+
+/// Answers the requests on a connection, one after the other.
+pub(super) async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    from: SocketAddr,
+    context: Arc<Context>,
+) {
     let deadline = Deadline::default();
     let service = service_fn(|mut request: Request<Incoming>| {
         deadline.renew();

@@ -15,6 +15,10 @@ Asks the admin interface of a running gateway, see [admin] in gateway.toml. On t
 nothing else is needed; from elsewhere --url says where it is, and --token-file names a file with the \
 token that the log of the gateway said at its first start.
 
+`timeline` shows the last packets of a device in words, < from it and > to it, and between them what became \
+of them: why something was refused, why it counts as lost. It is there for devices that are gone or were \
+refused, too, until the gateway restarts.
+
 `kick` ends a device's session: it hears DISCONNECT, its will is published, and its subscriptions, topic \
 ids and waiting messages are gone. A device that is alive connects again and begins anew. To keep it \
 out, forbid it in a [[client]] as well.
@@ -25,6 +29,7 @@ Examples:
   mqtt-sn-gateway devices
   mqtt-sn-gateway devices list --state asleep --search meter
   mqtt-sn-gateway devices show meter-7
+  mqtt-sn-gateway devices timeline meter-7
   mqtt-sn-gateway devices kick meter-7
   mqtt-sn-gateway devices --url http://gateway.example:8080 --token-file token --json";
 
@@ -53,6 +58,11 @@ enum Action {
     List(Filter),
     /// Show everything that is known of a device
     Show {
+        /// Client id
+        id: String,
+    },
+    /// Show a device's last packets and what became of them
+    Timeline {
         /// Client id
         id: String,
     },
@@ -88,6 +98,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(Action::Show { id }) => {
             let client = http.ask(Method::GET, &one(id))?;
             let text = if arguments.json { pretty(&client) } else { table::details(&client) };
+            print(&text)
+        }
+        Some(Action::Timeline { id }) => {
+            let timeline = http.ask(Method::GET, &format!("{}/timeline", one(id)))?;
+            let text = if arguments.json { pretty(&timeline) } else { table::timeline(&timeline) };
             print(&text)
         }
         Some(Action::Kick { id }) => {

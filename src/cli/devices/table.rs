@@ -55,7 +55,7 @@ pub(super) fn list(clients: &[Value]) -> String {
     out
 }
 
-const DETAILS: [(&str, &str); 18] = [
+const DETAILS: [(&str, &str); 20] = [
     ("client id", "id"),
     ("state", "state"),
     ("link", "link"),
@@ -74,6 +74,8 @@ const DETAILS: [(&str, &str); 18] = [
     ("will on", "will_topic"),
     ("messages waiting", "waiting"),
     ("octets waiting", "waiting_bytes"),
+    ("silent because", "silent_because"),
+    ("they wait because", "waiting_because"),
 ];
 
 /// Everything about one client.
@@ -94,6 +96,30 @@ pub(super) fn details(client: &Value) -> String {
     section("subscriptions", "subscription_count", "subscriptions", filters);
     let topics = [("ID", "id"), ("TOPIC", "name"), ("KNOWN TO IT", "confirmed")];
     section("topic ids", "topic_count", "topics", topics);
+    out
+}
+
+/// A line for each entry of a timeline, and what is to be said of all of them.
+pub(super) fn timeline(timeline: &Value) -> String {
+    let mut out = String::new();
+    let list = |key| timeline.get(key).and_then(Value::as_array).into_iter().flatten();
+    if let Some(forgotten) = timeline.get("forgotten").and_then(Value::as_u64).filter(|n| *n > 0) {
+        let _ = writeln!(out, "({forgotten} older entries are not kept)");
+    }
+    for entry in list("entries") {
+        let mark = match text(entry, "direction") {
+            "in" => "<",
+            "out" => ">",
+            _ => "*",
+        };
+        let _ = writeln!(out, "{}  {mark} {}", cell(entry, "time"), cell(entry, "text"));
+    }
+    if out.is_empty() {
+        out.push_str("nothing yet since the gateway was started\n");
+    }
+    for hint in list("hints") {
+        let _ = writeln!(out, "\n{}\n    {}", cell(hint, "title"), cell(hint, "advice"));
+    }
     out
 }
 
@@ -146,6 +172,22 @@ meter-7  active  udp 0.0.0.0:1883  -        -     0        -           -
             assert!(text.contains("a\\u{1b}[2Jb\\n\\u{202e}c"), "{text}");
             assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_timeline_is_a_line_for_each_entry() {
+        let value = json!({
+            "forgotten": 3,
+            "entries": [
+                { "time": "T1", "direction": "in", "text": "PINGREQ" },
+                { "time": "T2", "text": "client \"a\u{1b}\" is lost" },
+            ],
+            "hints": [{ "title": "It is odd", "advice": "Look at it." }],
+        });
+        let expected = "(3 older entries are not kept)\nT1  < PINGREQ\nT2  * client \"a\\u{1b}\" is lost\n\n\
+                        It is odd\n    Look at it.\n";
+        assert_eq!(timeline(&value), expected);
+        assert_eq!(timeline(&json!(null)), "nothing yet since the gateway was started\n");
     }
 
     #[test]

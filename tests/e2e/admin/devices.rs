@@ -38,9 +38,12 @@ fn devices_are_listed_shown_and_kicked() {
     let (code, out, _) = devices(admin, &["show", "first/1"]);
     assert_eq!(code, 0);
     assert!(out.contains("commands/#") && out.contains("sensors/one"), "{out}");
+    assert!(out.contains("silent because"), "{out}");
     let (code, out, _) = devices(admin, &["show", "first/1", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!((code, &value["id"]), (0, &"first/1".into()));
+    let (code, timeline, _) = devices(admin, &["timeline", "first/1"]);
+    assert!(code == 0 && timeline.contains("  < REGISTER: \"sensors/one\""), "{timeline}");
     let (code, out, _) = devices(admin, &["kick", "first/1"]);
     assert_eq!((code, &*out), (0, "the session of first/1 is gone\n"));
     let (code, _, err) = devices(admin, &["show", "first/1"]);
