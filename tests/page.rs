@@ -143,6 +143,11 @@ fn whoever_has_the_token_is_let_in() {
 }
 
 #[test]
+fn troubles_are_told_with_what_to_do_about_them() {
+    run("trouble.mjs", World::start("127.0.0.1", ""));
+}
+
+#[test]
 fn ten_thousand_clients_are_a_list_like_any_other() {
     run("crowd.mjs", World::start("127.0.0.1", "[sessions]\nmax_clients = 30000\n"));
 }

@@ -67,7 +67,8 @@ export async function run(script) {
 export class Tab {
   complaints = [];
 
-  static async open(browser, { hash = "", phone = false, dark = false } = {}) {
+  /** `prepare` gets the page before anything is loaded. */
+  static async open(browser, { hash = "", phone = false, dark = false, prepare = () => {} } = {}) {
     const context = await browser.newContext({
       viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },
       deviceScaleFactor: phone ? 2 : 1,
@@ -89,6 +90,7 @@ export class Tab {
         console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
       });
     });
+    await prepare(tab.page);
     await tab.page.goto(`${base}/${hash}`);
     return tab;
   }

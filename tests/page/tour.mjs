@@ -108,6 +108,28 @@ await run(async (open) => {
   // The browser says in the console what is not there.
   tab.isClean(/404 \(Not Found\) \S+\/clients\/meter-7/);
 
+  // A tab that nobody sees does not listen; one that is seen again does.
+  const hide = (hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  const ends = tab.page.waitForEvent("requestfailed", (request) => request.url().includes("/events"));
+  await tab.page.evaluate(hide, true);
+  await ends;
+  const begins = tab.page.waitForRequest((request) => request.url().includes("/events"));
+  await tab.page.evaluate(hide, false);
+  await begins;
+  await tab.live();
+
+  // The theme that is chosen stays.
+  await tab.find("#theme").click();
+  await tab.find("#theme").click();
+  await tab.page.reload();
+  await tab.live();
+  assert.equal(await tab.page.evaluate(() => getComputedStyle(document.documentElement).colorScheme), "dark");
+  await tab.isLegible("the dark theme by choice");
+  await tab.find("#theme").click();
+
   // Reload, log level.
   await tab.go("#/upkeep");
   await tab.find("button", { hasText: "Reload the configuration" }).click();
