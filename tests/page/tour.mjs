@@ -7,6 +7,8 @@ import { run, world } from "./harness.mjs";
 const HOSTILE = "<img src=x onerror=document.title=1>";
 /** An id has 23 characters at most. */
 const ID = "<img src=x onerror=a()>";
+/** The browser says in the console what is not there any more, and that nobody answers. */
+const GONE = /404 \(Not Found\) \S+\/clients\/meter-7/;
 const AWAY = /ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET/;
 
 await run(async (open) => {
@@ -105,8 +107,6 @@ await run(async (open) => {
   await tab.sees("#toast", "has ended");
   await tab.sees(".badge", "no session");
   await world({ do: "dismissed", id: "meter-7" });
-  // The browser says in the console what is not there.
-  tab.isClean(/404 \(Not Found\) \S+\/clients\/meter-7/);
 
   // A tab that nobody sees does not listen; one that is seen again does.
   const hide = (hidden) => {
@@ -145,7 +145,7 @@ await run(async (open) => {
   await tab.find("button", { hasText: "Stop" }).click();
   const [download] = await Promise.all([tab.page.waitForEvent("download"), tab.find("button", { hasText: "Download" }).click()]);
   assert.match(download.suggestedFilename(), /\.pcapng$/);
-  tab.isClean();
+  tab.isClean(GONE);
 
   await company();
   await looks(open);
