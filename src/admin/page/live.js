@@ -115,9 +115,8 @@ async function read(signal) {
       if (signal.aborted) return;
       if (event === "hello") {
         arrived("live");
-        view.on.fresh?.();
-      } else if (event === "missed") {
-        view.on.missed?.(data);
+        // Without it the view shows nothing, or what was: all of it is tried again.
+        freshen().catch(() => silent.abort());
       } else {
         view.on[event]?.(data);
       }
@@ -154,10 +153,19 @@ async function poll(signal) {
   for (let polls = 0; polls < POLLS; polls += 1) {
     await pulse(signal);
     arrived("polling");
-    view.on.fresh?.();
+    await freshen();
     await sleep(PULSE, signal);
   }
   streams = true;
+}
+
+/** Has the view ask for everything; it may have given way to another, or asked again, meanwhile. */
+async function freshen() {
+  try {
+    await view.on.fresh?.();
+  } catch (error) {
+    if (error.name !== "AbortError") throw error;
+  }
 }
 
 function arrived(name) {

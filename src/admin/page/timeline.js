@@ -44,10 +44,13 @@ export class Timeline {
 
   /** Everything that the gateway remembers, oldest first. What has come meanwhile by `add` stays. */
   load(entries, forgotten) {
-    const known = new Set(entries.map(identity));
+    const old = named(this.#entries);
+    const all = named(entries);
     const last = entries.at(-1)?.time ?? "";
-    const newer = this.#entries.filter((entry) => entry.time >= last && !known.has(identity(entry)));
-    this.#entries = [...entries, ...newer].slice(-KEPT);
+    const newer = [...old].filter(([name, entry]) => entry.time >= last && !all.has(name));
+    // Those that are here already stay the same, and so do their rows.
+    const kept = [...all].map(([name, entry]) => old.get(name) ?? entry);
+    this.#entries = [...kept, ...newer.map(([, entry]) => entry)].slice(-KEPT);
     this.#forgotten = forgotten;
     if (!this.#paused) this.#soon();
   }
@@ -142,7 +145,17 @@ export class Timeline {
   }
 }
 
-const identity = (entry) => `${entry.time} ${entry.kind} ${entry.direction ?? ""} ${entry.text}`;
+/** Entries by what tells them apart, in their order: the same may be said twice in a millisecond. */
+function named(entries) {
+  const found = new Map();
+  for (const entry of entries) {
+    const name = `${entry.time} ${entry.kind} ${entry.direction ?? ""} ${entry.text}`;
+    let number = 0;
+    while (found.has(`${number} ${name}`)) number += 1;
+    found.set(`${number} ${name}`, entry);
+  }
+  return found;
+}
 
 function packet(entry, time, who) {
   const rest = entry.text.startsWith(entry.packet) ? entry.text.slice(entry.packet.length).replace(/^[:,]? ?/, "") : entry.text;

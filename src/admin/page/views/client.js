@@ -15,7 +15,7 @@ export function client({ id }) {
   const reasons = h("ul", { class: "troubles", "aria-label": "Why" });
   const [details, filters, ids] = [h("dl", { class: "facts" }), h("div"), h("div")];
   const timeline = new Timeline({ linked: false });
-  const log = h("section", { "aria-labelledby": "timeline-title", class: "main" }, h("h2", { id: "timeline-title" }, "Timeline"), timeline.element);
+  const log = h("section", { "aria-labelledby": "timeline-title" }, h("h2", { id: "timeline-title" }, "Timeline"), timeline.element);
   const side = h("div", { class: "side" }, section("Details", details), section("Subscriptions", filters), section("Topic ids", ids));
   let known = null;
   let hints = [];

@@ -66,6 +66,7 @@ export function clients({ query }) {
 
   const load = () => crowd.load(filter, paint);
   const settle = throttled(250, load);
+  const again = throttled(5_000, load);
   const changed = () => {
     remember("clients", { q: filter.text, state: filter.state, link: filter.link, sort: sort.by === "id" && !sort.down ? "" : `${sort.by}${sort.down ? " down" : ""}` });
     grid.rewind();
@@ -134,7 +135,7 @@ export function clients({ query }) {
       client: null,
       on: {
         fresh: load,
-        missed: load,
+        missed: again,
         client: (client) => {
           crowd.put(client);
           soon();
@@ -150,6 +151,7 @@ export function clients({ query }) {
       end();
       soon.cancel();
       settle.cancel();
+      again.cancel();
       crowd.stop();
     },
   };

@@ -1,7 +1,7 @@
 // How the gateway is: what is wrong, the broker, the links, who is there, and what has just happened.
 
 import * as api from "../api.js";
-import { fill, h, heard, icon, keyed, setText } from "../dom.js";
+import { fill, h, heard, icon, keyed, setText, throttled } from "../dom.js";
 import { STATES, bytes, clock, count, duration, plural, rate, since, visible } from "../format.js";
 import { clientAddress } from "../router.js";
 import { store, watch } from "../store.js";
@@ -29,6 +29,11 @@ export function overview() {
   );
   let lines = [];
 
+  const tell = throttled(200, () => {
+    fill(notes, lines.map(noteRow));
+    notes.hidden = false;
+    quiet.hidden = true;
+  });
   const paint = () => {
     const now = api.now();
     const found = troubles(store, now);
@@ -69,14 +74,15 @@ export function overview() {
         note: (note) => {
           if (note.level === "debug") return;
           lines = [note, ...lines].slice(0, LINES);
-          fill(notes, lines.map(noteRow));
-          notes.hidden = false;
-          quiet.hidden = true;
+          tell();
         },
       },
     },
     tick: paint,
-    close: end,
+    close: () => {
+      end();
+      tell.cancel();
+    },
   };
 }
 
