@@ -114,7 +114,7 @@ async function read(signal) {
     for await (const { event, data } of events(await open(query, either), alive)) {
       if (signal.aborted) return;
       if (event === "hello") {
-        arrived("live");
+        become("live");
         // Without it the view shows nothing, or what was: all of it is tried again.
         freshen().catch(() => silent.abort());
       } else {
@@ -152,7 +152,7 @@ async function beat(signal) {
 async function poll(signal) {
   for (let polls = 0; polls < POLLS; polls += 1) {
     await pulse(signal);
-    arrived("polling");
+    become("polling");
     await freshen();
     await sleep(PULSE, signal);
   }
@@ -163,14 +163,10 @@ async function poll(signal) {
 async function freshen() {
   try {
     await view.on.fresh?.();
+    tries = 0;
   } catch (error) {
     if (error.name !== "AbortError") throw error;
   }
-}
-
-function arrived(name) {
-  tries = 0;
-  become(name);
 }
 
 function sleep(milliseconds, signal) {
