@@ -3,11 +3,11 @@
 //! The rooms, and who may use whom (arrows point to what is used):
 //!
 //! ```text
-//! runtime → transport, upstream, ops, config      IO (feature `gateway`)
+//! runtime → transport, upstream, capture, ops, config   IO (feature `gateway`)
 //!    ↓
-//! engine → core → codec                           pure: fed with time and bytes
+//! engine → core → codec                                 pure: fed with time and bytes
 //!    ↓
-//! mqtt → core::upstream (tokens only)             pure (feature `mqtt`)
+//! mqtt → core::upstream (tokens only)                   pure (feature `mqtt`)
 //! ```
 //!
 //! `codec`, `core` and `hub` build without `std`, and `hub`, the format of radio hubs on serial lines,
@@ -20,6 +20,8 @@ extern crate alloc;
 
 #[cfg(feature = "gateway")]
 pub mod admin;
+#[cfg(feature = "gateway")]
+pub mod capture;
 #[cfg(feature = "gateway")]
 pub mod cli;
 #[cfg(feature = "gateway")]

@@ -368,6 +368,75 @@ fn captures_of_the_next_generation_are_read() {
     }
 }
 
+/// As the tools of Wireshark write them: an interface with a name, and packets with flags and a comment.
+fn named_pcapng(
+    link_type: u16,
+    frame: &[u8],
+    flags: u32,
+    comment: &str,
+    big_endian: bool,
+) -> Vec<u8> {
+    let half = |value: u16| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+    let word = |value: u32| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+    let padded = |octets: &[u8]| {
+        let mut octets = octets.to_vec();
+        octets.resize(octets.len().next_multiple_of(4), 0);
+        octets
+    };
+    let option = |code: u16, value: &[u8]| {
+        let length = half(u16::try_from(value.len()).expect("a short value"));
+        [&half(code)[..], &length, &padded(value)].concat()
+    };
+    let block = |kind: u32, body: &[u8]| {
+        let length = word(u32::try_from(body.len() + 12).expect("a small block"));
+        [&word(kind)[..], &length, body, &length].concat()
+    };
+    let section = [&word(0x1A2B_3C4D)[..], &half(1), &half(0), &[0xFF; 8]].concat();
+    let interface = [&half(link_type)[..], &half(0), &word(0), &option(2, b"wlan0")].concat();
+    let length = word(u32::try_from(frame.len()).expect("a small frame"));
+    let head = [word(0), word(1), word(5_000), length, length].concat();
+    let options = [option(1, comment.as_bytes()), option(2, &word(flags)), option(0, b"")].concat();
+    let packet = [head, padded(frame), options].concat();
+    [block(0x0A0D_0D0A, &section), block(1, &interface), block(5, &[0; 12]), block(6, &packet)]
+        .concat()
+}
+
+#[test]
+fn what_a_capture_says_of_a_packet_is_shown() {
+    let [up, _] = two_packets();
+    for big_endian in [false, true] {
+        for (flags, comment, way, remark) in [
+            (1, "why?", "in   ", "wlan0: why?"),
+            (2, "wlan0, address 05", "out  ", "wlan0, address 05"),
+            (0, "", "", "wlan0"),
+            // A terminal is not to obey it.
+            (0, "a\n\u{1b}[31mb", "", "wlan0: a[31mb"),
+        ] {
+            let file = named_pcapng(101, &up, flags, comment, big_endian);
+            let ended = decode_file("x.pcapng", &file, &[]);
+            let expected = format!("     1     0.000000  {way}{UP}  # {remark}\n");
+            assert_eq!((ended.out.as_str(), ended.err.as_str()), (expected.as_str(), ""));
+        }
+    }
+}
+
+#[test]
+fn exported_pdus_are_read_whatever_their_ports_are() {
+    let tag = |number: u8, value: &[u8]| {
+        [&[0, number, 0, u8::try_from(value.len()).expect("short")][..], value].concat()
+    };
+    let pdu = |name: &[u8]| {
+        let ends = [tag(20, &[192, 0, 2, 1]), tag(21, &[192, 0, 2, 2])].concat();
+        let ports = [tag(25, &[0, 0, 0x13, 0x88]), tag(26, &[0, 0, 0x27, 0x10])].concat();
+        [tag(12, name), ends, ports, tag(0, b""), PUBLISH.to_vec()].concat()
+    };
+    let ended = decode_file("x.pcapng", &named_pcapng(252, &pdu(b"mqttsn\0\0"), 0, "", true), &[]);
+    let way = "192.0.2.1:5000 → 192.0.2.2:10000";
+    assert_eq!(ended.out, format!("     1     0.000000  {way}  {PUBLISH_WORDS}  # wlan0\n"));
+    let ended = decode_file("x.pcapng", &named_pcapng(252, &pdu(b"http"), 0, "", true), &[]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, ""));
+}
+
 #[test]
 fn only_the_ports_asked_for_are_shown() {
     let frames = [

@@ -49,7 +49,7 @@ fn config(listen: SocketAddr, name: &str) -> Config {
 
 /// Runs for the rest of the test's process.
 fn start(config: Config) {
-    std::thread::spawn(move || runtime::run(&config, None));
+    std::thread::spawn(move || runtime::run(&config, None, None));
 }
 
 struct Device(UdpSocket);
@@ -210,16 +210,16 @@ fn errors_at_the_start_end_the_run_with_a_line() {
     let holder = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut taken = config(holder.local_addr().unwrap(), "taken");
     taken.upstream.brokers = vec![remote(1)];
-    let error = runtime::run(&taken, None).unwrap_err();
+    let error = runtime::run(&taken, None, None).unwrap_err();
     assert!(error.to_string().starts_with("cannot listen on udp 127.0.0.1:"), "{error}");
 
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut taken = config(free_udp(), "taken");
     taken.embedded_broker.listen = holder.local_addr().unwrap();
-    let error = runtime::run(&taken, None).unwrap_err();
+    let error = runtime::run(&taken, None, None).unwrap_err();
     assert!(error.to_string().starts_with("cannot start the built-in broker on tcp"), "{error}");
     // The state was let go of each time.
     taken.state_dir.push("missing/state");
-    let error = runtime::run(&taken, None).unwrap_err();
+    let error = runtime::run(&taken, None, None).unwrap_err();
     assert!(error.to_string().starts_with("cannot create the state directory "), "{error}");
 }

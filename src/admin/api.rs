@@ -8,6 +8,7 @@ use x509_cert::der::DateTime;
 
 use super::figures::{LinkFigures, UpstreamState};
 use super::why;
+use crate::capture::{API_BYTES, Report};
 use crate::config::Changes;
 use crate::core::{Address, ClientView, LinkId, Stats};
 use crate::runtime::Direction;
@@ -256,6 +257,64 @@ pub struct Reloaded {
     pub taken: Vec<String>,
     /// Keys that changed and need a restart, with the values that stay in force until then.
     pub kept: BTreeMap<String, String>,
+}
+
+/// How the capture stands, or how the last one ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Capture {
+    /// It runs.
+    pub active: bool,
+    /// Name of its file, or where else it goes.
+    pub file: Option<String>,
+    /// When it began.
+    pub started: Option<String>,
+    /// Packets in it.
+    pub packets: u64,
+    /// Its octets.
+    pub bytes: u64,
+    /// Packets that are missing in it, as the disk was too slow.
+    pub dropped: u64,
+    /// Where it ends; without end if there is none.
+    pub max_bytes: Option<u64>,
+    /// Pattern for clients.
+    pub client: Option<String>,
+    /// Pattern for links.
+    pub link: Option<String>,
+    /// Why it ended.
+    pub stopped_because: Option<String>,
+}
+
+impl From<Option<Report>> for Capture {
+    fn from(report: Option<Report>) -> Self {
+        let Some(report) = report else {
+            return Self {
+                active: false,
+                file: None,
+                started: None,
+                packets: 0,
+                bytes: 0,
+                dropped: 0,
+                max_bytes: Some(API_BYTES),
+                client: None,
+                link: None,
+                stopped_because: None,
+            };
+        };
+        let started = report.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started = Time(u64::try_from(started.as_millis()).unwrap_or(u64::MAX));
+        Self {
+            active: report.active,
+            file: Some(report.name),
+            started: Some(rfc3339(started)),
+            packets: report.packets,
+            bytes: report.bytes,
+            dropped: report.dropped,
+            max_bytes: report.choice.max_bytes,
+            client: report.choice.client,
+            link: report.choice.link,
+            stopped_because: report.stopped_because,
+        }
+    }
 }
 
 impl Client {

@@ -1,6 +1,7 @@
 //! What each path does.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -16,7 +17,8 @@ use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
 use super::server::Deadline;
 use super::timeline::TimelineOf;
-use super::{Settings, events, exposition, metrics, page, query, token};
+use super::{Settings, capture, events, exposition, metrics, page, query, token};
+use crate::capture::Folder;
 
 /// Octets that a request may have behind its headers. Nothing is read out of them.
 const MAX_BODY: usize = 64 * 1024;
@@ -27,8 +29,10 @@ const OPENAPI: &str = include_str!("../../docs/openapi.json");
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Context {
-    asker: Asker,
+    pub(super) asker: Asker,
     guard: Guard,
+    /// Where captures are kept.
+    pub(super) captures: Folder,
     name: String,
 }
 
@@ -40,14 +44,16 @@ impl Context {
         } else {
             Guard::with_token(token::open(&settings.state_dir))
         };
-        Self { asker: settings.asker, guard, name: settings.name }
+        let captures = Folder::new(&settings.state_dir);
+        Self { asker: settings.asker, guard, captures, name: settings.name }
     }
 
     /// Of a gateway that does not answer; whether whoever asks needs a token, which nobody has.
     pub(super) fn deaf(guarded: bool) -> Self {
         let guard = if guarded { Guard::with_token(None) } else { Guard::Local };
         // The other end of the channel is gone.
-        Self { asker: channel().0, guard, name: "deaf".to_owned() }
+        let captures = Folder::new(Path::new(""));
+        Self { asker: channel().0, guard, captures, name: "deaf".to_owned() }
     }
 }
 
@@ -93,6 +99,10 @@ pub(super) async fn handle(
         Route::Links => links(context).await,
         Route::Topics => topics(context, query).await,
         Route::Reload => reload(context).await,
+        Route::Capture => capture::report(context).await,
+        Route::CaptureStart => capture::start(context, query).await,
+        Route::CaptureStop => capture::stop(context).await,
+        Route::CaptureFile => capture::file(context, deadline(&head.extensions)).await,
     };
     answer.unwrap_or_else(|none| respond::error(StatusCode::SERVICE_UNAVAILABLE, &none.to_string()))
 }
@@ -182,6 +192,11 @@ async fn timeline(context: &Context, id: Option<&str>) -> Result<Answer, NoAnswe
     })
 }
 
+/// The server gives one to every request.
+fn deadline(extensions: &Extensions) -> Deadline {
+    extensions.get::<Deadline>().cloned().unwrap_or_default()
+}
+
 async fn events(
     context: &Context,
     query: &str,
@@ -192,8 +207,7 @@ async fn events(
         Err(why) => return Ok(respond::error(StatusCode::BAD_REQUEST, &why)),
     };
     let watching = context.asker.ask(|reply| Question::Watch(asked, reply)).await?;
-    // The server gives one to every request.
-    let deadline = extensions.get::<Deadline>().cloned().unwrap_or_default();
+    let deadline = deadline(extensions);
     Ok(watching.map_or_else(
         || {
             let message = "too many watch already; close another page or stream first";

@@ -31,9 +31,12 @@ pub(super) struct Step<'a> {
     pub(super) message: Message<'a>,
 }
 
+/// Whether packets look like something.
+type Rule = fn(&[Step<'_>]) -> bool;
+
 /// What is to be said of these packets, oldest first.
 pub(super) fn of(steps: &[Step<'_>]) -> Vec<Hint> {
-    let rules: [(fn(&[Step<'_>]) -> bool, Hint); 7] = [
+    let rules: [(Rule, Hint); 7] = [
         (
             answers_are_not_heard,
             Hint {

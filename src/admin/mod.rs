@@ -6,6 +6,7 @@
 //! ```
 
 pub mod api;
+mod capture;
 mod dialogue;
 mod events;
 mod exposition;
@@ -38,7 +39,8 @@ pub use dialogue::dialogue;
 pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
 pub use happening::{Happening, PacketEntry, Timeline, WatchQuery, Watched, What};
 pub use question::{
-    Asker, ClientPart, ClientQuery, NoAnswer, Question, Questions, ReloadReply, Reply, channel,
+    Asker, ClientPart, ClientQuery, NoAnswer, NoCapture, Question, Questions, ReloadReply, Reply,
+    channel,
 };
 pub use watching::{Teller, Watching, watching};
 
@@ -49,7 +51,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The way to the loop.
     pub asker: Asker,
-    /// Where the token is kept, if one is needed.
+    /// Where captures are kept, and the token, if one is needed.
     pub state_dir: PathBuf,
     /// Name of the gateway.
     pub name: String,

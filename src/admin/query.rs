@@ -1,14 +1,18 @@
 //! Percent-encoding and queries, as they come in URLs.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::happening::WatchQuery;
 use super::question::ClientQuery;
+use crate::capture::{API_BYTES, Choice, LEAST_BYTES, MOST_API_BYTES, Wrapping};
 use crate::core::ClientState;
 
 /// Clients in one answer, if nothing else is asked for, and at most.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
+/// Longest capture that can be asked for: a week, seconds.
+const LONGEST_CAPTURE: u64 = 7 * 24 * 3_600;
 
 /// Takes the encoding off; `None` if it is none, or no UTF-8.
 pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
@@ -111,6 +115,31 @@ pub(super) fn events(query: &str) -> Result<WatchQuery, String> {
     Ok(found)
 }
 
+/// What is to be captured, of the query of `POST /api/v1/capture`.
+pub(super) fn capture(query: &str) -> Result<Choice, String> {
+    let mut found = Choice { max_bytes: Some(API_BYTES), ..Choice::default() };
+    for pair in pairs(query) {
+        let (name, value) = pair.ok_or_else(not_encoded)?;
+        match &*name {
+            "client" => found.client = Some(value.into_owned()),
+            "link" => found.link = Some(value.into_owned()),
+            "max_bytes" => {
+                found.max_bytes = Some(number(&name, &value, LEAST_BYTES, MOST_API_BYTES)?);
+            }
+            "seconds" => {
+                let seconds = number(&name, &value, 1, LONGEST_CAPTURE)?;
+                found.time = Some(Duration::from_secs(seconds));
+            }
+            "as" => {
+                let wrapping = Wrapping::named(&value);
+                found.wrapping = wrapping.ok_or("`as` is udp or pdu")?;
+            }
+            _ => return Err(unknown(&name, "client, link, max_bytes, seconds, as")),
+        }
+    }
+    Ok(found)
+}
+
 fn number<T>(name: &str, value: &str, least: T, most: T) -> Result<T, String>
 where
     T: std::str::FromStr + PartialOrd + std::fmt::Display,
@@ -178,6 +207,26 @@ mod tests {
             assert!(refused.contains(part), "{query}: {refused}");
         }
         assert!(topics("q=a").is_err());
+        let found = capture("client=meter-*&link=udp+*&seconds=60&max_bytes=16384&as=pdu").unwrap();
+        let expected = Choice {
+            client: Some("meter-*".to_owned()),
+            link: Some("udp *".to_owned()),
+            max_bytes: Some(16_384),
+            time: Some(Duration::from_secs(60)),
+            wrapping: Wrapping::Pdu,
+        };
+        assert_eq!(found, expected);
+        assert_eq!(capture("").unwrap().max_bytes, Some(API_BYTES));
+        for (query, part) in [
+            ("max_bytes=1073741825", "from 16384 to 1073741824"),
+            ("max_bytes=1", "from 16384"),
+            ("seconds=0", "from 1 to 604800"),
+            ("as=zip", "udp or pdu"),
+            ("file=/etc/passwd", "no parameter"),
+        ] {
+            let refused = capture(query).unwrap_err();
+            assert!(refused.contains(part), "{query}: {refused}");
+        }
         let watch = |client: Option<&str>, packets, states| {
             Ok(WatchQuery { client: client.map(str::to_owned), packets, states })
         };

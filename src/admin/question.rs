@@ -2,6 +2,7 @@
 //! bounded work.
 
 use std::fmt;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::api::{Client, ClientDetails, Status, TopicNames};
 use super::figures::{Figures, LinkFigures, UpstreamState};
 use super::happening::{Timeline, WatchQuery};
 use super::watching::Watching;
+use crate::capture::{Report, Setup};
 use crate::config::Changes;
 use crate::core::ClientState;
 
@@ -51,6 +53,30 @@ pub enum Question {
     Topics(u32, Reply<TopicNames>),
     /// The configuration is to be read again.
     Reload(ReloadReply),
+    /// How the capture stands, or how the last one ended; `None` if there was none.
+    Capture(Reply<Option<Report>>),
+    /// A capture is to begin.
+    CaptureStart(Box<Setup>, Reply<Result<Report, NoCapture>>),
+    /// It is to end. The last of it may still be on its way to the disk.
+    CaptureStop(Reply<Option<Report>>),
+}
+
+/// Why no capture begins.
+#[derive(Debug)]
+pub enum NoCapture {
+    /// One runs. Gives back what was to be.
+    Busy(Box<Setup>),
+    /// The system has no room for it.
+    System(io::Error),
+}
+
+impl fmt::Display for NoCapture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy(_) => f.write_str("one runs already; end it first"),
+            Self::System(error) => write!(f, "the system does not let it run: {error}"),
+        }
+    }
 }
 
 /// What changed, or what is wrong with the configuration.

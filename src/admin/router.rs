@@ -38,6 +38,14 @@ pub(super) enum Route<'a> {
     Topics,
     /// `POST /api/v1/reload`
     Reload,
+    /// `GET /api/v1/capture`
+    Capture,
+    /// `POST /api/v1/capture`
+    CaptureStart,
+    /// `DELETE /api/v1/capture`
+    CaptureStop,
+    /// `GET /api/v1/capture/file`
+    CaptureFile,
 }
 
 /// Why there is no route.
@@ -61,7 +69,7 @@ impl Route<'_> {
 
     /// It changes something.
     pub(super) fn changes(&self) -> bool {
-        matches!(self, Self::Kick(_) | Self::Reload)
+        matches!(self, Self::Kick(_) | Self::Reload | Self::CaptureStart | Self::CaptureStop)
     }
 }
 
@@ -89,6 +97,11 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, NoRout
         "status" => read(Route::Status),
         "reload" if method == "POST" => Ok(Route::Reload),
         "reload" => Err(NoRoute::Method("POST")),
+        "capture" if method == "POST" => Ok(Route::CaptureStart),
+        "capture" if method == "DELETE" => Ok(Route::CaptureStop),
+        "capture" if reads => Ok(Route::Capture),
+        "capture" => Err(NoRoute::Method("GET, HEAD, POST, DELETE")),
+        "capture/file" => read(Route::CaptureFile),
         _ => {
             let id = path.strip_prefix("clients/").ok_or(NoRoute::Unknown)?;
             let (id, timeline) = match id.strip_suffix("/timeline") {
@@ -137,6 +150,13 @@ mod tests {
             ("PUT", "/api/v1/clients/a", Err(NoRoute::Method("GET, HEAD, DELETE"))),
             ("POST", "/api/v1/reload", Ok(Route::Reload)),
             ("GET", "/api/v1/reload", Err(NoRoute::Method("POST"))),
+            ("POST", "/api/v1/capture", Ok(Route::CaptureStart)),
+            ("DELETE", "/api/v1/capture", Ok(Route::CaptureStop)),
+            ("HEAD", "/api/v1/capture", Ok(Route::Capture)),
+            ("PUT", "/api/v1/capture", Err(NoRoute::Method("GET, HEAD, POST, DELETE"))),
+            ("GET", "/api/v1/capture/file", Ok(Route::CaptureFile)),
+            ("DELETE", "/api/v1/capture/file", Err(NoRoute::Method(READ))),
+            ("GET", "/api/v1/capture/../admin-token", Err(NoRoute::Unknown)),
             ("GET", "/api/v2/clients", Err(NoRoute::Unknown)),
             ("POST", "/", Err(NoRoute::Method(READ))),
             ("GET", "/page/", Err(NoRoute::Unknown)),

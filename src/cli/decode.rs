@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Failure, explain};
+use crate::capture::is_made_up;
 use crate::codec;
 use line::{Stray, Which};
+use pcap::Remarks;
 
 /// Explain MQTT-SN packets given in hex, those in a capture file, or what was on a serial line
 #[derive(Debug, Args)]
@@ -25,13 +27,15 @@ Examples:
   mqtt-sn-gateway decode < packets.txt      one packet a line, # for comments
   mqtt-sn-gateway decode --port 10000 radio.pcapng
   tcpdump -w - udp port 1883 | mqtt-sn-gateway decode
+  mqtt-sn-gateway run --capture - | mqtt-sn-gateway decode
   mqtt-sn-gateway decode --framing slip C0 02 16 C0 C0 02 17 C0
   mqtt-sn-gateway decode --framing auto log.txt    what was on a serial line, in hex
   mqtt-sn-gateway decode --framing cobs --raw octets.bin
   timeout 9 cat /dev/ttyUSB1 | mqtt-sn-gateway decode --raw    what comes in 9 seconds
 
 Spaces, colons and 0x in hex do not matter. Captures are pcap or pcapng with Ethernet, Linux \
-cooked, raw IP or loopback frames; what is not UDP from or to one of the ports is passed over.
+cooked, raw IP or loopback frames; what is not UDP from or to one of the ports is passed over. What a \
+capture of the gateway (run --capture) says of a packet stands behind it: link, address, client.
 
 With --framing an input is what was on a serial line, in one direction: lines and spaces in hex \
 do not matter, and # begins a comment. Each frame is on a line of its own, behind the number of \
@@ -244,8 +248,9 @@ impl<W: Write> Decoder<'_, W> {
                 }
             };
             number += 1;
-            let datagram = match frame::parse(record.link_type, &record.frame) {
-                frame::Content::Udp(datagram) => datagram,
+            let (datagram, sure) = match frame::parse(record.link_type, &record.frame) {
+                frame::Content::Udp(datagram) => (datagram, false),
+                frame::Content::MqttSn(datagram) => (datagram, true),
                 frame::Content::Other => continue,
                 frame::Content::UnknownLink(link) => {
                     if unknown.replace(link) != Some(link) {
@@ -259,7 +264,7 @@ impl<W: Write> Decoder<'_, W> {
             };
             let ports = &self.arguments.port;
             let (from, to) = (datagram.from.port(), datagram.to.port());
-            if !ports.contains(&from) && !ports.contains(&to) {
+            if !sure && !ports.contains(&from) && !ports.contains(&to) {
                 passed_over.datagrams += 1;
                 passed_over.example = to;
                 continue;
@@ -268,14 +273,47 @@ impl<W: Write> Decoder<'_, W> {
             let time = record
                 .nanos
                 .map_or_else(|| "-".to_owned(), |now| seconds(now, *first.get_or_insert(now)));
-            let before = format!("{number:>6} {time:>12}  {} → {}  ", datagram.from, datagram.to);
+            let (before, after) = (before(&record.remarks, &datagram), after(&record.remarks));
+            let before = format!("{number:>6} {time:>12}  {before}");
             if datagram.cut {
-                writeln!(self.out, "{before}only a part of the datagram was captured")?;
+                writeln!(self.out, "{before}only a part of the datagram was captured{after}")?;
                 continue;
             }
-            self.packet(&before, datagram.payload, "")?;
+            self.packet(&before, datagram.payload, &after)?;
+            // It may come from something that still runs.
+            self.out.flush()?;
         }
     }
+}
+
+/// Which way a datagram went, and from where to where; radios have no addresses that would tell anybody
+/// anything, and comments for that.
+fn before(remarks: &Remarks, datagram: &frame::Udp<'_>) -> String {
+    let way = match remarks.inbound {
+        Some(true) => "in   ",
+        Some(false) => "out  ",
+        None => "",
+    };
+    let (from, to) = (datagram.from, datagram.to);
+    if is_made_up(from.ip()) || is_made_up(to.ip()) {
+        return way.to_owned();
+    }
+    format!("{way}{from} → {to}  ")
+}
+
+/// The interface and the comment, which may begin with it.
+fn after(remarks: &Remarks) -> String {
+    let comment = remarks.comment.as_deref().unwrap_or("");
+    let interface = remarks.interface.as_deref().unwrap_or("");
+    let text = match (interface.is_empty(), comment.is_empty()) {
+        (true, true) => return String::new(),
+        (false, true) => printable(interface),
+        (false, false) if !comment.starts_with(interface) => {
+            printable(&format!("{interface}: {comment}"))
+        }
+        (_, false) => printable(comment),
+    };
+    format!("  # {text}")
 }
 
 /// UDP datagrams of a capture that are from and to other ports.

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::capture::{LEAST_BYTES, Wrapping};
 use crate::codec::Qos;
-use crate::config::parse_duration;
+use crate::config::{parse_duration, parse_size};
 
 /// Default port of a gateway.
 const PORT: u16 = 1883;
@@ -32,6 +35,18 @@ pub(super) fn host_port(text: &str) -> Result<(String, u16), String> {
         None => PORT,
     };
     if host.is_empty() { Err(form.to_owned()) } else { Ok((host.to_owned(), port)) }
+}
+
+/// How large a capture may become.
+pub(super) fn capture_size(text: &str) -> Result<u64, String> {
+    let size = parse_size(text)?;
+    if size < LEAST_BYTES { Err("it is 16KiB or more".to_owned()) } else { Ok(size) }
+}
+
+/// How packets are wrapped in a capture.
+pub(super) fn wrapping() -> impl TypedValueParser<Value = Wrapping> {
+    let labels = [Wrapping::Udp, Wrapping::Pdu].map(Wrapping::label);
+    PossibleValuesParser::new(labels).map(|label| Wrapping::named(&label).unwrap_or_default())
 }
 
 pub(super) fn client_id(text: &str) -> Result<String, String> {

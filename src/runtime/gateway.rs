@@ -1,6 +1,7 @@
 //! The loop.
 
 mod answers;
+mod capture;
 mod renewal;
 
 use std::fmt;
@@ -23,12 +24,14 @@ use super::reload::Reload;
 use super::timer::{Clock, Timer};
 use super::traffic::Traffic;
 use crate::admin::{Questions, ReloadReply};
+use crate::capture::Setup;
 use crate::core::upstream::LineId;
 use crate::ops::signals::{Signal, Signals};
 use crate::store::writer::Writer;
 use crate::time::Time;
 use crate::transport::udp::ReceiveBuffers;
 use crate::upstream::{BrokerConnection, Ended};
+use capture::Capture;
 
 /// How long the broker may take to receive our goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -55,6 +58,8 @@ pub(super) struct Gateway<M> {
     reloading: Vec<ReloadReply>,
     notices: Notices,
     traffic: Traffic,
+    /// The present one, or the last, for those who ask how it ended.
+    capture: Option<Box<Capture>>,
     /// If somebody may ask for it.
     diary: Option<Diary>,
     started: SystemTime,
@@ -115,6 +120,7 @@ impl<M: Machine> Gateway<M> {
             diary: questions.as_ref().map(|_| Diary::new(&names)),
             notices: Notices::new(names),
             traffic: Traffic::new(links.len()),
+            capture: None,
             started: SystemTime::now(),
             questions,
             pulse,
@@ -133,8 +139,11 @@ impl<M: Machine> Gateway<M> {
         }
     }
 
-    /// Runs until a signal ends it.
-    pub(super) async fn run(mut self) {
+    /// Runs until a signal ends it, with a capture if there is to be one from the start.
+    pub(super) async fn run(mut self, capture: Option<Setup>) {
+        if let Some(Err(why)) = capture.map(|setup| self.start_capture(setup)) {
+            warn!("there is no capture: {why}");
+        }
         if let Some(pulse) = &self.pulse {
             pulse.ready();
         }
@@ -172,14 +181,20 @@ impl<M: Machine> Gateway<M> {
         for link in &mut self.links {
             let (machine, traffic, id) = (&mut self.machine, &mut self.traffic, link.id());
             let diary = &mut self.diary;
+            let mut capture = capture::open(&mut self.capture);
             let taken =
                 link.poll_receive(cx, now, &mut self.buffers, &mut |from, signal, bytes| {
                     traffic.received(id, signal, bytes);
                     machine.datagram(now, id, from, signal, bytes);
-                    if let Some(diary) = diary
-                        && let Some(engine) = machine.engine()
-                    {
+                    if diary.is_none() && capture.is_none() {
+                        return;
+                    }
+                    let Some(engine) = machine.engine() else { return };
+                    if let Some(diary) = diary {
                         diary.received(now, engine.gateway(), id, from, bytes);
+                    }
+                    if let Some(capture) = &mut capture {
+                        capture.received(engine, id, from, signal, bytes);
                     }
                 });
             if let Poll::Ready(taken) = taken {
@@ -294,6 +309,8 @@ impl<M: Machine> Gateway<M> {
         if some {
             self.traffic.sent(self.machine.outgoing());
         }
+        // What has come is written even if there is no answer.
+        self.capture_sent();
         for link in &mut self.links {
             if some {
                 link.transmit(self.machine.outgoing());
@@ -367,6 +384,7 @@ impl<M: Machine> Gateway<M> {
         }
         // Whoever asks is told at once.
         self.questions = None;
+        self.end_capture("the gateway has stopped");
         // Nothing is taken from devices any more; what they repeat finds the next gateway.
         for link in &mut self.links {
             link.sum_up();
@@ -381,6 +399,7 @@ impl<M: Machine> Gateway<M> {
                 "the disk did not take the last of the state in time; the next start may miss it"
             );
         }
+        self.finish_capture().await;
         match goodbye {
             Goodbye::Said => info!("stopped"),
             other => warn!("stopped; {other}"),

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use tracing::{info, warn};
 
 use super::machine::Machine;
+use crate::capture::{Network, Wire};
 use crate::core::{Address, Effects, LinkId, Signal};
 use crate::time::Time;
 #[cfg(feature = "ble")]
@@ -31,6 +32,18 @@ impl Link {
             #[cfg(feature = "ble")]
             Self::Ble(link) => link.id(),
         }
+    }
+
+    /// As a capture describes it.
+    pub(super) fn wire(&self) -> Wire {
+        let number = self.id().0;
+        let (kind, network) = match self {
+            Self::Udp(link) => ("udp", Network::Udp(link.local_addr().ip())),
+            Self::Serial(_) => ("serial", Network::Radio(number)),
+            #[cfg(feature = "ble")]
+            Self::Ble(_) => ("ble", Network::Radio(number)),
+        };
+        Wire { name: self.to_string(), kind, network }
     }
 
     /// Takes what has come and gives each packet to `each`.

@@ -29,6 +29,7 @@ use std::io;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin, Questions};
+use crate::capture::Setup;
 use crate::config::{Broker, Config};
 use crate::core::LinkId;
 use crate::engine::Engine;
@@ -107,12 +108,16 @@ impl std::error::Error for RunError {
     }
 }
 
-/// Runs the gateway until a signal ends it. On SIGHUP the configuration is read again from `origin`, if
-/// there is one.
+/// Runs the gateway until a signal ends it, with a capture if there is to be one from the start. On SIGHUP
+/// the configuration is read again from `origin`, if there is one.
 ///
 /// # Errors
 /// If something cannot be opened at the start. Afterwards troubles are logged, not returned.
-pub fn run(config: &Config, origin: Option<Origin>) -> Result<(), RunError> {
+pub fn run(
+    config: &Config,
+    origin: Option<Origin>,
+    capture: Option<Setup>,
+) -> Result<(), RunError> {
     // Before any socket: a second gateway must not take anything from the first.
     let State { journal, image, not_before } = state::open(config).map_err(RunError::State)?;
     let store = Writer::start(journal).map_err(RunError::System)?;
@@ -123,13 +128,17 @@ pub fn run(config: &Config, origin: Option<Origin>) -> Result<(), RunError> {
         let (state_dir, name) = (config.state_dir.clone(), config.name.to_string());
         (admin::Settings { listen, asker, state_dir, name }, questions)
     });
-    run_loop(config, reload, Some(store), not_before, served, |seed, now| {
-        let existed = image.is_some();
-        let (core, mqtt) = (config.core_settings(), config.mqtt_settings());
-        let engine = Engine::durable(core, mqtt, config.store, seed, now, image);
-        state::announce(config, existed.then(|| engine.restored()));
-        engine
-    })
+    run_loop(
+        config,
+        Start { reload, store: Some(store), not_before, served, capture },
+        |seed, now| {
+            let existed = image.is_some();
+            let (core, mqtt) = (config.core_settings(), config.mqtt_settings());
+            let engine = Engine::durable(core, mqtt, config.store, seed, now, image);
+            state::announce(config, existed.then(|| engine.restored()));
+            engine
+        },
+    )
 }
 
 /// Runs a machine on the sockets that the configuration names, until a signal ends it. What it
@@ -144,15 +153,22 @@ pub fn run_machine<M: Machine>(
     not_before: Time,
     make: impl FnOnce(u64, Time) -> M,
 ) -> Result<(), RunError> {
-    run_loop(config, None, store, not_before, None, make)
+    let start = Start { reload: None, store, not_before, served: None, capture: None };
+    run_loop(config, start, make)
 }
 
-fn run_loop<M: Machine>(
-    config: &Config,
+/// What a loop begins with beside its configuration.
+struct Start {
     reload: Option<Reload>,
     store: Option<Writer>,
     not_before: Time,
     served: Option<(admin::Settings, Questions)>,
+    capture: Option<Setup>,
+}
+
+fn run_loop<M: Machine>(
+    config: &Config,
+    Start { reload, store, not_before, served, capture }: Start,
     make: impl FnOnce(u64, Time) -> M,
 ) -> Result<(), RunError> {
     // First what another program may have taken already, so that an error leaves nothing behind.
@@ -181,7 +197,7 @@ fn run_loop<M: Machine>(
         let _admin = settings.and_then(start_admin);
         let pulse = Pulse::from_environment();
         let parts = Parts { links, brokers, own, store, signals, reload, clock, questions, pulse };
-        Gateway::new(parts, make).run().await;
+        Gateway::new(parts, make).run(capture).await;
         Ok(())
     });
     // A name that is being looked up must not hold up the end.

@@ -7,6 +7,7 @@
 mod admin;
 #[cfg(feature = "ble")]
 mod ble;
+mod capture;
 mod crowd;
 mod discovery;
 mod hostile;

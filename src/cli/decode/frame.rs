@@ -18,6 +18,8 @@ pub(super) struct Udp<'a> {
 pub(super) enum Content<'a> {
     /// A datagram.
     Udp(Udp<'a>),
+    /// What was MQTT-SN to whoever captured it, whatever the ports are.
+    MqttSn(Udp<'a>),
     /// Something else, or what cannot be read.
     Other,
     /// A link type that is not known here.
@@ -26,13 +28,14 @@ pub(super) enum Content<'a> {
 
 /// Names of the link types that are understood, for a message.
 pub(super) const UNDERSTOOD: &str =
-    "Ethernet, Linux cooked (v1 and v2), raw IP and loopback are understood";
+    "Ethernet, Linux cooked (v1 and v2), raw IP, loopback and exported PDUs are understood";
 
 const ETHERNET: u16 = 1;
 const LOOPBACK: u16 = 108;
 const NULL: u16 = 0;
 const LINUX_COOKED: u16 = 113;
 const LINUX_COOKED_2: u16 = 276;
+const EXPORTED_PDU: u16 = 252;
 
 const TYPE_IPV4: u16 = 0x0800;
 const TYPE_IPV6: u16 = 0x86DD;
@@ -47,11 +50,42 @@ pub(super) fn parse(link_type: u16, frame: &[u8]) -> Content<'_> {
         NULL | LOOPBACK => frame.get(4..),
         LINUX_COOKED => by_type(be16(frame, 14), frame.get(16..)),
         LINUX_COOKED_2 => by_type(be16(frame, 0), frame.get(20..)),
+        EXPORTED_PDU => return exported(frame).map_or(Content::Other, Content::MqttSn),
         // Raw IP, under the numbers that different systems have given it.
         12 | 14 | 101 | 228 | 229 => Some(frame),
         other => return Content::UnknownLink(other),
     };
     packet.and_then(ip).map_or(Content::Other, Content::Udp)
+}
+
+/// What a dissector of Wireshark would be given: tags, each with its number, its length and a value, and the
+/// packet behind the tag 0.
+fn exported(frame: &[u8]) -> Option<Udp<'_>> {
+    let unspecified = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let (mut from, mut to, mut known) = (unspecified, unspecified, false);
+    let mut at = 0_usize;
+    loop {
+        let (tag, length) = (be16(frame, at)?, usize::from(be16(frame, at.checked_add(2)?)?));
+        at = at.checked_add(4)?;
+        let value = frame.get(at..at.checked_add(length)?)?;
+        at = at.checked_add(length)?;
+        let port = value.get(2..).and_then(|port| be16(port, 0));
+        let four = || <[u8; 4]>::try_from(value).ok().map(IpAddr::from);
+        let six = || <[u8; 16]>::try_from(value).ok().map(IpAddr::from);
+        match tag {
+            0 => break,
+            12 => known = value.split(|octet| *octet == 0).next() == Some(b"mqttsn"),
+            20 => from.set_ip(four()?),
+            21 => to.set_ip(four()?),
+            22 => from.set_ip(six()?),
+            23 => to.set_ip(six()?),
+            25 => from.set_port(port?),
+            26 => to.set_port(port?),
+            _ => {}
+        }
+    }
+    let payload = frame.get(at..)?;
+    known.then_some(Udp { from, to, payload, cut: false })
 }
 
 fn be16(octets: &[u8], at: usize) -> Option<u16> {

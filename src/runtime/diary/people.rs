@@ -44,6 +44,8 @@ pub(super) struct People {
     by_id: HashTable<u32>,
     hasher: RandomState,
     count: usize,
+    /// Octets that each may use.
+    quota: usize,
     serials: u32,
     /// Octets in use.
     used: usize,
@@ -62,6 +64,7 @@ impl People {
             by_id: HashTable::new(),
             hasher: RandomState::new(),
             count: 0,
+            quota: MOST_EACH,
             serials: 0,
             used: 0,
             hand: 0,
@@ -69,10 +72,11 @@ impl People {
         }
     }
 
-    /// Octets that each may use.
-    fn quota(&self) -> usize {
-        let share = self.budget / self.count.max(1);
-        share.saturating_sub(OVERHEAD).clamp(LEAST_EACH, MOST_EACH)
+    /// There are so many now.
+    fn set_count(&mut self, count: usize) {
+        self.count = count;
+        let share = self.budget / count.max(1);
+        self.quota = share.saturating_sub(OVERHEAD).clamp(LEAST_EACH, MOST_EACH);
     }
 
     fn hash(&self, id: &str) -> u64 {
@@ -117,7 +121,7 @@ impl People {
         if let Some(free) = self.places.get_mut(place as usize) {
             *free = Some(person);
         }
-        self.count += 1;
+        self.set_count(self.count + 1);
         self.used += OVERHEAD + id.len();
         let hash = self.hash(id);
         let Self { by_id, places, hasher, .. } = self;
@@ -135,7 +139,7 @@ impl People {
 
     /// Writes something about somebody. Gives false if they are not known any longer.
     pub(super) fn write(&mut self, who: Who, write: impl FnOnce(&mut Ring, usize)) -> bool {
-        let quota = self.quota();
+        let quota = self.quota;
         let Some(person) = self.get_mut(who) else { return false };
         person.fresh = true;
         let before = person.ring.size();
@@ -216,7 +220,7 @@ impl People {
             found.remove();
         }
         self.used = self.used.saturating_sub(OVERHEAD + person.id.len() + person.ring.size());
-        self.count -= 1;
+        self.set_count(self.count - 1);
         self.free.push(who.place);
     }
 }

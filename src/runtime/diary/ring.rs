@@ -4,8 +4,6 @@
 //! entry:  tag 1 │ whole length 2 │ kept length 2 │ time, ms 6 │ kept octets
 //! ```
 
-use std::collections::VecDeque;
-
 use tracing::Level;
 
 use crate::core::LinkId;
@@ -19,6 +17,11 @@ const SAID: usize = 400;
 const HEAD: usize = 11;
 /// The least that a ring takes once there is something in it.
 const LEAST: usize = 128;
+
+/// The largest size of a ring that may take so many octets.
+fn largest(quota: usize) -> usize {
+    (1 << quota.max(LEAST).ilog2()) as usize
+}
 
 /// What an entry is; the number is its tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,7 +79,11 @@ pub(super) struct Entry {
 /// The entries of a client.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    octets: VecDeque<u8>,
+    /// Written round and round; its length is a power of two, or nothing.
+    octets: Box<[u8]>,
+    /// Octets that were ever written, and how many of these are dropped: positions, modulo the length.
+    written: u32,
+    dropped: u32,
     /// Where the client is: two octets for the link, then the address. Nothing before its first packet.
     place: Box<[u8]>,
     /// Entries that were dropped.
@@ -85,15 +92,22 @@ pub(super) struct Ring {
 
 impl Ring {
     /// Octets that it takes.
+    #[inline]
     pub(super) fn size(&self) -> usize {
-        self.octets.capacity() + self.place.len()
+        self.octets.len() + self.place.len()
     }
 
     pub(super) fn forgotten(&self) -> u32 {
         self.forgotten
     }
 
-    /// Adds a packet; `quota` octets may be in use then.
+    #[inline]
+    fn used(&self) -> usize {
+        self.written.wrapping_sub(self.dropped) as usize
+    }
+
+    /// Adds a packet; `quota` octets may be taken then.
+    #[inline]
     pub(super) fn packet(
         &mut self,
         tag: Tag,
@@ -107,24 +121,20 @@ impl Ring {
         if !same {
             let new = [&head[..], address].concat().into_boxed_slice();
             let old = std::mem::replace(&mut self.place, new);
-            if !self.octets.is_empty() {
+            if self.used() > 0 {
                 self.push(Tag::Moved, time, &old, quota);
             }
         }
         self.push(tag, time, packet, quota);
     }
 
-    /// Adds an entry; `quota` octets may be in use then.
+    /// Adds an entry; `quota` octets may be taken then, [`LEAST`] at least.
     pub(super) fn push(&mut self, tag: Tag, time: Time, octets: &[u8], quota: usize) {
-        let kept = octets.get(..tag.most()).unwrap_or(octets);
+        let most = tag.most().min(quota.max(LEAST) / 2 - HEAD);
+        let kept = octets.get(..most).unwrap_or(octets);
         let need = HEAD + kept.len();
-        while !self.octets.is_empty() && self.octets.len() + need > quota {
-            self.drop_oldest();
-        }
-        let wanted = self.octets.len() + need;
-        if wanted > self.octets.capacity() {
-            let room = (2 * self.octets.capacity()).min(quota).max(wanted).max(LEAST);
-            self.octets.reserve_exact(room - self.octets.len());
+        if self.used() + need > self.octets.len() {
+            self.make_room(need, quota);
         }
         let length = |length: usize| u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes();
         let mut head = [0; HEAD];
@@ -132,31 +142,81 @@ impl Ring {
         head[1..3].copy_from_slice(&length(octets.len()));
         head[3..5].copy_from_slice(&length(kept.len()));
         head[5..].copy_from_slice(&time.0.to_le_bytes()[..6]);
-        self.octets.extend(&head);
-        self.octets.extend(kept);
+        self.append(&head);
+        self.append(kept);
+    }
+
+    /// Copies octets to where there is room for them.
+    #[inline]
+    fn append(&mut self, octets: &[u8]) {
+        let at = self.written as usize & self.octets.len().wrapping_sub(1);
+        let (first, second) = octets.split_at(octets.len().min(self.octets.len() - at));
+        self.octets[at..at + first.len()].copy_from_slice(first);
+        self.octets[..second.len()].copy_from_slice(second);
+        // An entry is never longer than what all of them may take.
+        self.written = self.written.wrapping_add(octets.len() as u32);
+    }
+
+    /// Grows as far as it may, and drops the oldest entries until there is room for the next.
+    #[cold]
+    fn make_room(&mut self, need: usize, quota: usize) {
+        let most = largest(quota);
+        let wanted = (self.used() + need).next_power_of_two().clamp(LEAST, most);
+        if wanted > self.octets.len() {
+            self.resize(wanted);
+        }
+        self.drop_to(self.octets.len().saturating_sub(need));
     }
 
     /// Drops the oldest entries until the rest fits, and gives room back.
     pub(super) fn trim(&mut self, quota: usize) {
-        while self.octets.len() > quota {
-            self.drop_oldest();
+        let most = largest(quota);
+        if self.octets.len() > most {
+            self.drop_to(most);
+            self.resize(most);
         }
-        self.octets.shrink_to(quota.min(LEAST.max(self.octets.len())));
     }
 
-    fn drop_oldest(&mut self) {
-        let length = |at| usize::from(self.octets.get(at).copied().unwrap_or(0));
-        let end = HEAD + length(3) + 256 * length(4);
-        if self.octets.front() != Some(&(Tag::Moved as u8)) {
-            self.forgotten = self.forgotten.saturating_add(1);
+    /// Drops the oldest entries until no more than so many octets are in use.
+    fn drop_to(&mut self, octets: usize) {
+        while self.used() > octets {
+            let length = self.at(3) + 256 * self.at(4);
+            if self.at(0) != Tag::Moved as usize {
+                self.forgotten = self.forgotten.saturating_add(1);
+            }
+            let end = (HEAD + length).min(self.used());
+            self.dropped = self.dropped.wrapping_add(end as u32);
         }
-        self.octets.drain(..end.min(self.octets.len()));
+    }
+
+    /// The octet so far behind the oldest one.
+    fn at(&self, offset: usize) -> usize {
+        let position = self.dropped as usize + offset;
+        let octet = self.octets.get(position & self.octets.len().wrapping_sub(1));
+        usize::from(octet.copied().unwrap_or(0))
+    }
+
+    /// All that is in use, as it was written.
+    fn contents(&self) -> Vec<u8> {
+        let begin = self.dropped as usize & self.octets.len().wrapping_sub(1);
+        let (second, first) = self.octets.split_at(begin.min(self.octets.len()));
+        let mut all = [first, second].concat();
+        all.truncate(self.used());
+        all
+    }
+
+    /// Moves to room of another size, a power of two that everything in use fits into.
+    fn resize(&mut self, size: usize) {
+        let mut octets = self.contents();
+        self.written = octets.len() as u32;
+        self.dropped = 0;
+        octets.resize(size, 0);
+        self.octets = octets.into_boxed_slice();
     }
 
     /// All entries but those about places, oldest first.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        let (first, second) = self.octets.as_slices();
-        let octets = [first, second].concat();
+        let octets = self.contents();
         let mut rest = &octets[..];
         let mut entries = Vec::new();
         while let Some((head, behind)) = rest.split_first_chunk::<HEAD>() {
@@ -229,7 +289,7 @@ mod tests {
             ]
         );
         // The first two go: where the third was is still known.
-        ring.trim(3 * HEAD + 8);
+        ring.drop_to(3 * HEAD + 8);
         assert_eq!(ring.forgotten(), 2);
         assert_eq!(shown(&ring)[0], (Tag::Sent, 3, text("b"), Some(3)));
     }
@@ -245,7 +305,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_more_is_kept_than_allowed_and_the_newest_is(
-            entries in prop::collection::vec((0_usize..7, prop::collection::vec(any::<u8>(), 0..200), 256_usize..2_000), 1..200),
+            entries in prop::collection::vec((0_usize..7, prop::collection::vec(any::<u8>(), 0..200), 128_usize..2_000), 1..300),
         ) {
             let mut ring = Ring::default();
             let mut pushed = 0;
@@ -263,10 +323,9 @@ mod tests {
                 let last = all.last().unwrap();
                 prop_assert_eq!((last.tag, last.whole), (tag, octets.len()));
                 prop_assert!(octets.starts_with(&last.octets));
-                prop_assert!(ring.octets.len() <= (*quota).max(HEAD + last.octets.len()));
-                let before = ring.octets.capacity();
+                let before = ring.octets.len();
                 ring.trim(*quota);
-                prop_assert!(ring.octets.capacity() <= before.max(LEAST));
+                prop_assert!(ring.octets.len() <= before.min(*quota));
             }
         }
     }

@@ -97,6 +97,15 @@ impl<M: Machine> Gateway<M> {
                 }
             }
             Question::Reload(reply) => self.reload_for(reply),
+            Question::Capture(reply) => {
+                let _ = reply.send(self.capture_report());
+            }
+            Question::CaptureStart(setup, reply) => {
+                let _ = reply.send(self.start_capture(*setup));
+            }
+            Question::CaptureStop(reply) => {
+                let _ = reply.send(self.end_capture("an operator has ended it"));
+            }
         }
     }
 

@@ -357,7 +357,7 @@ fn run(
             Lines { deadlines: deadlines.iter().map(after).collect(), ..machine }
         });
         ready.send((addresses, sender)).unwrap();
-        gateway.run().await;
+        gateway.run(None).await;
         log.lock().unwrap().push(format!("asked {}", asked.get()));
     });
 }

@@ -73,7 +73,12 @@ fn read_answer(stream: &mut TcpStream, expects_body: bool) -> Option<Answer> {
     let length = if expects_body { length } else { 0 };
     let mut body = vec![0; length];
     stream.read_exact(&mut body).ok()?;
-    Some(Answer { body: String::from_utf8(body).expect("UTF-8"), ..answer })
+    let body = match answer.header("content-type") {
+        // It is no text.
+        Some("application/vnd.tcpdump.pcap") => String::from_utf8_lossy(&body).into_owned(),
+        _ => String::from_utf8(body).expect("UTF-8"),
+    };
+    Some(Answer { body, ..answer })
 }
 
 /// One request with these headers, each with its line end, and the answer.

@@ -3,6 +3,7 @@
 
 mod bluez;
 mod bus;
+mod capture;
 mod check;
 mod comings;
 mod crowd;

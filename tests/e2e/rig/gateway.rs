@@ -89,14 +89,26 @@ impl Gateway {
         configuration: &str,
         environment: Vec<(String, String)>,
     ) -> Self {
+        Self::start_as(directory, configuration, environment, &[])
+    }
+
+    /// The same with arguments.
+    #[track_caller]
+    pub fn start_as(
+        directory: TempDir,
+        configuration: &str,
+        environment: Vec<(String, String)>,
+        arguments: &[&str],
+    ) -> Self {
         fs::write(directory.path().join("gateway.toml"), configuration).unwrap();
-        let (child, log) = spawn(directory.path(), &[], &environment);
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let (child, log) = spawn(directory.path(), &arguments, &environment);
         let mut gateway = Self {
             child: Some(child),
             log,
             earlier: Vec::new(),
             directory,
-            arguments: Vec::new(),
+            arguments,
             environment,
             links: Vec::new(),
         };
