@@ -132,6 +132,7 @@ export class Tab {
 
   async picture(name) {
     mkdirSync(pictures, { recursive: true });
+    await this.page.evaluate(() => scrollTo(0, 0));
     await this.page.screenshot({ path: join(pictures, `${name}.png`) });
   }
 

@@ -88,7 +88,7 @@ function permitJoin() {
     element.hidden = !link.permit_join;
     if (element.hidden) return;
     const { open, until, known } = link.permit_join;
-    const rest = until === null ? "" : ` ${countdown(Date.parse(until) - api.now())}`;
+    const rest = until === null ? "" : ` for ${countdown(Date.parse(until) - api.now())}`;
     setText(text, open ? `Open to unknown devices${rest}` : `${plural(known, "device")} known`);
     element.classList.toggle("open", open);
     const word = open ? "Close" : "Let devices join for 5 minutes";

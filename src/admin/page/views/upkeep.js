@@ -17,7 +17,7 @@ export function upkeep() {
       { class: "page" },
       h("header", { class: "title" }, h("h1", { tabindex: "-1" }, "Upkeep")),
       h("div", { class: "cards" }, packets.element, configuration(), log.element),
-      h("p", { class: "faint" }, "All of this can be done by programs as well: ", h("a", { href: "api/v1/openapi.json" }, "the API"), "."),
+      h("p", { class: "faint" }, "Programs can do all of this as well: ", h("code", null, "/api/v1/openapi.json"), " describes how."),
     ),
     follow: {
       kinds: "states",
