@@ -17,7 +17,7 @@ use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
 use super::server::Deadline;
 use super::timeline::TimelineOf;
-use super::{Settings, capture, events, exposition, metrics, query, token};
+use super::{Settings, capture, events, exposition, metrics, page, query, token};
 use crate::capture::Folder;
 
 /// Octets that a request may have behind its headers. Nothing is read out of them.
@@ -84,6 +84,7 @@ pub(super) async fn handle(
     }
     let query = head.uri.query().unwrap_or("");
     let answer = match route {
+        Route::Page(file) => Ok(page::serve(file, &head.headers)),
         Route::Metrics => metrics(context).await,
         Route::Health => health(context).await,
         Route::Ready => ready(context).await,

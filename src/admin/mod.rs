@@ -1,4 +1,4 @@
-//! The admin interface: metrics, health checks and an API over HTTP, in a thread of its own. Nothing that
+//! The admin interface: metrics, health checks, an API and a page over HTTP, in a thread of its own. Nothing that
 //! a client of it does can hold up the loop: it asks, the loop answers between its turns.
 //!
 //! ```text
@@ -16,6 +16,7 @@ mod handlers;
 mod happening;
 mod hints;
 mod metrics;
+mod page;
 mod query;
 mod question;
 mod respond;
