@@ -36,11 +36,11 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 pub use dialogue::dialogue;
-pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
+pub use figures::{Figures, JoinFigures, LinkFigures, UpstreamFigures, UpstreamState};
 pub use happening::{Happening, PacketEntry, WatchQuery, Watched, What};
 pub use question::{
-    Asker, ClientPart, ClientQuery, NoAnswer, NoCapture, Question, Questions, ReloadReply, Reply,
-    channel,
+    Asker, ClientPart, ClientQuery, JoinReply, NoAnswer, NoCapture, NotJoined, Question, Questions,
+    ReloadReply, Reply, channel,
 };
 pub use watching::{Teller, Watching, watching};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::api::{Client, ClientDetails, Status, TopicNames};
-use super::figures::{Figures, LinkFigures, UpstreamState};
+use super::figures::{Figures, JoinFigures, LinkFigures, UpstreamState};
 use super::happening::WatchQuery;
 use super::watching::Watching;
 use crate::capture::{Report, Setup};
@@ -52,6 +52,8 @@ pub enum Question {
     Kick(String, Reply<bool>),
     /// Some of the topic names, from a place on.
     Topics(u32, Reply<TopicNames>),
+    /// Devices that were never here may join the link of this name, for so long; not any more if that is no time.
+    PermitJoin(String, Duration, JoinReply),
     /// The configuration is to be read again.
     Reload(ReloadReply),
     /// How the capture stands, or how the last one ended; `None` if there was none.
@@ -78,6 +80,20 @@ impl fmt::Display for NoCapture {
             Self::System(error) => write!(f, "the system does not let it run: {error}"),
         }
     }
+}
+
+/// Whether devices may join now.
+pub type JoinReply = Reply<Result<JoinFigures, NotJoined>>;
+
+/// Why that cannot be said to a link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotJoined {
+    /// There is no such link.
+    Unknown,
+    /// Everybody may at any time.
+    Always,
+    /// It is for whoever reaches it.
+    Open,
 }
 
 /// What changed, or what is wrong with the configuration.

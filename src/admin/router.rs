@@ -36,8 +36,14 @@ pub(super) enum Route<'a> {
     Links,
     /// `GET /api/v1/topics`
     Topics,
+    /// `POST /api/v1/links/{name}/permit-join`
+    PermitJoin(Cow<'a, str>),
     /// `POST /api/v1/reload`
     Reload,
+    /// `GET /api/v1/log`
+    LogLevel,
+    /// `PUT /api/v1/log`
+    SetLogLevel,
     /// `GET /api/v1/capture`
     Capture,
     /// `POST /api/v1/capture`
@@ -69,7 +75,15 @@ impl Route<'_> {
 
     /// It changes something.
     pub(super) fn changes(&self) -> bool {
-        matches!(self, Self::Kick(_) | Self::Reload | Self::CaptureStart | Self::CaptureStop)
+        matches!(
+            self,
+            Self::Kick(_)
+                | Self::PermitJoin(_)
+                | Self::Reload
+                | Self::SetLogLevel
+                | Self::CaptureStart
+                | Self::CaptureStop
+        )
     }
 }
 
@@ -97,6 +111,19 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, NoRout
         "status" => read(Route::Status),
         "reload" if method == "POST" => Ok(Route::Reload),
         "reload" => Err(NoRoute::Method("POST")),
+        "log" if method == "PUT" => Ok(Route::SetLogLevel),
+        "log" if reads => Ok(Route::LogLevel),
+        "log" => Err(NoRoute::Method("GET, HEAD, PUT")),
+        _ if path.starts_with("links/") => {
+            let name =
+                path.strip_prefix("links/").and_then(|path| path.strip_suffix("/permit-join"));
+            let name = name.filter(|name| !name.is_empty() && !name.contains('/'));
+            let name = decode(name.ok_or(NoRoute::Unknown)?).ok_or(NoRoute::Encoding)?;
+            match method {
+                "POST" => Ok(Route::PermitJoin(name)),
+                _ => Err(NoRoute::Method("POST")),
+            }
+        }
         "capture" if method == "POST" => Ok(Route::CaptureStart),
         "capture" if method == "DELETE" => Ok(Route::CaptureStop),
         "capture" if reads => Ok(Route::Capture),
@@ -150,6 +177,19 @@ mod tests {
             ("PUT", "/api/v1/clients/a", Err(NoRoute::Method("GET, HEAD, DELETE"))),
             ("POST", "/api/v1/reload", Ok(Route::Reload)),
             ("GET", "/api/v1/reload", Err(NoRoute::Method("POST"))),
+            ("GET", "/api/v1/log", Ok(Route::LogLevel)),
+            ("PUT", "/api/v1/log", Ok(Route::SetLogLevel)),
+            ("POST", "/api/v1/log", Err(NoRoute::Method("GET, HEAD, PUT"))),
+            (
+                "POST",
+                "/api/v1/links/ble%20hci0/permit-join",
+                Ok(Route::PermitJoin("ble hci0".into())),
+            ),
+            ("GET", "/api/v1/links/ble/permit-join", Err(NoRoute::Method("POST"))),
+            ("POST", "/api/v1/links/ble", Err(NoRoute::Unknown)),
+            ("POST", "/api/v1/links//permit-join", Err(NoRoute::Unknown)),
+            ("POST", "/api/v1/links/a/b/permit-join", Err(NoRoute::Unknown)),
+            ("POST", "/api/v1/links/%/permit-join", Err(NoRoute::Encoding)),
             ("POST", "/api/v1/capture", Ok(Route::CaptureStart)),
             ("DELETE", "/api/v1/capture", Ok(Route::CaptureStop)),
             ("HEAD", "/api/v1/capture", Ok(Route::Capture)),

@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 use super::{Gateway, Machine, Shared};
 use crate::admin::api::{Client, ClientDetails, Status, TopicNames};
 use crate::admin::{
-    ClientPart, ClientQuery, Figures, Question, ReloadReply, UpstreamFigures, UpstreamState,
+    ClientPart, ClientQuery, Figures, NotJoined, Question, ReloadReply, UpstreamFigures,
+    UpstreamState,
 };
 use crate::core::upstream::LineId;
 use crate::core::{ClientView, LinkId, glob_matches};
@@ -95,6 +96,14 @@ impl<M: Machine> Gateway<M> {
                 if let Some(engine) = self.machine.engine() {
                     let _ = reply.send(TopicNames::new(engine.gateway(), from));
                 }
+            }
+            Question::PermitJoin(name, time, reply) => {
+                let mut links = self.links.iter_mut();
+                let link = links.find(|link| link.to_string() == name);
+                let _ = reply.send(match link {
+                    Some(link) => link.permit_join(time),
+                    None => Err(NotJoined::Unknown),
+                });
             }
             Question::Reload(reply) => self.reload_for(reply),
             Question::Capture(reply) => {
