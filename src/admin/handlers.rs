@@ -20,7 +20,7 @@ use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
 use super::server::Deadline;
 use super::timeline::TimelineOf;
-use super::{Settings, capture, events, exposition, metrics, query, token};
+use super::{Settings, capture, events, exposition, metrics, page, query, token};
 use crate::capture::Folder;
 use crate::config;
 use crate::ops::{Allowed, RateLimit, logging};
@@ -102,6 +102,7 @@ pub(super) async fn handle(
     }
     let query = head.uri.query().unwrap_or("");
     let answer = match route {
+        Route::Page(file) => Ok(page::serve(file, &head.headers)),
         Route::Metrics => metrics(context).await,
         Route::Health => health(context).await,
         Route::Ready => ready(context).await,

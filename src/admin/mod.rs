@@ -1,4 +1,4 @@
-//! The admin interface: metrics, health checks and an API over HTTP, in a thread of its own. Nothing that
+//! The admin interface: metrics, health checks, an API and a page over HTTP, in a thread of its own. Nothing that
 //! a client of it does can hold up the loop: it asks, the loop answers between its turns.
 //!
 //! ```text
@@ -16,6 +16,7 @@ mod handlers;
 mod happening;
 mod hints;
 mod metrics;
+mod page;
 mod query;
 mod question;
 mod respond;
@@ -36,7 +37,7 @@ use tracing::warn;
 
 pub use dialogue::dialogue;
 pub use figures::{Figures, JoinFigures, LinkFigures, UpstreamFigures, UpstreamState};
-pub use happening::{Happening, PacketEntry, Timeline, WatchQuery, Watched, What};
+pub use happening::{Happening, PacketEntry, WatchQuery, Watched, What};
 pub use question::{
     Asker, ClientPart, ClientQuery, JoinReply, NoAnswer, NoCapture, NotJoined, Question, Questions,
     ReloadReply, Reply, channel,

@@ -10,11 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::api::{Client, ClientDetails, Status, TopicNames};
 use super::figures::{Figures, JoinFigures, LinkFigures, UpstreamState};
-use super::happening::{Timeline, WatchQuery};
+use super::happening::WatchQuery;
 use super::watching::Watching;
 use crate::capture::{Report, Setup};
 use crate::config::Changes;
 use crate::core::ClientState;
+use crate::runtime::Snapshot;
 
 /// Questions that wait for the loop.
 const WAITING: usize = 32;
@@ -42,7 +43,7 @@ pub enum Question {
     /// One client by its id; `None` if there is none.
     Client(String, Reply<Option<Box<ClientDetails>>>),
     /// The diary of a client by its id, or of those that are none; `None` if there is none.
-    Timeline(Option<String>, Reply<Option<Timeline>>),
+    Timeline(Option<String>, Reply<Option<Box<Snapshot>>>),
     /// Somebody wants to be told what happens; `None` if there are too many.
     Watch(WatchQuery, Reply<Option<Watching>>),
     /// How the gateway stands.

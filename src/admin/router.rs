@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::page;
 use super::query::decode;
 
 /// What is asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Route<'a> {
+    /// `GET /` and the files that it needs
+    Page(&'static page::File),
     /// `GET /metrics`
     Metrics,
     /// `GET /healthz`
@@ -65,9 +68,9 @@ pub(super) enum NoRoute {
 const READ: &str = "GET, HEAD";
 
 impl Route<'_> {
-    /// Anybody may know, as those who watch over many programs ask without a login.
+    /// Anybody may know: those who watch over many programs ask without a login, and the page asks for one.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self, Self::Health | Self::Ready)
+        matches!(self, Self::Page(_) | Self::Health | Self::Ready)
     }
 
     /// It changes something.
@@ -88,6 +91,9 @@ impl Route<'_> {
 pub(super) fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, NoRoute> {
     let reads = matches!(method, "GET" | "HEAD");
     let read = |route| if reads { Ok(route) } else { Err(NoRoute::Method(READ)) };
+    if let Some(file) = page::find(path) {
+        return read(Route::Page(file));
+    }
     match path {
         "/metrics" => return read(Route::Metrics),
         "/healthz" => return read(Route::Health),
@@ -192,6 +198,9 @@ mod tests {
             ("DELETE", "/api/v1/capture/file", Err(NoRoute::Method(READ))),
             ("GET", "/api/v1/capture/../admin-token", Err(NoRoute::Unknown)),
             ("GET", "/api/v2/clients", Err(NoRoute::Unknown)),
+            ("POST", "/", Err(NoRoute::Method(READ))),
+            ("GET", "/page/", Err(NoRoute::Unknown)),
+            ("GET", "/page/mod.rs", Err(NoRoute::Unknown)),
             ("GET", "", Err(NoRoute::Unknown)),
         ] {
             assert_eq!(route(method, path), expected, "{method} {path}");

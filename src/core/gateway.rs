@@ -237,10 +237,6 @@ impl Gateway {
         self.in_hand.map(ClientKey)
     }
 
-    pub(crate) fn in_hand(&self) -> Option<Handle> {
-        self.in_hand
-    }
-
     fn dispatch(&mut self, cx: &mut Cx<'_>, peer: PeerRef<'_>, message: &Message<'_>) {
         let bound = self.client_at(peer);
         self.in_hand = bound;
@@ -251,7 +247,7 @@ impl Gateway {
             }
             Message::SearchGw { .. } => {
                 self.heard_of(cx, bound);
-                return self.on_search_gw(cx, peer);
+                return self.on_search_gw(cx, peer, bound);
             }
             Message::Connect(connect) => return self.on_connect(cx, peer, bound, connect),
             Message::Advertise { .. }

@@ -95,12 +95,6 @@ impl<'a> ClientView<'a> {
         &self.client.id
     }
 
-    /// What names it as long as it lives.
-    #[must_use]
-    pub fn key(&self) -> ClientKey {
-        ClientKey(self.handle)
-    }
-
     /// How it stands.
     #[must_use]
     pub fn state(&self) -> ClientState {

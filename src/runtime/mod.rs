@@ -20,6 +20,7 @@ mod summary;
 mod timer;
 mod traffic;
 mod ways;
+mod whose;
 mod wording;
 
 use std::fmt;
@@ -54,6 +55,7 @@ use state::State;
 use timer::Clock;
 use ways::{TlsParts, Ways};
 
+pub use diary::Snapshot;
 pub use machine::{ConnectionEnd, Machine};
 pub use reload::Origin;
 pub use traffic::{Direction, LinkTraffic, TrafficCount};

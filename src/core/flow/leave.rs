@@ -184,6 +184,10 @@ impl Gateway {
                         client.last_heard = cx.now;
                     }
                 } else {
+                    cx.fx.notice(|fx| {
+                        let client = self.clients.get(handle).map_or("", |client| &client.id);
+                        Notice::Expired { client: fx.store(client.as_bytes()), after: silent }
+                    });
                     self.remove_client(cx, handle);
                 }
             }

@@ -23,6 +23,7 @@ fn every_answer_is_as_described() {
     let id = "/api/v1/clients/meter%2F1%20%C3%BC";
     let timeline = "/api/v1/clients/meter%2F1%20%C3%BC/timeline";
     for (method, described, path, headers, status) in [
+        ("GET", "/", "/", "", 200),
         ("GET", "/metrics", "/metrics", "", 200),
         ("GET", "/healthz", "/healthz", "", 200),
         ("GET", "/readyz", "/readyz", "", 200),
