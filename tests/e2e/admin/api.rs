@@ -24,7 +24,9 @@ fn every_answer_is_as_described() {
     for (method, described, path, headers, status) in [
         ("GET", "/metrics", "/metrics", "", 200),
         ("GET", "/healthz", "/healthz", "", 200),
+        ("GET", "/healthz", "/healthz", "Sec-Fetch-Site: cross-site\r\n", 403),
         ("GET", "/readyz", "/readyz", "", 200),
+        ("GET", "/readyz", "/readyz", "Origin: http://evil.example\r\n", 403),
         ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", "", 200),
         ("GET", "/api/v1/clients", "/api/v1/clients?limit=1", "", 200),
         ("GET", "/api/v1/clients", "/api/v1/clients?state=lost", "", 400),
@@ -42,6 +44,7 @@ fn every_answer_is_as_described() {
         ("GET", "/api/v1/topics", "/api/v1/topics?cursor=a", "", 400),
         ("POST", "/api/v1/reload", "/api/v1/reload", "", 403),
         ("POST", "/api/v1/reload", "/api/v1/reload", BY_HAND, 200),
+        ("GET", "/api/v1/events", "/api/v1/events", "Sec-Fetch-Site: cross-site\r\n", 403),
         ("GET", "/api/v1/capture/file", "/api/v1/capture/file", "", 404),
         ("GET", "/api/v1/capture", "/api/v1/capture", "", 200),
         ("DELETE", "/api/v1/capture", "/api/v1/capture", BY_HAND, 200),
