@@ -4,18 +4,22 @@
 mod commits;
 mod durable;
 mod held;
+mod home;
+mod status;
 mod uplinks;
 
 use bytes::BytesMut;
 
 pub use commits::Written;
 use durable::Durable;
+pub use status::AddressFormat;
+use status::Status;
 pub use uplinks::Wish;
 use uplinks::{End, Events, Uplinks};
 
 use crate::core::upstream::{LineId, Login, MqttQos, Refusal, Token, UpstreamEvent};
 use crate::core::{self, Address, DeviceRoom, Effect, Effects, Gateway, LinkId, Signal};
-use crate::mqtt::{self, ConnectionError, Publication, Session, Taken, Will};
+use crate::mqtt::{self, ConnectionError, Publication, Session, Taken};
 use crate::time::Time;
 
 /// Token of what is published without anybody waiting for the outcome at QoS 1.
@@ -40,17 +44,10 @@ pub struct Engine {
     durable: Option<Box<Durable>>,
 }
 
-/// The retained topic that says whether the gateway is there. The connection's will says that it
-/// is not.
-#[derive(Debug)]
-struct Status {
-    topic: Box<str>,
-    offline: Box<[u8]>,
-}
-
 impl Engine {
     /// A gateway without clients and without a connection. The will of the MQTT settings, if any,
-    /// is the status topic: it reads `online` while there is a connection.
+    /// is the status topic: it reads `online` while there is a connection. With it go the topics that
+    /// tell how clients and gateway are doing.
     #[must_use]
     pub fn new(mut core: core::Settings, mut mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
         core.durable = false;
@@ -58,11 +55,9 @@ impl Engine {
         Self::with(core, mqtt, seed, now)
     }
 
-    fn with(core: core::Settings, mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
-        let status = mqtt.will.as_ref().map(|Will { topic, payload, .. }| Status {
-            topic: topic.clone(),
-            offline: payload.clone(),
-        });
+    fn with(mut core: core::Settings, mqtt: mqtt::Settings, seed: u64, now: Time) -> Self {
+        let status = Status::new(&core, &mqtt, now);
+        core.tell_states = status.is_some();
         Self {
             user_properties: mqtt.user_properties,
             properties: Vec::new(),
@@ -173,19 +168,6 @@ impl Engine {
         result
     }
 
-    fn say_online(&mut self, now: Time) {
-        let Some(status) = &self.status else { return };
-        if let Some(session) = self.uplinks.get_mut(LineId::MAIN) {
-            // A full queue would have refused it; the next connection says it again.
-            let _ = session.publish(now, NOBODY, &status.topic, b"online", MqttQos::One, true);
-        }
-        if let Some(durable) = &mut self.durable {
-            let said = std::mem::take(&mut durable.said);
-            let said = if said.is_empty() { "{\"state\":\"ok\"}".to_owned() } else { said };
-            self.tell_store(now, said);
-        }
-    }
-
     /// Octets for the broker. The caller writes them and advances the buffer by what was written.
     pub fn broker_output(&mut self, line: LineId) -> Option<&mut BytesMut> {
         self.uplinks.output(line)
@@ -263,6 +245,7 @@ impl Engine {
         self.gateway.handle_timeout(now, &mut self.effects);
         let events = Events { now, gateway: &mut self.gateway, effects: &mut self.effects };
         self.uplinks.timeout(events);
+        self.tell(now);
         self.hand_over(now);
     }
 
@@ -295,7 +278,8 @@ impl Engine {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
         let commit = self.durable.as_ref().and_then(|durable| durable.commits.deadline());
-        let others = [self.gateway.next_timeout(), self.uplinks.next_timeout(), commit];
+        let others =
+            [self.gateway.next_timeout(), self.uplinks.next_timeout(), commit, self.stats_at()];
         others.into_iter().flatten().min()
     }
 

@@ -245,6 +245,61 @@ const CASES: &[Case] = &[
     case("[topics]\n1 = \"a\"\n01 = \"b\"", "3:1", "topic id 1 is given twice", ""),
     case("[topics]\n1 = \"mqtt-sn-gateway/x\"", "2:5", "is no topic name", "the gateway itself"),
     case("[upstream]\ntopic_prefix = \"a/#\"", "2:16", "`topic_prefix` cannot be", "without +, #"),
+    // Home Assistant.
+    case("[home_assistant]\nenable = true", "2:1", "no key `enable`", "did you mean `enabled`?"),
+    case("[home_assistant]\nprefix = \"a/\"", "2:10", "`prefix` cannot be", "without / at the end"),
+    case("[home_assistant]\nprefix = \"#\"", "2:10", "`prefix` cannot be", "homeassistant"),
+    case(
+        "[status]\npublish = false\n[home_assistant]\nenabled = true",
+        "4:11",
+        "learns from the status topics",
+        "publish = true under [status]",
+    ),
+    case(
+        "[[client]]\nid = \"a\"\n[client.home_assistant]\nname = \"A\"",
+        "1:1",
+        "1 to 100 [[client.home_assistant.entity]]",
+        "",
+    ),
+    case(
+        "[[client]]\nid = \"a\"\n[[client.home_assistant.entity]]\nkey = \"a b\"\ntopic = \"t\"",
+        "4:7",
+        "`key` cannot be",
+        "letters, digits",
+    ),
+    case(
+        "[[client]]\nid = \"a\"\n[[client.home_assistant.entity]]\nkey = \"a\"",
+        "3:1",
+        "has no `topic`",
+        "are needed",
+    ),
+    case(
+        "[[client]]\nid = \"a\"\n[[client.home_assistant.entity]]\nkey = \"a\"\ntopic = \"+/t\"",
+        "5:9",
+        "`topic` cannot be",
+        "one topic",
+    ),
+    case(
+        "[[client]]\nid = \"a\"\n[[client.home_assistant.entity]]\nkey = \"a\"\ntopic = \"t\"\n\
+         platform = \"binary_sensor\"\nunit = \"W\"",
+        "7:8",
+        "`unit` is for platform = \"sensor\"",
+        "",
+    ),
+    case(
+        "[[client]]\nid = \"a\"\n[[client.home_assistant.entity]]\nkey = \"a\"\ntopic = \"t\"\n\
+         [[client.home_assistant.entity]]\nkey = \"a\"\ntopic = \"u\"",
+        "7:7",
+        "`key` cannot be",
+        "another entity",
+    ),
+    case(
+        "[[client]]\nid = \"a\"\n[[client.home_assistant.entity]]\nkey = \"a\"\ntopic = \"t\"\n\
+         devise_class = \"x\"",
+        "6:1",
+        "no key `devise_class`",
+        "did you mean `device_class`?",
+    ),
     // Upstream.
     case("[upstream]\nurl = \"host:1883\"", "2:7", "`url` cannot be", "write \"mqtt://host:1883\""),
     case("[upstream]\nurl = \"embeded\"", "2:7", "`url` cannot be", "did you mean \"embedded\"?"),

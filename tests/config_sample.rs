@@ -50,7 +50,7 @@ fn everything_in_use(left_out: &str) -> String {
 }
 
 /// Settings that are shown with an example because they have no default.
-const EXAMPLES: [&str; 16] = [
+const EXAMPLES: [&str; 18] = [
     "username",
     "password",
     "password_file",
@@ -67,6 +67,8 @@ const EXAMPLES: [&str; 16] = [
     "allow",
     "[[client]]",
     "[client.topics]",
+    "[client.home_assistant]",
+    "[[client.home_assistant.entity]]",
 ];
 
 #[test]
@@ -256,11 +258,23 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("client retry_interval", "\"5s\""),
     ("client retry_count", "6"),
     ("client.topics 1", "\"other\""),
+    ("client.home_assistant name", "\"other\""),
+    ("client.home_assistant model", "\"other\""),
+    ("client.home_assistant.entity key", "\"other\""),
+    ("client.home_assistant.entity topic", "\"other\""),
+    ("client.home_assistant.entity name", "\"other\""),
+    ("client.home_assistant.entity unit", "\"other\""),
+    ("client.home_assistant.entity device_class", "\"other\""),
+    ("client.home_assistant.entity state_class", "\"other\""),
+    ("client.home_assistant.entity value_template", "\"other\""),
+    ("client.home_assistant.entity expire_after", "\"5s\""),
     ("access default", "\"deny\""),
     ("store sync", "\"off\""),
     ("store batch_records", "5"),
     ("store batch_time", "\"5ms\""),
     ("status publish", "false"),
+    ("home_assistant enabled", "true"),
+    ("home_assistant prefix", "\"other\""),
     ("admin listen", "\"\""),
     ("log level", "\"debug\""),
     ("log format", "\"json\""),
@@ -300,6 +314,8 @@ const OF_OTHERS: &[&str] = &[
     "store sync",
     "store batch_records",
     "store batch_time",
+    // Nobody is told unless it is enabled.
+    "home_assistant prefix",
     "admin listen",
     "log level",
     "log format",
@@ -329,8 +345,8 @@ fn every_key_has_an_effect() {
             continue;
         };
         let full = format!("{table}{name}");
-        // With a login of its own it can be nothing else.
-        if full == "client mode" {
+        // With a login of its own, and with a unit, they can be nothing else.
+        if matches!(&*full, "client mode" | "client.home_assistant.entity platform") {
             continue;
         }
         let (key, value) = remaining.next().unwrap_or_default();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that has to hold before a change lands. Takes a few minutes; needs what tests/setup.sh
-# installs (mosquitto, tshark, scapy, bluez, mandoc, systemd-analyze, a kernel for tests/guest and more).
+# installs (mosquitto, tshark, scapy, bluez, mandoc, systemd-analyze, Chromium, a kernel for tests/guest and more).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

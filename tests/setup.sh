@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs what the tests need and the machine lacks: mosquitto, its clients, tshark, openssl, udev, systemd (it
-# judges the unit, and need not run), mandoc, dbus, bluez and the certificates of public authorities (Debian
-# packages), scapy and bumble in .venv, and a kernel for tests/guest, which is built in minutes and kept in
-# ~/.cache. Does nothing, quickly, when all of it is there.
+# judges the unit, and need not run), mandoc, dbus, bluez, Chromium, Node and the certificates of public
+# authorities (Debian packages), scapy and bumble in .venv, what drives Chromium in tests/page/node_modules, and a
+# kernel for tests/guest, which is built in minutes and kept in ~/.cache. Does nothing, quickly, when all of it is
+# there.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
@@ -30,6 +31,9 @@ command -v systemd-analyze >/dev/null || packages="$packages systemd"
 command -v mandoc >/dev/null || packages="$packages mandoc"
 command -v dbus-daemon >/dev/null || packages="$packages dbus-daemon"
 command -v dbus-send >/dev/null || packages="$packages dbus-bin"
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || packages="$packages chromium fonts-dejavu-core"
+command -v node >/dev/null || packages="$packages nodejs"
+command -v npm >/dev/null || packages="$packages npm"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 command -v python3 >/dev/null || packages="$packages python3"
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv"
@@ -78,6 +82,11 @@ if ! cat $requirements | cmp -s - "$installed" || ! .venv/bin/python -c 'import 
     cat $requirements >.venv/wanted.txt
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/wanted.txt
     mv .venv/wanted.txt "$installed"
+fi
+
+if ! cmp -s tests/page/package-lock.json tests/page/node_modules/installed.json; then
+    (cd tests/page && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+    cp tests/page/package-lock.json tests/page/node_modules/installed.json
 fi
 
 case $kernel in

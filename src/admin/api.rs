@@ -1,18 +1,17 @@
 //! What the API says, as JSON. `docs/openapi.json` describes it.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
-use x509_cert::der::DateTime;
 
-use super::figures::{LinkFigures, UpstreamState};
+use super::figures::{JoinFigures, LinkFigures, UpstreamState};
 use super::why;
 use crate::capture::{API_BYTES, Report};
 use crate::config::Changes;
 use crate::core::{Address, ClientView, LinkId, Stats};
 use crate::runtime::Direction;
-use crate::time::Time;
+use crate::time::{Time, Utc};
 use crate::transport::hex::lower_hex;
 use crate::transport::udp::Shown;
 
@@ -239,6 +238,19 @@ pub struct Link {
     pub discarded_bytes: Option<u64>,
     /// Devices with a connection of their own.
     pub devices: Option<usize>,
+    /// Whether devices that were never here may join, on links that ask that.
+    pub permit_join: Option<PermitJoin>,
+}
+
+/// Whether devices that were never here may join a link.
+#[derive(Clone, Debug, Serialize)]
+pub struct PermitJoin {
+    /// They may.
+    pub open: bool,
+    /// Until when, if that has an end.
+    pub until: Option<String>,
+    /// Devices that are remembered.
+    pub known: u64,
 }
 
 /// Packets and octets.
@@ -410,7 +422,19 @@ impl From<LinkFigures> for Link {
             dropped,
             discarded_bytes: link.discarded,
             devices: link.devices,
+            permit_join: link.join.map(PermitJoin::from),
         }
+    }
+}
+
+impl From<JoinFigures> for PermitJoin {
+    fn from(join: JoinFigures) -> Self {
+        let until = |left| {
+            let until = SystemTime::now() + left;
+            let since = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            rfc3339(Time(0).after(since))
+        };
+        Self { open: join.open, until: join.left.map(until), known: join.known }
     }
 }
 
@@ -426,32 +450,11 @@ fn shown(address: &Address) -> String {
 
 /// A moment in UTC, to the second, as `2026-11-27T15:06:39Z`.
 pub(super) fn rfc3339(time: Time) -> String {
-    let time = DateTime::from_unix_duration(Duration::from_secs(time.0 / 1_000));
-    time.unwrap_or(DateTime::INFINITY).to_string()
+    Utc(time).to_string()
 }
 
 /// The same to the millisecond.
 pub(super) fn rfc3339_millis(time: Time) -> String {
     let seconds = rfc3339(time);
     format!("{}.{:03}Z", seconds.trim_end_matches('Z'), time.0 % 1_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_written_as_everybody_does() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_764_255_999, "2025-11-27T15:06:39Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(Time(seconds * 1_000 + 999)), text);
-        }
-        // The end of time is far, and no reason to fail.
-        assert!(rfc3339(Time(u64::MAX)).ends_with('Z'));
-    }
 }

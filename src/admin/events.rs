@@ -70,13 +70,19 @@ impl Stream {
                 let mut news = news;
                 // None at all: the gateway stops.
                 news.as_ref()?;
-                let missed = self.watching.missed();
-                if missed > 0 {
-                    event(&mut text, "missed", &json!({ "count": missed }));
-                }
                 while let Some(one) = news {
                     tell(&mut text, &one);
-                    news = if text.len() < BATCH { self.watching.more() } else { None };
+                    if text.len() >= BATCH {
+                        break;
+                    }
+                    news = self.watching.more();
+                    if news.is_none() {
+                        // What waited is older than what had no room behind it.
+                        let missed = self.watching.missed();
+                        if missed > 0 {
+                            event(&mut text, "missed", &json!({ "count": missed }));
+                        }
+                    }
                 }
             }
             _ = self.beat.tick() => text.push_str(": nothing new\n\n"),

@@ -1,6 +1,6 @@
 //! Everything that the loop counts, as it stands at one moment.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::core;
 use crate::engine::Written;
@@ -54,6 +54,19 @@ pub struct LinkFigures {
     pub openings: Option<u64>,
     /// Devices with a connection of their own, where they have one.
     pub devices: Option<usize>,
+    /// Whether devices that were never here may join, on links that ask that.
+    pub join: Option<JoinFigures>,
+}
+
+/// Whether devices that were never here may join.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct JoinFigures {
+    /// They may.
+    pub open: bool,
+    /// For how long, if that has an end.
+    pub left: Option<Duration>,
+    /// Devices that are remembered.
+    pub known: u64,
 }
 
 /// One connection to the broker that clients share.

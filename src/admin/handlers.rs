@@ -2,24 +2,29 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::http::Extensions;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
+use tracing::info;
 
-use super::api::{Client, Link, Reloaded};
+use super::api::{Client, Link, PermitJoin, Reloaded};
 use super::disk::off_thread;
 use super::figures::UpstreamState;
 use super::guard::{Access, Guard};
-use super::question::{Asker, ClientQuery, NoAnswer, Question, channel};
+use super::question::{Asker, ClientQuery, NoAnswer, NotJoined, Question, channel};
 use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
 use super::server::Deadline;
 use super::timeline::TimelineOf;
-use super::{Settings, capture, events, exposition, metrics, query, token};
+use super::{Settings, capture, events, exposition, metrics, page, query, token};
 use crate::capture::Folder;
+use crate::config;
+use crate::ops::{Allowed, RateLimit, logging};
 
 /// Octets that a request may have behind its headers. Nothing is read out of them.
 const MAX_BODY: usize = 64 * 1024;
@@ -35,9 +40,17 @@ pub(super) struct Context {
     /// Where captures are kept.
     pub(super) captures: Folder,
     name: String,
+    /// Lines about changes of the log level.
+    lines: Mutex<RateLimit<()>>,
 }
 
 impl Context {
+    /// Whether another change of the log level is worth a line.
+    fn level_changes(&self) -> Option<Allowed> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.allow(Instant::now(), ())
+    }
+
     /// `address` is where it really listens.
     pub(super) async fn new(settings: Settings, address: SocketAddr) -> Self {
         let guard = if address.ip().to_canonical().is_loopback() {
@@ -48,7 +61,7 @@ impl Context {
             Guard::with_token(hash.ok().flatten())
         };
         let captures = Folder::new(&settings.state_dir);
-        Self { asker: settings.asker, guard, captures, name: settings.name }
+        Self::with(settings.asker, guard, captures, settings.name)
     }
 
     /// Of a gateway that does not answer; whether whoever asks needs a token, which nobody has.
@@ -56,7 +69,12 @@ impl Context {
         let guard = if guarded { Guard::with_token(None) } else { Guard::Local };
         // The other end of the channel is gone.
         let captures = Folder::new(Path::new(""));
-        Self { asker: channel().0, guard, captures, name: "deaf".to_owned() }
+        Self::with(channel().0, guard, captures, "deaf".to_owned())
+    }
+
+    fn with(asker: Asker, guard: Guard, captures: Folder, name: String) -> Self {
+        let lines = Mutex::new(RateLimit::new(10, Duration::from_secs(60), 1));
+        Self { asker, guard, captures, name, lines }
     }
 }
 
@@ -89,6 +107,7 @@ pub(super) async fn handle(
     }
     let query = head.uri.query().unwrap_or("");
     let answer = match route {
+        Route::Page(file) => Ok(page::serve(file, &head.headers)),
         Route::Metrics => metrics(context).await,
         Route::Health => health(context).await,
         Route::Ready => ready(context).await,
@@ -102,7 +121,10 @@ pub(super) async fn handle(
         Route::Status => status(context).await,
         Route::Links => links(context).await,
         Route::Topics => topics(context, query).await,
+        Route::PermitJoin(name) => permit_join(context, &name, query).await,
         Route::Reload => reload(context).await,
+        Route::LogLevel => Ok(log_level()),
+        Route::SetLogLevel => Ok(set_log_level(context, query)),
         Route::Capture => capture::report(context).await,
         Route::CaptureStart => capture::start(context, query).await,
         Route::CaptureStop => capture::stop(context).await,
@@ -253,6 +275,53 @@ async fn topics(context: &Context, query: &str) -> Result<Answer, NoAnswer> {
     };
     let names = context.asker.ask(|reply| Question::Topics(from, reply)).await?;
     Ok(respond::json(StatusCode::OK, &names))
+}
+
+async fn permit_join(context: &Context, name: &str, query: &str) -> Result<Answer, NoAnswer> {
+    let time = match query::permit_join(query) {
+        Ok(time) => time,
+        Err(why) => return Ok(respond::error(StatusCode::BAD_REQUEST, &why)),
+    };
+    let link = name.to_owned();
+    let done = context.asker.ask(|reply| Question::PermitJoin(link, time, reply)).await?;
+    let (status, why) = match done {
+        Ok(join) => {
+            let join = json!({ "link": name, "permit_join": PermitJoin::from(join) });
+            return Ok(respond::json(StatusCode::OK, &join));
+        }
+        Err(NotJoined::Unknown) => (
+            StatusCode::NOT_FOUND,
+            format!("there is no link {name:?}; GET /api/v1/links has their names"),
+        ),
+        Err(NotJoined::Always) => (
+            StatusCode::CONFLICT,
+            "everybody may join this link at any time: permit_join under [[ble]] is \"always\""
+                .into(),
+        ),
+        Err(NotJoined::Open) => {
+            (StatusCode::CONFLICT, "nobody has to join this link: that is for [[ble]]".into())
+        }
+    };
+    Ok(respond::error(status, &why))
+}
+
+fn log_level() -> Answer {
+    respond::json(StatusCode::OK, &json!({ "level": logging::level() }))
+}
+
+fn set_log_level(context: &Context, query: &str) -> Answer {
+    let set = query::level(query).and_then(|level| {
+        config::check_log_level(&level)?;
+        logging::set_level(&level).map_err(|error| error.to_string())?;
+        if let Some(more) = context.level_changes() {
+            info!("log level is {level} now, by the API, until the next reload or restart{more}");
+        }
+        Ok(())
+    });
+    match set {
+        Ok(()) => log_level(),
+        Err(why) => respond::error(StatusCode::BAD_REQUEST, &why),
+    }
 }
 
 async fn reload(context: &Context) -> Result<Answer, NoAnswer> {

@@ -40,15 +40,6 @@ pub struct PacketEntry {
     pub octets: Vec<u8>,
 }
 
-/// The diary of one client, or of those that are none.
-#[derive(Clone, Debug, Default)]
-pub struct Timeline {
-    /// Oldest first.
-    pub happenings: Vec<Happening>,
-    /// Entries that there is no room for any more.
-    pub forgotten: u32,
-}
-
 /// What somebody wants to be told at once.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct WatchQuery {

@@ -1,4 +1,4 @@
-//! The admin interface: metrics, health checks and an API over HTTP, in a thread of its own. Nothing that
+//! The admin interface: metrics, health checks, an API and a page over HTTP, in a thread of its own. Nothing that
 //! a client of it does can hold up the loop: it asks, the loop answers between its turns.
 //!
 //! ```text
@@ -17,6 +17,7 @@ mod handlers;
 mod happening;
 mod hints;
 mod metrics;
+mod page;
 mod places;
 mod query;
 mod question;
@@ -37,11 +38,11 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 pub use dialogue::dialogue;
-pub use figures::{Figures, LinkFigures, UpstreamFigures, UpstreamState};
-pub use happening::{Happening, PacketEntry, Timeline, WatchQuery, Watched, What};
+pub use figures::{Figures, JoinFigures, LinkFigures, UpstreamFigures, UpstreamState};
+pub use happening::{Happening, PacketEntry, WatchQuery, Watched, What};
 pub use question::{
-    Asker, ClientPart, ClientQuery, NoAnswer, NoCapture, Question, Questions, ReloadReply, Reply,
-    channel,
+    Asker, ClientPart, ClientQuery, JoinReply, NoAnswer, NoCapture, NotJoined, Question, Questions,
+    ReloadReply, Reply, channel,
 };
 pub use watching::{Teller, Watching, watching};
 

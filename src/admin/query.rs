@@ -11,6 +11,8 @@ use crate::core::ClientState;
 /// Clients in one answer, if nothing else is asked for, and at most.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
+/// Longest time that devices may join, seconds.
+const MAX_JOIN: u64 = 3_600;
 /// Longest capture that can be asked for: a week, seconds.
 const LONGEST_CAPTURE: u64 = 7 * 24 * 3_600;
 
@@ -113,6 +115,32 @@ pub(super) fn events(query: &str) -> Result<WatchQuery, String> {
         }
     }
     Ok(found)
+}
+
+/// How long devices may join, of the query of `POST /api/v1/links/{name}/permit-join`.
+pub(super) fn permit_join(query: &str) -> Result<Duration, String> {
+    let mut time = None;
+    for pair in pairs(query) {
+        let (name, value) = pair.ok_or_else(not_encoded)?;
+        match &*name {
+            "seconds" => time = Some(Duration::from_secs(number(&name, &value, 0, MAX_JOIN)?)),
+            _ => return Err(unknown(&name, "seconds")),
+        }
+    }
+    time.ok_or_else(|| format!("say for how long: ?seconds=, 0 to {MAX_JOIN}; 0 is not any more"))
+}
+
+/// The level, of the query of `PUT /api/v1/log`.
+pub(super) fn level(query: &str) -> Result<String, String> {
+    let mut level = None;
+    for pair in pairs(query) {
+        let (name, value) = pair.ok_or_else(not_encoded)?;
+        match &*name {
+            "level" => level = Some(value.into_owned()),
+            _ => return Err(unknown(&name, "level")),
+        }
+    }
+    level.ok_or_else(|| "say which: ?level=debug, for instance".to_owned())
 }
 
 /// What is to be captured and how many octets of it at most, of the query of `POST /api/v1/capture`.

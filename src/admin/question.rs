@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::api::{Client, ClientDetails, Status, TopicNames};
-use super::figures::{Figures, LinkFigures, UpstreamState};
-use super::happening::{Timeline, WatchQuery};
+use super::figures::{Figures, JoinFigures, LinkFigures, UpstreamState};
+use super::happening::WatchQuery;
 use super::watching::Watching;
 use crate::capture::{Report, Setup};
 use crate::config::Changes;
 use crate::core::ClientState;
+use crate::runtime::Snapshot;
 
 /// Questions that wait for the loop.
 const WAITING: usize = 32;
@@ -42,7 +43,7 @@ pub enum Question {
     /// One client by its id; `None` if there is none.
     Client(String, Reply<Option<Box<ClientDetails>>>),
     /// The diary of a client by its id, or of those that are none; `None` if there is none.
-    Timeline(Option<String>, Reply<Option<Timeline>>),
+    Timeline(Option<String>, Reply<Option<Box<Snapshot>>>),
     /// Somebody wants to be told what happens; `None` if there are too many.
     Watch(WatchQuery, Reply<Option<Watching>>),
     /// How the gateway stands.
@@ -51,6 +52,8 @@ pub enum Question {
     Kick(String, Reply<bool>),
     /// Some of the topic names, from a place on.
     Topics(u32, Reply<TopicNames>),
+    /// Devices that were never here may join the link of this name, for so long; not any more if that is no time.
+    PermitJoin(String, Duration, JoinReply),
     /// The configuration is to be read again.
     Reload(ReloadReply),
     /// How the capture stands, or how the last one ended; `None` if there was none.
@@ -68,6 +71,7 @@ impl Question {
     pub fn is_given_up(&self) -> bool {
         match self {
             Self::Kick(_, reply) => reply.is_closed(),
+            Self::PermitJoin(_, _, reply) => reply.is_closed(),
             Self::Reload(reply) => reply.is_closed(),
             Self::CaptureStart(_, reply) => reply.is_closed(),
             Self::CaptureStop(reply) => reply.is_closed(),
@@ -102,6 +106,20 @@ impl fmt::Display for NoCapture {
             Self::System(error) => write!(f, "the system does not let it run: {error}"),
         }
     }
+}
+
+/// Whether devices may join now.
+pub type JoinReply = Reply<Result<JoinFigures, NotJoined>>;
+
+/// Why that cannot be said to a link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotJoined {
+    /// There is no such link.
+    Unknown,
+    /// Everybody may at any time.
+    Always,
+    /// It is for whoever reaches it.
+    Open,
 }
 
 /// What changed, or what is wrong with the configuration.

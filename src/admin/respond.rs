@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -26,6 +26,13 @@ pub(super) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let nosniff = HeaderName::from_static("x-content-type-options");
     headers.insert(nosniff, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// Whoever asks has it already.
+pub(super) fn not_modified() -> Answer {
+    let mut answer = Response::new(Empty::new().boxed_unsync());
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
     answer
 }
 

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::page;
 use super::query::decode;
 
 /// What is asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Route<'a> {
+    /// `GET /` and the files that it needs
+    Page(&'static page::File),
     /// `GET /metrics`
     Metrics,
     /// `GET /healthz`
@@ -33,8 +36,14 @@ pub(super) enum Route<'a> {
     Links,
     /// `GET /api/v1/topics`
     Topics,
+    /// `POST /api/v1/links/{name}/permit-join`
+    PermitJoin(Cow<'a, str>),
     /// `POST /api/v1/reload`
     Reload,
+    /// `GET /api/v1/log`
+    LogLevel,
+    /// `PUT /api/v1/log`
+    SetLogLevel,
     /// `GET /api/v1/capture`
     Capture,
     /// `POST /api/v1/capture`
@@ -59,9 +68,9 @@ pub(super) enum NoRoute {
 const READ: &str = "GET, HEAD";
 
 impl Route<'_> {
-    /// Anybody may know, as those who watch over many programs ask without a login.
+    /// Anybody may know: those who watch over many programs ask without a login, and the page asks for one.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self, Self::Health | Self::Ready)
+        matches!(self, Self::Page(_) | Self::Health | Self::Ready)
     }
 }
 
@@ -69,6 +78,9 @@ impl Route<'_> {
 pub(super) fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, NoRoute> {
     let reads = matches!(method, "GET" | "HEAD");
     let read = |route| if reads { Ok(route) } else { Err(NoRoute::Method(READ)) };
+    if let Some(file) = page::find(path) {
+        return read(Route::Page(file));
+    }
     match path {
         "/metrics" => return read(Route::Metrics),
         "/healthz" => return read(Route::Health),
@@ -86,6 +98,19 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Result<Route<'a>, NoRout
         "status" => read(Route::Status),
         "reload" if method == "POST" => Ok(Route::Reload),
         "reload" => Err(NoRoute::Method("POST")),
+        "log" if method == "PUT" => Ok(Route::SetLogLevel),
+        "log" if reads => Ok(Route::LogLevel),
+        "log" => Err(NoRoute::Method("GET, HEAD, PUT")),
+        _ if path.starts_with("links/") => {
+            let name =
+                path.strip_prefix("links/").and_then(|path| path.strip_suffix("/permit-join"));
+            let name = name.filter(|name| !name.is_empty() && !name.contains('/'));
+            let name = decode(name.ok_or(NoRoute::Unknown)?).ok_or(NoRoute::Encoding)?;
+            match method {
+                "POST" => Ok(Route::PermitJoin(name)),
+                _ => Err(NoRoute::Method("POST")),
+            }
+        }
         "capture" if method == "POST" => Ok(Route::CaptureStart),
         "capture" if method == "DELETE" => Ok(Route::CaptureStop),
         "capture" if reads => Ok(Route::Capture),
@@ -139,6 +164,19 @@ mod tests {
             ("PUT", "/api/v1/clients/a", Err(NoRoute::Method("GET, HEAD, DELETE"))),
             ("POST", "/api/v1/reload", Ok(Route::Reload)),
             ("GET", "/api/v1/reload", Err(NoRoute::Method("POST"))),
+            ("GET", "/api/v1/log", Ok(Route::LogLevel)),
+            ("PUT", "/api/v1/log", Ok(Route::SetLogLevel)),
+            ("POST", "/api/v1/log", Err(NoRoute::Method("GET, HEAD, PUT"))),
+            (
+                "POST",
+                "/api/v1/links/ble%20hci0/permit-join",
+                Ok(Route::PermitJoin("ble hci0".into())),
+            ),
+            ("GET", "/api/v1/links/ble/permit-join", Err(NoRoute::Method("POST"))),
+            ("POST", "/api/v1/links/ble", Err(NoRoute::Unknown)),
+            ("POST", "/api/v1/links//permit-join", Err(NoRoute::Unknown)),
+            ("POST", "/api/v1/links/a/b/permit-join", Err(NoRoute::Unknown)),
+            ("POST", "/api/v1/links/%/permit-join", Err(NoRoute::Encoding)),
             ("POST", "/api/v1/capture", Ok(Route::CaptureStart)),
             ("DELETE", "/api/v1/capture", Ok(Route::CaptureStop)),
             ("HEAD", "/api/v1/capture", Ok(Route::Capture)),
@@ -147,6 +185,9 @@ mod tests {
             ("DELETE", "/api/v1/capture/file", Err(NoRoute::Method(READ))),
             ("GET", "/api/v1/capture/../admin-token", Err(NoRoute::Unknown)),
             ("GET", "/api/v2/clients", Err(NoRoute::Unknown)),
+            ("POST", "/", Err(NoRoute::Method(READ))),
+            ("GET", "/page/", Err(NoRoute::Unknown)),
+            ("GET", "/page/mod.rs", Err(NoRoute::Unknown)),
             ("GET", "", Err(NoRoute::Unknown)),
         ] {
             assert_eq!(route(method, path), expected, "{method} {path}");

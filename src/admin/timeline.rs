@@ -4,12 +4,13 @@ use serde::Serialize;
 use tracing::Level;
 
 use super::api::rfc3339_millis;
-use super::happening::{Happening, PacketEntry, Timeline, What};
+use super::happening::{Happening, PacketEntry, What};
 use super::hints::{self, Hint, Step};
 use crate::cli::explain;
 use crate::codec::{
     DecodeError, Message, Packet, Publish, PublishTopic, Subscribe, SubscribeTopic, decode,
 };
+use crate::runtime::Snapshot;
 
 /// A line of a timeline.
 #[derive(Clone, Debug, Serialize)]
@@ -65,31 +66,38 @@ pub struct TimelineOf {
 impl TimelineOf {
     /// In words.
     #[must_use]
-    pub fn new(id: Option<String>, timeline: &Timeline) -> Self {
-        let whole: Vec<Option<Vec<u8>>> = timeline.happenings.iter().map(whole).collect();
-        let steps = timeline.happenings.iter().zip(&whole).filter_map(|(happening, whole)| {
-            let What::Packet(packet) = &happening.what else { return None };
-            let message = decode(whole.as_deref()?).ok()?.message;
-            Some(Step { time: happening.time, sent: packet.sent, message })
-        });
+    pub fn new(id: Option<String>, diary: &Snapshot) -> Self {
+        let happenings = diary.happenings();
+        let entries = happenings.iter().map(Entry::from).collect();
         // Packets of many have no story.
-        let hints = if id.is_some() { hints::of(&steps.collect::<Vec<_>>()) } else { Vec::new() };
-        let entries = timeline.happenings.iter().map(Entry::from).collect();
-        Self { id, entries, forgotten: timeline.forgotten, hints }
+        let hints = if id.is_some() { hints(&happenings) } else { Vec::new() };
+        Self { id, entries, forgotten: diary.forgotten(), hints }
     }
 }
 
-/// The octets of a packet, what was not kept of it replaced by zeros: nothing that is shown of it needs
-/// these.
-fn whole(happening: &Happening) -> Option<Vec<u8>> {
-    let What::Packet(packet) = &happening.what else { return None };
-    Some(packet.padded())
+/// What these packets look like, as far as they can be read.
+fn hints(happenings: &[Happening]) -> Vec<Hint> {
+    let packets = happenings.iter().filter_map(|happening| match &happening.what {
+        What::Packet(packet) => Some((happening.time, packet.sent, packet.padded())),
+        What::Sentence(..) => None,
+    });
+    let packets: Vec<_> = packets.collect();
+    let steps = packets.iter().filter_map(|(time, sent, octets)| {
+        Some(Step { time: *time, sent: *sent, message: decode(octets).ok()?.message })
+    });
+    hints::of(&steps.collect::<Vec<_>>())
 }
 
 impl PacketEntry {
+    /// The octets of the packet; those that were not kept are replaced by others, which nothing that is shown
+    /// of it needs. A character that the cut went through is left out.
     fn padded(&self) -> Vec<u8> {
         let mut octets = self.octets.clone();
-        octets.resize(self.whole.max(octets.len()), 0);
+        if octets.len() < self.whole {
+            let begun = octets.utf8_chunks().last().map_or(0, |chunk| chunk.invalid().len());
+            octets.truncate(octets.len() - begun);
+            octets.resize(self.whole, b'.');
+        }
         octets
     }
 }
@@ -187,6 +195,13 @@ mod tests {
         let long = json(&packet(&long, 300));
         let text = format!("PUBLISH: topic id 5, QoS 0, 291 bytes \"{}\"…", "x".repeat(96));
         assert_eq!((&long["text"], &long["cut"]), (&text.into(), &true.into()));
+
+        // The cut goes through a character of a name.
+        let name = "ü".repeat(150);
+        let register = [&b"\x01\x01\x34\x0A\x00\x00\x00\x01"[..], name.as_bytes()].concat();
+        let register = json(&packet(&register[..159], register.len()));
+        let text = register["text"].as_str().unwrap();
+        assert!(text.contains("üü") && !text.contains("note"), "{text}");
 
         let odd = json(&packet(&[0xFF; 40], 40));
         assert_eq!(odd["packet"], "malformed");

@@ -1,5 +1,5 @@
 //! The way from the loop to those who watch. It never waits: what does not fit is counted, and the count
-//! is told in its place.
+//! is told once there is room again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,11 +40,16 @@ impl Teller {
         match self.way.try_reserve() {
             Ok(room) => room.send(make()),
             Err(TrySendError::Full(())) => {
-                self.missed.fetch_add(1, Ordering::Relaxed);
+                self.miss(1);
             }
             Err(TrySendError::Closed(())) => return false,
         }
         true
+    }
+
+    /// There was so much more that cannot be told.
+    pub fn miss(&self, count: u64) {
+        self.missed.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Whether nobody listens any more.

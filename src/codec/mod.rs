@@ -23,9 +23,11 @@ mod message;
 
 pub use decode::{decode, decode_message, frame_length};
 pub use error::{BufferTooSmall, DecodeError};
+#[cfg(feature = "mqtt")]
+pub(crate) use header::msg_type;
 pub use header::{MAX_MESSAGE_LEN, MAX_NODE_ID_LEN, split_forwarder, type_name};
 #[cfg(feature = "gateway")]
-pub(crate) use header::{flag, msg_type, peek};
+pub(crate) use header::{flag, peek};
 pub use message::{
     Connect, Encapsulation, Message, Packet, Publish, PublishTopic, Qos, ReturnCode, Subscribe,
     SubscribeTopic, WillTopic,

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use super::home::HomeAssistant;
+use crate::core::OWN_TOPICS;
 use crate::core::upstream::MqttQos;
 use crate::mqtt::Version;
 use crate::store::commit::CommitSettings;
@@ -56,6 +58,8 @@ pub struct Config {
     pub store: CommitSettings,
     /// Status topics.
     pub status: Status,
+    /// Discovery by Home Assistant.
+    pub home_assistant: HomeAssistant,
     /// The admin interface.
     pub admin: Admin,
     /// Logging.
@@ -343,6 +347,8 @@ impl Config {
             // TCP, TLS and WebSocket, and then the CONNACK.
             broker_patience: self.upstream.connect_timeout * 2,
             durable: true,
+            tell_states: self.status.publish,
+            home_prefix: (self.home_assistant.enabled).then(|| self.home_assistant.prefix.clone()),
         }
     }
 
@@ -431,9 +437,6 @@ impl Upstream {
     }
 }
 
-/// The topics below this level belong to gateways; devices cannot publish there.
-pub const OWN_TOPICS: &str = "mqtt-sn-gateway/";
-
 /// Longest payload of a UDP datagram over IPv4, octets.
 const MAX_UDP_PAYLOAD: usize = 65_507;
 
@@ -501,6 +504,7 @@ impl Default for Config {
             deny_by_default: core.deny_by_default,
             store: CommitSettings::default(),
             status: Status { publish: true },
+            home_assistant: HomeAssistant::default(),
             admin: Admin { listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)) },
             log: Log { level: "info".into(), format: LogFormat::Text },
         }

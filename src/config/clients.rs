@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{Origin, Problem, Source};
+use super::home::read_device;
 use super::load::{GIB, HOUR, KIB, LoginKeys, MODES, SHORTEST, read_login, read_topics};
 use super::reader::{Complaint, Reader, bad_value};
 use super::tree::Table;
@@ -114,8 +115,10 @@ fn read_client(
     read_certificate(&mut reader, around, mode, &mut rule);
     read_limits(&mut reader, &mut rule);
     let topics = reader.table("topics");
+    let home = reader.table("home_assistant");
     reader.finish();
     read_topics(topics, &mut rule.predefined, problems);
+    rule.home = read_device(home, begin, problems);
     rule.id = id?;
     let key = |key: &str, value: &str| format!(" {key} = \"{}\"", value.escape_debug());
     let link = rule.link.as_deref().map_or(String::new(), |link| format!(",{}", key("link", link)));

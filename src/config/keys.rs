@@ -1,7 +1,7 @@
 //! Every key there is, and those that are known but not there yet.
 
 /// The tables with their keys. The root is the table without a name.
-pub(super) const KEYS: [(&str, &[&str]); 18] = [
+pub(super) const KEYS: [(&str, &[&str]); 21] = [
     (
         "",
         &[
@@ -20,6 +20,7 @@ pub(super) const KEYS: [(&str, &[&str]); 18] = [
             "access",
             "store",
             "status",
+            "home_assistant",
             "admin",
             "log",
         ],
@@ -135,11 +136,30 @@ pub(super) const KEYS: [(&str, &[&str]); 18] = [
             "retry_interval",
             "retry_count",
             "topics",
+            "home_assistant",
+        ],
+    ),
+    ("client.home_assistant", &["name", "model", "entity"]),
+    (
+        "client.home_assistant.entity",
+        &[
+            "key",
+            "platform",
+            "topic",
+            "name",
+            "unit",
+            "device_class",
+            "state_class",
+            "value_template",
+            "payload_on",
+            "payload_off",
+            "expire_after",
         ],
     ),
     ("access", &["default"]),
     ("store", &["sync", "batch_records", "batch_time"]),
     ("status", &["publish"]),
+    ("home_assistant", &["enabled", "prefix"]),
     ("admin", &["listen"]),
     ("log", &["level", "format"]),
     // Its keys are numbers.
@@ -182,7 +202,9 @@ fn list(table: &str) -> String {
 pub(super) fn describe(table: &str) -> String {
     match table {
         "" => "at the top level".to_owned(),
-        "udp" | "serial" | "ble" | "client" => format!("under [[{table}]]"),
+        "udp" | "serial" | "ble" | "client" | "client.home_assistant.entity" => {
+            format!("under [[{table}]]")
+        }
         _ => format!("under [{table}]"),
     }
 }

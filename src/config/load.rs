@@ -9,6 +9,7 @@ use super::checked::{Config, DEFAULT_RECEIVE_BUFFER, Log, LogFormat, Secret, Ses
 use super::clients::{Surroundings, read_access, read_clients};
 use super::endpoint::Endpoint;
 use super::error::{self, ConfigError, Invalid, Origin, Problem};
+use super::home::read_home;
 use super::reader::{Complaint, Reader, bad_value};
 use super::serial::read_serial;
 use super::state::{self, check_state_dir, read_spool, read_store};
@@ -127,6 +128,7 @@ fn read_config(
     let access = root.table("access");
     let store = root.table("store");
     let status = root.table("status");
+    let home = root.table("home_assistant");
     let admin = root.table("admin");
     let log = root.table("log");
     root.finish();
@@ -174,6 +176,8 @@ fn read_config(
     let mut status = Reader::new("status", status, &mut found);
     status.boolean("publish", &mut config.status.publish);
     status.finish();
+    let home = Reader::new("home_assistant", home, &mut found);
+    read_home(home, config.status.publish, &mut config.home_assistant);
     let mut admin = Reader::new("admin", admin, &mut found);
     admin.text("listen", &mut config.admin.listen, check_admin);
     admin.finish();

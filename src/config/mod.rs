@@ -10,6 +10,7 @@ mod clients;
 mod endpoint;
 mod env;
 mod error;
+mod home;
 mod keys;
 mod load;
 mod radios;
@@ -24,13 +25,15 @@ mod units;
 mod values;
 
 pub use checked::{
-    Admin, BleLink, Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, OWN_TOPICS, Secret,
-    SerialLink, Sessions, Status, UdpLink, Upstream,
+    Admin, BleLink, Broker, Config, Discovery, EmbeddedBroker, Log, LogFormat, Secret, SerialLink,
+    Sessions, Status, UdpLink, Upstream,
 };
 pub use endpoint::{Endpoint, EndpointError};
 pub use env::PREFIX as ENVIRONMENT_PREFIX;
 pub use error::{ConfigError, Invalid, Origin, Problem};
+pub use home::HomeAssistant;
 pub use load::{DEFAULT_PATH, Source};
 pub use reload::Changes;
 pub use sample::SAMPLE;
 pub use units::{format_duration, format_size, parse_duration, parse_size};
+pub use values::check_log_level;

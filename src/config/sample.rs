@@ -7,10 +7,12 @@ use std::time::Duration;
 use super::checked::{Config, LogFormat, SerialLink};
 use super::clients::ACCESS;
 use super::endpoint::Endpoint;
+use super::home::PLATFORMS;
 use super::load::MODES;
 use super::state::{QOS0_POLICIES, SYNC_MODES};
 use super::units::{format_duration, format_size};
 use super::values::TAKEOVERS;
+use crate::core::HomeDevice;
 use crate::core::{ClientRule, Profile};
 use crate::mqtt::Version;
 use crate::transport::ble;
@@ -95,6 +97,9 @@ impl Config {
         out.duration("batch_time", self.store.time);
         out.table("[status]");
         out.plain("publish", self.status.publish);
+        out.table("[home_assistant]");
+        out.plain("enabled", self.home_assistant.enabled);
+        out.text("prefix", &self.home_assistant.prefix);
         out.table("[admin]");
         out.text("listen", &self.admin.listen.map_or(String::new(), |listen| listen.to_string()));
         out.table("[log]");
@@ -115,6 +120,9 @@ impl Config {
         out.table("[client.topics]");
         for (id, name) in &rule.predefined {
             out.text(&id.to_string(), name);
+        }
+        if let Some(device) = &rule.home {
+            write_home(device, out);
         }
     }
 
@@ -282,6 +290,33 @@ fn write_radio(link: &SerialLink, out: &mut Toml) {
                 None => {}
             }
             out.plain("pairing", network.pairing);
+        }
+    }
+}
+
+fn write_home(device: &HomeDevice, out: &mut Toml) {
+    let optional = |out: &mut Toml, key: &str, value: &Option<Box<str>>| {
+        if let Some(value) = value {
+            out.text(key, value);
+        }
+    };
+    out.table("[client.home_assistant]");
+    optional(out, "name", &device.name);
+    optional(out, "model", &device.model);
+    for entity in &device.entities {
+        out.table("[[client.home_assistant.entity]]");
+        out.text("key", &entity.key);
+        out.word("platform", &PLATFORMS, entity.binary);
+        out.text("topic", &entity.topic);
+        optional(out, "name", &entity.name);
+        optional(out, "unit", &entity.unit);
+        optional(out, "device_class", &entity.device_class);
+        optional(out, "state_class", &entity.state_class);
+        optional(out, "value_template", &entity.value_template);
+        optional(out, "payload_on", &entity.payload_on);
+        optional(out, "payload_off", &entity.payload_off);
+        if entity.expire_after > 0 {
+            out.duration("expire_after", Duration::from_secs(entity.expire_after.into()));
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::checked::{Broker, OWN_TOPICS};
+use super::checked::Broker;
 use super::keys::nearest;
 use super::reader::{Complaint, bad_value};
-use crate::core::Takeover;
+use crate::core::{OWN_TOPICS, Takeover};
 use crate::upstream::{Scheme, Server, is_web_address};
 
 /// The words of `takeover`.
@@ -252,6 +252,15 @@ fn is_host(host: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(label)
+}
+
+/// Whether this can be the level of the log.
+///
+/// # Errors
+/// If not; what can.
+pub fn check_log_level(text: &str) -> Result<(), String> {
+    let complaint = |complaint: Complaint| format!("{}; {}", complaint.message, complaint.help);
+    check_level(text).map(|_| ()).map_err(complaint)
 }
 
 /// Levels of the log, one or a list with parts of the program.

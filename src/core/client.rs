@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Deref;
 use core::time::Duration;
 
+use super::bulletin::Public;
 use super::peer::Peer;
 use super::policy::NO_RULE;
 use super::profile::Profile;
@@ -375,6 +376,8 @@ pub(crate) struct Client {
     pub(crate) held: u8,
     /// It is in the line of its link: its next message waits for room there.
     pub(crate) lined_up: bool,
+    /// What the broker has to do with how it stands.
+    pub(crate) public: Public,
     /// How its last packet was heard.
     pub(crate) signal: Signal,
 }
@@ -447,6 +450,7 @@ impl Client {
             busy: Rare::default(),
             held: 0,
             lined_up: false,
+            public: Public::default(),
             signal: Signal::default(),
         }
     }
@@ -489,6 +493,12 @@ impl Client {
     /// Since when it has been asleep without a sign of life.
     pub(crate) fn asleep_since(&self) -> Time {
         self.nap.since.max(self.last_heard)
+    }
+
+    /// When it will be up again, as it has announced.
+    pub(crate) fn wakes_at(&self) -> Option<Time> {
+        let nap = Duration::from_secs(self.nap.duration.into());
+        self.state.sleeps().then(|| self.asleep_since().after(nap))
     }
 
     /// Nothing that would be missed if the session ended now.

@@ -180,6 +180,8 @@ pub struct Effects {
     arena: Vec<u8>,
     items: Vec<Effect>,
     notices: Vec<Notice>,
+    /// Notices that there was no room for.
+    unsaid: u32,
     /// What has changed, as records.
     records: Vec<u8>,
     sent: [u64; 32],
@@ -210,6 +212,12 @@ impl Effects {
         &self.notices
     }
 
+    /// Notices that there was no room for.
+    #[must_use]
+    pub fn unsaid(&self) -> u32 {
+        self.unsaid
+    }
+
     /// The bytes of a span of this queue; empty for a span of another one.
     #[must_use]
     pub fn bytes(&self, span: Span) -> &[u8] {
@@ -222,6 +230,7 @@ impl Effects {
         self.items.clear();
         self.arena.clear();
         self.notices.clear();
+        self.unsaid = 0;
         if self.arena.capacity() > KEEP_BYTES {
             self.arena = Vec::new();
             self.items = Vec::new();
@@ -329,6 +338,8 @@ impl Effects {
         if self.notices.len() < MAX_NOTICES {
             let notice = make(self);
             self.notices.push(notice);
+        } else {
+            self.unsaid = self.unsaid.saturating_add(1);
         }
     }
 

@@ -10,6 +10,7 @@ use core::time::Duration;
 use super::hashing::{Hashing, stable_hash};
 use hashbrown::HashTable;
 
+use super::bulletin::Bulletin;
 use super::client::{Client, NEVER, State, Supervision};
 use super::effects::{Effect, Effects};
 use super::flow::CopyMode;
@@ -31,6 +32,9 @@ use super::wheel::Wheel;
 use crate::codec::{self, Message, Qos};
 use crate::store::record::Record;
 use crate::time::Time;
+
+/// The topics below this level belong to gateways; devices cannot publish below the name of theirs.
+pub const OWN_TOPICS: &str = "mqtt-sn-gateway/";
 
 /// Octets of a malformed datagram that a notice quotes.
 const QUOTED: usize = 64;
@@ -104,6 +108,7 @@ pub struct Gateway {
     pub(crate) messages: Messages,
     pub(crate) lines: Lines,
     pub(crate) rooms: Rooms,
+    pub(crate) bulletin: Bulletin,
     /// When to ask again for what the broker had no room for, and by which connection; in order.
     pub(crate) again: VecDeque<(Time, LineId)>,
     pub(crate) strangers: Strangers,
@@ -148,7 +153,7 @@ impl Gateway {
         let hasher = Hashing::new(seed);
         let mut topics = Topics::new(hasher);
         let predefined = Predefined::new(hasher, &settings, &mut topics);
-        let own_topics: Box<str> = format!("mqtt-sn-gateway/{}/", settings.name).into();
+        let own_topics: Box<str> = format!("{OWN_TOPICS}{}/", settings.name).into();
         let advertises = !settings.advertise_interval.is_zero();
         Self {
             hasher,
@@ -164,6 +169,7 @@ impl Gateway {
             messages: Messages::default(),
             lines: Lines::new(hasher, settings.connections),
             rooms: Rooms::new(&settings.links, hasher),
+            bulletin: Bulletin::default(),
             again: VecDeque::new(),
             strangers: Strangers::new(),
             newcomers: Newcomers::new(),
@@ -231,10 +237,6 @@ impl Gateway {
         self.in_hand.map(ClientKey)
     }
 
-    pub(crate) fn in_hand(&self) -> Option<Handle> {
-        self.in_hand
-    }
-
     fn dispatch(&mut self, cx: &mut Cx<'_>, peer: PeerRef<'_>, message: &Message<'_>) {
         let bound = self.client_at(peer);
         self.in_hand = bound;
@@ -245,7 +247,7 @@ impl Gateway {
             }
             Message::SearchGw { .. } => {
                 self.heard_of(cx, bound);
-                return self.on_search_gw(cx, peer);
+                return self.on_search_gw(cx, peer, bound);
             }
             Message::Connect(connect) => return self.on_connect(cx, peer, bound, connect),
             Message::Advertise { .. }
@@ -327,6 +329,9 @@ impl Gateway {
                 // Whatever comes by a connection of one's own is for its owner.
                 known.broker.ids = subscription_ids && !line.is_own();
                 known.broker.maximum_qos = maximum_qos;
+                if line == LineId::MAIN {
+                    self.begin_round();
+                }
                 self.on_broker_connected(cx, line, session_present);
                 if line.is_own() {
                     self.on_line_accepted(cx, line);
@@ -335,6 +340,9 @@ impl Gateway {
             UpstreamEvent::Disconnected => {
                 let Some(known) = self.lines.get_mut(line) else { return };
                 known.broker.connected = false;
+                if line == LineId::MAIN {
+                    self.end_round();
+                }
                 self.on_broker_disconnected(cx, line);
             }
             UpstreamEvent::Refused { never } => self.on_line_refused(cx, line, never),
@@ -344,6 +352,11 @@ impl Gateway {
             UpstreamEvent::Wasted { topic, why } => {
                 self.stats.wasted += 1;
                 cx.fx.notice(|fx| Notice::Wasted { topic: fx.store(topic.as_bytes()), why });
+            }
+            UpstreamEvent::Published { token: Token::PROOF, outcome } => {
+                if outcome.is_ok() {
+                    self.told_for_sure();
+                }
             }
             UpstreamEvent::Published { token, outcome } => self.on_published(cx, token, outcome),
             UpstreamEvent::Subscribed { token, outcome } => self.on_subscribed(cx, token, outcome),
@@ -406,7 +419,7 @@ impl Gateway {
             let line = self.lines.at(line);
             [line.probe_deadline(), line.filters.age_deadline()]
         });
-        let others = [self.advertise_at, self.again_deadline(), self.wheel.next()];
+        let others = [self.advertise_at, self.again_deadline(), self.wheel.next(), self.tells_at()];
         others.into_iter().chain(lines).flatten().min()
     }
 
@@ -510,6 +523,7 @@ impl Gateway {
 
     /// Takes a record away. Its session has been cleared and its address unbound before.
     pub(crate) fn remove_client(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        self.part_in_public(handle);
         let Some(client) = self.clients.get(handle) else { return };
         let hash = self.hasher.hash_one(&*client.id);
         if let Ok(found) = self.by_id.find_entry(hash, |slot| *slot == handle.slot) {
@@ -557,6 +571,7 @@ impl Gateway {
             client.bound = true;
         }
         self.mark(handle);
+        self.has_news(handle);
         let (clients, hasher) = (&self.clients, &self.hasher);
         self.by_peer.insert_unique(hash, handle.slot, |slot| {
             let bound = clients.at(*slot).and_then(|client| client.peer.as_ref());
@@ -596,6 +611,7 @@ impl Gateway {
             };
             *gauge = if by { gauge.saturating_add(1) } else { gauge.saturating_sub(1) };
         }
+        self.has_news(handle);
     }
 
     /// Sends to a client, if it is anywhere.

@@ -406,6 +406,7 @@ impl Gateway {
 
     /// The client and all that it has is gone, as soon as its own connection, if it has one, is done.
     pub(crate) fn end_session(&mut self, cx: &mut Cx<'_>, handle: Handle) {
+        self.forget_in_public(handle);
         self.set_state(handle, State::Gone);
         self.unbind(handle);
         if let Some(client) = self.clients.get_mut(handle)

@@ -8,6 +8,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod bulletin;
 mod client;
 mod copies;
 mod effects;
@@ -16,6 +17,7 @@ mod filters;
 mod flow;
 mod gateway;
 pub(crate) mod hashing;
+mod home;
 mod judging;
 mod lines;
 mod messages;
@@ -44,9 +46,11 @@ pub mod upstream;
 mod view;
 mod wheel;
 
+pub use bulletin::{HomeNews, News, Standing};
 pub use effects::{Effect, Effects, Otherwise, Span};
-pub use gateway::Gateway;
-#[cfg(feature = "gateway")]
+pub use gateway::{Gateway, OWN_TOPICS};
+pub use home::{HomeDevice, HomeEntity};
+#[cfg(feature = "mqtt")]
 pub(crate) use names::is_filter;
 pub use notice::{Loss, Notice, Place, Revoked, Subject};
 pub use peer::{Address, LinkId};

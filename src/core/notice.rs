@@ -159,6 +159,13 @@ pub enum Notice {
         /// Its will was published.
         will: bool,
     },
+    /// Nobody came back to a session for so long that it has ended.
+    Expired {
+        /// Client id.
+        client: Span,
+        /// For how long.
+        after: Duration,
+    },
     /// Something a client asked for was refused.
     Refused {
         /// Client id; empty before it has one.

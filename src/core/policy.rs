@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::home::HomeDevice;
 use super::profile::glob_matches;
 use super::settings::Settings;
 use super::template::{Allowed, Template};
@@ -58,6 +59,8 @@ pub struct ClientRule {
     pub retry_interval: Option<Duration>,
     /// How often it repeats itself, up to 254.
     pub retry_count: Option<u8>,
+    /// How they present themselves to Home Assistant, if they do.
+    pub home: Option<Box<HomeDevice>>,
 }
 
 impl Default for ClientRule {
@@ -83,6 +86,7 @@ impl Default for ClientRule {
             max_buffered_bytes: None,
             retry_interval: None,
             retry_count: None,
+            home: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::gateway::{Cx, Gateway, first_topic_id};
 use super::policy::Policies;
 use super::settings::Settings;
 use super::slots::Handle;
+use super::upstream::LineId;
 use crate::time::Time;
 
 impl Gateway {
@@ -27,6 +28,8 @@ impl Gateway {
         self.expel_denied(cx, &policies, &settings);
         settings.gateway_id = self.settings.gateway_id;
         settings.durable = self.settings.durable;
+        settings.tell_states = self.settings.tell_states;
+        settings.home_prefix = self.settings.home_prefix.clone();
         settings.name = core::mem::take(&mut self.settings.name);
         let mut links = core::mem::take(&mut self.settings.links);
         for (link, new) in links.iter_mut().zip(&settings.links) {
@@ -48,6 +51,10 @@ impl Gateway {
             self.judge_anew(cx, *handle, &former);
         }
         self.tidy_predefined(cx, &handles);
+        if self.settings.home_prefix.is_some() && self.lines.at(LineId::MAIN).broker.connected {
+            // They may be other devices by the new rules.
+            self.begin_round();
+        }
     }
 
     fn expel_denied(&mut self, cx: &mut Cx<'_>, policies: &Policies, settings: &Settings) {

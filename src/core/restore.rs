@@ -198,6 +198,7 @@ impl Gateway {
             Err(denied) => {
                 let (why, origin) = (denied.why, Box::<str>::from(denied.origin));
                 self.tell_expelled(cx, &image.id, why, &origin);
+                self.forget_id_in_public(&image.id);
                 return None;
             }
         };
@@ -215,6 +216,10 @@ impl Gateway {
         client.last_heard = if gone { calendar(it.heard, cx.now) } else { cx.now };
         client.nap = Nap { since: cx.now, duration: it.sleep, ..Nap::default() };
         client.will = restored_will(&it);
+        // Only a goodbye gives the place up.
+        client.public.set_lost(gone && it.peer.is_some());
+        client.public.set_shown(self.settings.tell_states);
+        client.public.set_described(self.settings.home_prefix.is_some());
         let handle = self.clients.insert_at(slot, client)?;
         self.index_client(handle);
         if line.is_own() {

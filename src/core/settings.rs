@@ -80,6 +80,10 @@ pub struct Settings {
     pub broker_patience: Duration,
     /// State survives the process: changes are recorded, and promises wait until they are written.
     pub durable: bool,
+    /// The broker is told how each client stands, see [`Gateway::tell`](super::Gateway::tell).
+    pub tell_states: bool,
+    /// With that, how clients present themselves to Home Assistant, as their rules have it, below this topic.
+    pub home_prefix: Option<Box<str>>,
 }
 
 impl Settings {
@@ -163,6 +167,8 @@ impl Default for Settings {
             transparent: false,
             broker_patience: Duration::from_secs(20),
             durable: false,
+            tell_states: false,
+            home_prefix: None,
         }
     }
 }

@@ -9,6 +9,12 @@ use crate::codec::Qos;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Token(pub u64);
 
+impl Token {
+    /// Of a publication that nobody asked for. Its outcome shows that the broker has what was sent to it
+    /// before. No request has it.
+    pub const PROOF: Self = Self(1);
+}
+
 /// Names one QoS 1 or 2 message from the broker until the core is done with it. Opaque to the core.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct DeliveryId(pub u64);

@@ -95,12 +95,6 @@ impl<'a> ClientView<'a> {
         &self.client.id
     }
 
-    /// What names it as long as it lives.
-    #[must_use]
-    pub fn key(&self) -> ClientKey {
-        ClientKey(self.handle)
-    }
-
     /// How it stands.
     #[must_use]
     pub fn state(&self) -> ClientState {
@@ -153,8 +147,7 @@ impl<'a> ClientView<'a> {
     /// When it will be up again, as it has announced.
     #[must_use]
     pub fn sleeps_until(&self) -> Option<Time> {
-        let nap = Duration::from_secs(self.client.nap.duration.into());
-        self.client.state.sleeps().then(|| self.client.asleep_since().after(nap))
+        self.client.wakes_at()
     }
 
     /// How long it may be silent, or stay asleep, until it counts as lost; `None` if for ever, and while

@@ -3,10 +3,11 @@
 
 use super::commits::{Change, Commits, Gate, Written};
 use super::held::Promises;
+use super::status::put_json_text;
 use super::uplinks::Events;
 use super::{Engine, NOBODY};
 use crate::core::upstream::{LineId, MqttQos};
-use crate::core::{self, Effect, Otherwise, Restored};
+use crate::core::{self, Effect, OWN_TOPICS, Otherwise, Restored};
 use crate::mqtt;
 use crate::store::commit::{Commit, CommitSettings, Outcome, TroubleKind};
 use crate::store::image::Image;
@@ -37,7 +38,7 @@ impl Engine {
     ) -> Self {
         core.durable = true;
         mqtt.spool.get_or_insert_default();
-        let topic = format!("mqtt-sn-gateway/{}/store", core.name).into();
+        let topic = format!("{OWN_TOPICS}{}/store", core.name).into();
         let kept = image.as_ref().and_then(|image| image.seed);
         let mut engine = Self::with(core, mqtt, kept.unwrap_or(seed), now);
         // Packet ids shall not begin with those of the last life.
@@ -124,8 +125,9 @@ impl Engine {
         let (gateway, effects) = (&mut self.gateway, &mut self.effects);
         self.uplinks.set_failing(true, Events { now, gateway, effects });
         self.effects.note_store_failed(kind.label(), text);
-        let (kind, error) = (kind.label(), json_text(text));
-        let status = format!("{{\"state\":\"failed\",\"kind\":\"{kind}\",\"error\":{error}}}");
+        let mut status = format!("{{\"state\":\"failed\",\"kind\":\"{}\",\"error\":", kind.label());
+        put_json_text(text, &mut status);
+        status.push('}');
         self.tell_store(now, status);
     }
 
@@ -228,18 +230,4 @@ impl Engine {
         };
         self.effects.replace(position, instead);
     }
-}
-
-/// A text as JSON has it, with its quotation marks.
-fn json_text(text: &str) -> String {
-    let mut json = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => json.extend(['\\', c]),
-            c if c.is_control() => json.extend(format!("\\u{:04x}", u32::from(c)).chars()),
-            c => json.push(c),
-        }
-    }
-    json.push('"');
-    json
 }

@@ -5,14 +5,16 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Format;
 use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::priority::Prioritised;
 use crate::config::{Log, LogFormat};
 
 /// The built-in broker reports every connection that ends as an error of its own.
@@ -52,6 +54,8 @@ pub struct Style {
     pub time: bool,
     /// With colours.
     pub colour: bool,
+    /// Begin lines with the priority that the journal reads.
+    pub priority: bool,
 }
 
 impl Style {
@@ -61,16 +65,16 @@ impl Style {
     pub fn for_stderr(format: LogFormat) -> Self {
         let colour = io::stderr().is_terminal()
             && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self {
-            json: format == LogFormat::Json,
-            time: format == LogFormat::Json || !stderr_is_journal(),
-            colour,
-        }
+        let (json, journal) = (format == LogFormat::Json, stderr_is_journal());
+        Self { json, time: json || !journal, colour, priority: journal && !json }
     }
 }
 
 /// Changes the level of the log of the process.
 static LEVEL: OnceLock<SetLevel> = OnceLock::new();
+
+/// What it is now.
+static NOW: Mutex<String> = Mutex::new(String::new());
 
 /// Puts another filter in front of the lines; gives whether that was possible.
 type SetLevel = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
@@ -84,6 +88,7 @@ pub fn init(log: &Log) -> Result<(), LogError> {
     subscriber.try_init().map_err(|_| LogError::Taken)?;
     // It is the first, as the log is.
     let _ = LEVEL.set(set);
+    note(&log.level);
     Ok(())
 }
 
@@ -93,7 +98,19 @@ pub fn init(log: &Log) -> Result<(), LogError> {
 /// If the level cannot be read, or [`init`] made no log.
 pub fn set_level(level: &str) -> Result<(), LogError> {
     let filter = filter(level)?;
-    LEVEL.get().filter(|set| set(filter)).map(|_| ()).ok_or(LogError::Taken)
+    LEVEL.get().filter(|set| set(filter)).ok_or(LogError::Taken)?;
+    note(level);
+    Ok(())
+}
+
+/// The level of the log that [`init`] made.
+#[must_use]
+pub fn level() -> String {
+    NOW.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn note(level: &str) {
+    level.clone_into(&mut NOW.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// What gets through at a level.
@@ -142,6 +159,11 @@ where
             (true, _) => {
                 let lines =
                     lines.json().flatten_event(true).with_target(true).with_filter_reloading();
+                (setter(lines.reload_handle()), Box::new(lines.finish()))
+            }
+            (false, _) if style.priority => {
+                let format = Format::default().without_time().with_target(target).with_ansi(false);
+                let lines = lines.event_format(Prioritised(format)).with_filter_reloading();
                 (setter(lines.reload_handle()), Box::new(lines.finish()))
             }
             (false, true) => {
@@ -230,10 +252,28 @@ mod tests {
         let style = Style { time: true, ..Style::default() };
         let text = log("info", style, || tracing::info!("hello"));
         assert!(text.starts_with("20") && text.ends_with("Z  INFO hello\n"), "{text}");
-        let style = Style { json: true, time: true, colour: false };
+        let style = Style { json: true, time: true, ..Style::default() };
         let text = log("info", style, || tracing::info!(client = "a\"b", "hello"));
         assert!(text.starts_with("{\"timestamp\":\"20"), "{text}");
         assert!(text.contains("\"message\":\"hello\",\"client\":\"a\\\"b\""), "{text}");
+    }
+
+    #[test]
+    fn the_journal_is_told_how_grave_a_line_is() {
+        let style = Style { priority: true, ..Style::default() };
+        let text = log("trace", style, || {
+            tracing::error!("one");
+            tracing::warn!(client = "a", "two");
+            tracing::info!("three\nmore of it");
+            tracing::debug!("four");
+            tracing::trace!("five");
+        });
+        let target = "mqtt_sn_gateway::ops::logging::tests: ";
+        assert_eq!(
+            text.replace(target, ""),
+            "<3>ERROR one\n<4> WARN two client=\"a\"\n<6> INFO three\n<6>more of it\n<7>DEBUG four\n\
+             <7>TRACE five\n"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod files;
 mod limit;
 pub mod logging;
+mod priority;
 pub mod signals;
 pub mod systemd;
 

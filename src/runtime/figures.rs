@@ -1,8 +1,12 @@
 //! What is known of a link, for metrics.
 
+use std::time::Duration;
+
 use super::links::Link;
 use super::traffic::Traffic;
-use crate::admin::LinkFigures;
+use crate::admin::{JoinFigures, LinkFigures, NotJoined};
+#[cfg(feature = "ble")]
+use crate::transport::ble::{BleLink, Joining};
 
 impl Link {
     /// Counters and state.
@@ -22,6 +26,7 @@ impl Link {
                     discarded: None,
                     openings: None,
                     devices: None,
+                    join: None,
                 }
             }
             Self::Serial(link) => {
@@ -41,6 +46,7 @@ impl Link {
                     discarded: Some(link.line().discarded().octets),
                     openings: Some(link.openings()),
                     devices: None,
+                    join: None,
                 }
             }
             #[cfg(feature = "ble")]
@@ -54,7 +60,26 @@ impl Link {
                 discarded: Some(link.discarded()),
                 openings: Some(link.connections()),
                 devices: Some(link.connected()),
+                join: Some(join(link)),
             },
         }
     }
+
+    /// Lets devices that were never here join, for so long, or not any more if that is no time.
+    pub(super) fn permit_join(&mut self, time: Duration) -> Result<JoinFigures, NotJoined> {
+        match self {
+            Self::Udp(_) | Self::Serial(_) => Err(NotJoined::Open),
+            #[cfg(feature = "ble")]
+            Self::Ble(link) => match link.permit_join(time) {
+                true => Ok(join(link)),
+                false => Err(NotJoined::Always),
+            },
+        }
+    }
+}
+
+#[cfg(feature = "ble")]
+fn join(link: &BleLink) -> JoinFigures {
+    let Joining { open, left, known } = link.joining();
+    JoinFigures { open, left, known }
 }

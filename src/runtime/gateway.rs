@@ -23,6 +23,7 @@ use super::pulse::Pulse;
 use super::reload::Reload;
 use super::timer::{Clock, Timer};
 use super::traffic::Traffic;
+use super::whose::Callers;
 use crate::admin::{Questions, ReloadReply};
 use crate::capture::Setup;
 use crate::core::upstream::LineId;
@@ -62,6 +63,8 @@ pub(super) struct Gateway<M> {
     capture: Option<Box<Capture>>,
     /// If somebody may ask for it.
     diary: Option<Diary>,
+    /// Who has called in this turn.
+    callers: Callers,
     started: SystemTime,
     /// From the admin interface, if there is one.
     questions: Option<Questions>,
@@ -118,6 +121,7 @@ impl<M: Machine> Gateway<M> {
         let names: Vec<String> = links.iter().map(ToString::to_string).collect();
         Self {
             diary: questions.as_ref().map(|_| Diary::new(&names)),
+            callers: Callers::default(),
             notices: Notices::new(names),
             traffic: Traffic::new(links.len()),
             capture: None,
@@ -180,15 +184,17 @@ impl<M: Machine> Gateway<M> {
         self.poll_pulse(cx);
         for link in &mut self.links {
             let (machine, traffic, id) = (&mut self.machine, &mut self.traffic, link.id());
-            let diary = &mut self.diary;
+            let (diary, callers) = (&mut self.diary, &mut self.callers);
             let mut capture = capture::open(&mut self.capture);
             let taken =
                 link.poll_receive(cx, now, &mut self.buffers, &mut |from, signal, bytes| {
                     traffic.received(id, signal, bytes);
+                    let before = machine.outgoing().items().len();
                     machine.datagram(now, id, from, signal, bytes);
                     if diary.is_none() && capture.is_none() {
                         return;
                     }
+                    callers.add(before..machine.outgoing().items().len(), bytes);
                     let Some(engine) = machine.engine() else { return };
                     if let Some(diary) = diary {
                         diary.received(now, engine.gateway(), id, from, bytes);
@@ -322,17 +328,18 @@ impl<M: Machine> Gateway<M> {
         self.write_diary(now);
         if some || !self.machine.outgoing().notices().is_empty() {
             self.machine.clear();
+            self.callers.clear();
         }
         progress
     }
 
     /// What was noticed comes before what was sent because of it.
     fn write_diary(&mut self, now: Time) {
-        let Self { diary: Some(diary), machine, notices, .. } = self else { return };
+        let Self { diary: Some(diary), machine, notices, callers, .. } = self else { return };
         let Some(engine) = machine.engine() else { return };
         let (gateway, effects) = (engine.gateway(), engine.outgoing());
         diary.noticed(now, gateway, effects, notices.links());
-        diary.sent(now, gateway, effects);
+        diary.sent(now, gateway, effects, callers);
     }
 
     /// Writes what the turn left for the broker.

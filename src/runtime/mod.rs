@@ -20,6 +20,7 @@ mod summary;
 mod timer;
 mod traffic;
 mod ways;
+mod whose;
 mod wording;
 
 use std::fmt;
@@ -41,7 +42,7 @@ use crate::time::Time;
 #[cfg(feature = "ble")]
 use crate::transport::ble::BleLink;
 use crate::transport::serial::SerialLink;
-use crate::transport::udp::{OpenError, UdpLink};
+use crate::transport::udp::{OpenError, Shown, UdpLink};
 #[cfg(feature = "embedded-broker")]
 use crate::upstream::embedded;
 use crate::upstream::{self, BrokerConnection, Server, TlsError};
@@ -54,6 +55,7 @@ use state::State;
 use timer::Clock;
 use ways::{TlsParts, Ways};
 
+pub use diary::Snapshot;
 pub use machine::{ConnectionEnd, Machine};
 pub use reload::Origin;
 pub use traffic::{Direction, LinkTraffic, TrafficCount};
@@ -134,7 +136,8 @@ pub fn run(
         |seed, now| {
             let existed = image.is_some();
             let (core, mqtt) = (config.core_settings(), config.mqtt_settings());
-            let engine = Engine::durable(core, mqtt, config.store, seed, now, image);
+            let mut engine = Engine::durable(core, mqtt, config.store, seed, now, image);
+            engine.set_address_format(|address| Shown(address).to_string());
             state::announce(config, existed.then(|| engine.restored()));
             engine
         },

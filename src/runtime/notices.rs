@@ -79,6 +79,7 @@ fn key(notice: &Notice) -> (u8, LinkId) {
         Notice::Disconnected { .. } => (3, NO_LINK),
         Notice::Lost { .. } => (4, NO_LINK),
         Notice::Kicked { .. } => (129, NO_LINK),
+        Notice::Expired { .. } => (130, NO_LINK),
         Notice::Refused { at, .. } => (5, at.link),
         Notice::Revoked { what, .. } => (64 + *what as u8, NO_LINK),
         Notice::Stranger { at, .. } => (6, at.link),

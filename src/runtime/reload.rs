@@ -128,7 +128,8 @@ impl Reload {
         for warning in tls.warnings() {
             warn!("{warning}");
         }
-        if changes.taken.contains("log.level") {
+        // Also if only the API has changed it.
+        if logging::level() != *self.config.log.level {
             match logging::set_level(&self.config.log.level) {
                 Ok(()) => info!("log level is {} now", self.config.log.level),
                 Err(failed) => error!("the log level stays what it was: {failed}"),

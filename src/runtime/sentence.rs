@@ -99,6 +99,12 @@ impl fmt::Display for Sentence<'_> {
                 Why(why),
                 if will { "; its will was published" } else { "" }
             ),
+            Notice::Expired { client, after } => write!(
+                f,
+                "the session of client {} has expired: nobody came back to it for {} s",
+                name(client),
+                after.as_secs()
+            ),
             Notice::Refused { client, ref at, operation, subject, code, why, rule } => write!(
                 f,
                 "refused {operation}{}{} at {}: {why}{}; told it: {}",
@@ -203,6 +209,7 @@ pub(super) fn level(notice: &Notice) -> Level {
         | Notice::Collected { left: 1.., .. }
         | Notice::Disconnected { .. }
         | Notice::Lost { .. }
+        | Notice::Expired { .. }
         | Notice::Stranger { .. } => Level::INFO,
         // What a healthy sleeping device does all day.
         Notice::Collected { left: 0, .. } => Level::DEBUG,
@@ -227,6 +234,7 @@ pub(super) fn client(notice: &Notice) -> Option<Span> {
             | Notice::Disconnected { client }
             | Notice::Kicked { client, .. }
             | Notice::Lost { client, .. }
+            | Notice::Expired { client, .. }
             | Notice::Revoked { client, .. }
             | Notice::Abandoned { client, .. }
             | Notice::UnknownPredefined { client, .. }

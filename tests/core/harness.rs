@@ -614,6 +614,7 @@ fn tell(fx: &Effects, notice: &Notice) -> String {
         Notice::Lost { client, why, will } => {
             format!("lost: {}, {why:?}, will {will}", text(*client))
         }
+        Notice::Expired { client, .. } => format!("expired: {}", text(*client)),
         Notice::Refused { client, operation, subject, code, rule, .. } => {
             let subject = match *subject {
                 Subject::None => String::new(),

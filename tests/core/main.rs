@@ -7,6 +7,7 @@ mod messages;
 
 mod announce;
 mod bad_input;
+mod bulletin;
 mod common_practice;
 mod connect;
 mod devices;
@@ -15,6 +16,7 @@ mod discovery;
 mod filters;
 mod floods;
 mod forwarder;
+mod homes;
 mod identity;
 mod keep_alive;
 mod kick;

@@ -132,7 +132,7 @@ fn an_id_announced_by_the_gateway_does_not_open_its_own_topics() {
     let mut world = World::new();
     let node = device(1);
     world.connect(&node, "n1");
-    world.subscribe_to(&node, 1, SubscribeTopic::Name(b"#"), Qos::Zero);
+    world.subscribe_to(&node, 1, SubscribeTopic::Name(b"mqtt-sn-gateway/#"), Qos::Zero);
     let own = "mqtt-sn-gateway/gateway/clients/n2";
     world.deliver(&Down::new(own, b"{}"));
     world.expect(&node, &[announce(FIRST_ID, 1, own)]);

@@ -24,5 +24,6 @@ mod shared;
 mod size;
 mod snapshots;
 mod spool;
+mod status;
 mod subscriptions;
 mod trouble;

@@ -10,7 +10,9 @@ mod ble;
 mod capture;
 mod crowd;
 mod discovery;
+mod home;
 mod hostile;
+mod log;
 mod policies;
 mod reload;
 mod rig;
@@ -20,6 +22,7 @@ mod sleep;
 mod sleep_witnesses;
 mod sleeping_crowd;
 mod startup;
+mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod tour;

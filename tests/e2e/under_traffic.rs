@@ -24,7 +24,8 @@ fn simulate(gateway: &Gateway, arguments: &[&str]) -> Child {
 
 /// What came of it, if all promises were kept.
 #[track_caller]
-fn judged(simulation: Child) -> Value {
+fn judged(mut simulation: Child) -> Value {
+    assert!(simulation.try_wait().unwrap().is_none(), "the devices were gone too soon");
     let ended = simulation.wait_with_output().expect("the simulator");
     let (out, err) =
         (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
@@ -54,11 +55,11 @@ fn wait_for_clients(gateway: &Gateway) {
 fn a_thousand_clients_notice_no_reload() {
     let broker = mosquitto("max_queued_messages 0");
     let url = format!("mqtt://{}", broker.address());
-    let rest = "[admin]\nlisten = \"[::1]:0\"\n[sessions]\nretry_count = 7\n";
+    let rest = "[admin]\nlisten = \"127.0.0.2:0\"\n[sessions]\nretry_count = 7\n";
     let mut gateway = Gateway::start(&steady_configuration(&url, "", rest));
     gateway.wait_for_broker(1);
     let admin = address(&gateway);
-    let traffic = ["-d", "8", "--rate", "600", "-q", "0,1,2", "--sleepers", "20", "--sleep", "4"];
+    let traffic = ["-d", "20", "--rate", "600", "-q", "0,1,2", "--sleepers", "20", "--sleep", "4"];
     let simulation = simulate(&gateway, &traffic);
     wait_for_clients(&gateway);
     for round in 0..15 {
@@ -81,7 +82,8 @@ fn a_thousand_clients_notice_no_reload() {
     }
     gateway.log.wait_for(&["read again; changed: ", "sessions.retry_count"]);
     let json = judged(simulation);
-    for level in json["qos"].as_array().expect("levels") {
+    // A datagram with QoS 0 may be lost on a busy machine.
+    for level in json["qos"].as_array().expect("levels").iter().filter(|level| level["qos"] != 0) {
         assert_eq!(level["received"], level["sent"], "{json}");
     }
     assert_eq!(json["failed"], 0, "{json}");
@@ -93,13 +95,12 @@ fn a_thousand_clients_notice_no_reload() {
 fn a_stop_in_the_middle_of_it_loses_nothing() {
     let broker = mosquitto("max_queued_messages 0");
     let url = format!("mqtt://{}", broker.address());
-    let rest =
-        "[admin]\nlisten = \"[::1]:0\"\n[sessions]\nretry_interval = \"1s\"\nretry_count = 20\n";
+    let rest = "[admin]\nlisten = \"127.0.0.2:0\"\n[sessions]\nretry_interval = \"1s\"\nretry_count = 20\n";
     let mut gateway = Gateway::start(&steady_configuration(&url, "", rest));
     gateway.wait_for_broker(1);
     let traffic = [
         "-d",
-        "8",
+        "20",
         "--rate",
         "500",
         "-q",

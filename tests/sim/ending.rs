@@ -87,6 +87,7 @@ impl World {
         if !idle || !self.tcp.to_broker.is_empty() || !self.tcp.to_gateway.is_empty() {
             return Err("messages are in flight between gateway and broker".into());
         }
+        self.states_are_told()?;
         self.oracle.settled(usize::MAX)
     }
 
@@ -115,7 +116,8 @@ impl World {
         }
         self.converge()?;
         self.run_for(30_000)?;
-        self.at_rest()?;
+        // The gateway may be about to say how it is doing.
+        self.converge()?;
         self.oracle.settled(perfect)?;
         self.subscriptions_match()
     }
@@ -147,8 +149,12 @@ impl World {
 
     /// Whoever left a persistent session never comes back: it expires, and with it the last octet.
     fn nothing_left(&mut self) -> Verdict {
+        self.states_are_told()?;
+        let kept = self.kept_sessions();
         self.trace.line(self.clock.now(), || "the last sessions expire".into());
         self.run_for(self.plan.rules.expiry.as_millis() as u64 + 60_000)?;
+        self.states_are_told()?;
+        self.are_not_told_of(&kept)?;
         let gateway = self.engine.gateway();
         self.oracle.disk_is_empty()?;
         let (residue, stats) = (gateway.residue(), gateway.stats());

@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 
+use mqtt_sn_gateway::core::upstream::MqttQos;
 use mqtt_sn_gateway::engine::Engine;
-use mqtt_sn_gateway::mqtt::{self, Spool};
+use mqtt_sn_gateway::mqtt::{self, Spool, Will};
 use mqtt_sn_gateway::store::commit::{Commit, Outcome};
 use mqtt_sn_gateway::store::image::Image;
 use mqtt_sn_gateway::store::journal::{Journal, OpenError};
@@ -14,6 +15,7 @@ use crate::disk::{Ailment, Crash, Disk, DiskPlan, Moment};
 use crate::oracle::Verdict;
 use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::told;
 use crate::world::{Event, World, settings};
 
 /// The journal's slack beyond its live data: octets, and times their size.
@@ -60,7 +62,17 @@ type Booted = (Engine, Option<Journal<Disk>>, Option<Image>);
 /// A gateway that begins with what is on the disk. `None` if the world ended meanwhile.
 fn boot(plan: &Plan, disk: &Disk, rng: &mut Rng, now: Time) -> Result<Option<Booted>, OpenError> {
     let core = settings(plan);
-    let mqtt = mqtt::Settings { version: plan.version, ..mqtt::Settings::default() };
+    let will = Will {
+        topic: told::STATUS.into(),
+        payload: (*b"offline").into(),
+        qos: MqttQos::One,
+        retain: true,
+    };
+    let mqtt = mqtt::Settings {
+        version: plan.version,
+        will: plan.tells.then_some(will),
+        ..mqtt::Settings::default()
+    };
     let seed = rng.next();
     if !plan.disk.durable {
         return Ok(Some((Engine::new(core, mqtt, seed, now), None, None)));

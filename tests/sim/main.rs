@@ -31,6 +31,7 @@ mod slow;
 mod stacks;
 mod tamper;
 mod tcp;
+mod told;
 mod topics;
 mod trace;
 mod upstream;

@@ -307,6 +307,8 @@ pub struct Plan {
     pub disk: DiskPlan,
     /// Links are slow.
     pub slow: Option<SlowPlan>,
+    /// The gateway says how it and its clients are.
+    pub tells: bool,
 }
 
 impl Plan {
@@ -378,6 +380,7 @@ impl Plan {
             rules: Rules::draw(rng, weather),
             disk: DiskPlan::steady(false),
             slow: None,
+            tells: false,
         }
     }
 }

@@ -171,6 +171,7 @@ impl World {
         let mut hidden = Rng::new(!seed);
         plan.disk = DiskPlan::draw(&mut hidden, weather, plan.duration);
         plan.slow = SlowPlan::draw(&mut hidden, weather);
+        plan.tells = Rng::new(seed.rotate_left(7)).chance(500);
         Self::of(plan, rng, hidden, tamper)
     }
 

@@ -18,6 +18,7 @@ fn figures() -> Figures {
         discarded: Some(7),
         openings: Some(2),
         devices: None,
+        join: None,
     };
     let core = core::Stats { clients: 10, connected: 5, asleep: 3, ..core::Stats::default() };
     Figures {

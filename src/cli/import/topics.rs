@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::draft::{Draft, Origin, Place};
-use crate::config::OWN_TOPICS;
+use crate::core::OWN_TOPICS;
 
 /// Why a predefined topic cannot be one here. Said by the line because there can be thousands.
 pub(super) fn objection(id: u64, topic: &str) -> Option<&'static str> {

@@ -274,6 +274,7 @@ impl Gateway {
         }
         client.connected_at = cx.now;
         client.last_heard = cx.now;
+        client.public.set_lost(false);
         client.fresh = true;
         client.pinged = false;
         let (clean, keep_alive) = (client.print.clean, client.print.duration);

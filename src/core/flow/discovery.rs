@@ -6,15 +6,21 @@ use crate::codec::Message;
 use crate::core::effects::Effect;
 use crate::core::gateway::{Cx, Gateway};
 use crate::core::peer::{LinkId, PeerRef};
+use crate::core::slots::Handle;
 use crate::core::upstream::LineId;
 
 impl Gateway {
     /// SEARCHGW: answered once, to the asker alone, without GwAdd. Some stacks keep a gateway entry
     /// per answer and read GwAdd as a raw socket address.
-    pub(crate) fn on_search_gw(&mut self, cx: &mut Cx<'_>, peer: PeerRef<'_>) {
+    pub(crate) fn on_search_gw(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerRef<'_>,
+        bound: Option<Handle>,
+    ) {
         if self.settings.answer_search {
             let gateway_id = self.settings.gateway_id;
-            peer.send(self.in_hand(), &Message::GwInfo { gateway_id, address: &[] }, cx.fx);
+            peer.send(bound, &Message::GwInfo { gateway_id, address: &[] }, cx.fx);
         }
     }
 

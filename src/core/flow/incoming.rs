@@ -7,7 +7,7 @@ use core::cmp::Reverse;
 
 use crate::core::effects::Effect;
 use crate::core::flow::CopyMode;
-use crate::core::gateway::{Cx, Gateway};
+use crate::core::gateway::{Cx, Gateway, OWN_TOPICS};
 use crate::core::lines::Line;
 use crate::core::policy::NO_RULE;
 use crate::core::rounds::Further;
@@ -56,6 +56,10 @@ impl Gateway {
             self.recipients = recipients;
             return;
         }
+        let own = !message.line.is_own() && self.is_own_topic(message.topic.as_bytes());
+        if own {
+            recipients.retain(|(client, _)| self.asks_for_own_topics(*client));
+        }
         let mut kept = None;
         let mut reached = false;
         if self.policies.one_prefix {
@@ -80,10 +84,21 @@ impl Gateway {
                 }
             }
         }
-        if !reached {
+        if !reached && !own {
             self.drop_packet(Drop::NoSubscriber);
         }
         self.recipients = recipients;
+    }
+
+    /// Whether a client has asked for the gateway's own topics by name. As with `$`-topics, `#` does not mean
+    /// them: a sleeper that collects its messages would make a new one by that.
+    fn asks_for_own_topics(&self, handle: Handle) -> bool {
+        let filters = &self.lines.at(self.line_of(handle)).filters;
+        let subscriptions = self.clients.get(handle).map(|client| client.subscriptions.iter());
+        let mut asked = subscriptions.into_iter().flatten();
+        asked.any(|mine| {
+            filters.get(mine.filter).is_some_and(|filter| filter.text.starts_with(OWN_TOPICS))
+        })
     }
 
     fn prefix_len(&self, handle: Handle) -> usize {

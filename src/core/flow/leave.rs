@@ -25,12 +25,13 @@ impl Gateway {
             let id = &client.id;
             cx.fx.notice(|fx| Notice::Disconnected { client: fx.store(id.as_bytes()) });
         }
-        self.leave(cx, handle);
+        self.unbind(handle);
         if let Some(client) = self.clients.get_mut(handle) {
             // It gave its place up; the session may go on anywhere.
             client.peer = None;
-            self.mark(handle);
+            client.public.set_lost(false);
         }
+        self.leave(cx, handle);
     }
 
     /// A packet from an address without a client: DISCONNECT says that it has to connect again.
@@ -87,6 +88,9 @@ impl Gateway {
         if let Some(client) = self.clients.get(handle) {
             let id = &client.id;
             cx.fx.notice(|fx| Notice::Lost { client: fx.store(id.as_bytes()), why, will });
+        }
+        if let Some(client) = self.clients.get_mut(handle) {
+            client.public.set_lost(true);
         }
         self.leave(cx, handle);
     }
@@ -172,6 +176,7 @@ impl Gateway {
                 }
             }
             State::Gone if idle > Duration::ZERO && silent >= idle => {
+                self.forget_in_public(handle);
                 self.clear_session(cx, handle);
                 if self.is_closing(handle) {
                     // What it has left is still to be delivered, and goes when the spool says.
@@ -179,6 +184,10 @@ impl Gateway {
                         client.last_heard = cx.now;
                     }
                 } else {
+                    cx.fx.notice(|fx| {
+                        let client = self.clients.get(handle).map_or("", |client| &client.id);
+                        Notice::Expired { client: fx.store(client.as_bytes()), after: silent }
+                    });
                     self.remove_client(cx, handle);
                 }
             }

@@ -9,14 +9,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use people::{People, Who};
-use ring::{Entry, PlaceOctets, Ring, Tag};
+use ring::{Entry, KEPT, PlaceOctets, Ring, RingSnapshot, Tag};
 use tracing::Level;
 use watch::Watchers;
 
 use super::sentence::{self, Sentence};
+use super::whose::{Callers, named};
 use crate::admin::api::Client;
-use crate::admin::{Happening, PacketEntry, Timeline, WatchQuery, Watched, Watching, What};
-use crate::codec::{Message, decode, msg_type, peek};
+use crate::admin::{Happening, PacketEntry, WatchQuery, Watched, Watching, What};
 use crate::core::{Address, ClientKey, Effect, Effects, Gateway, LinkId};
 use crate::time::Time;
 use crate::transport::udp::Shown;
@@ -63,19 +63,27 @@ impl Diary {
         from: &Address,
         packet: &[u8],
     ) {
-        let who = match peek(packet) {
-            // Whoever it comes from, it is about the client that it names.
-            Some((msg_type::CONNECT, _)) => self.named_by(gateway, packet),
-            _ => gateway.client_in_hand().and_then(|key| self.who(gateway, key)),
+        let who = match named(packet) {
+            Some(id) => self.somebody(gateway, id),
+            None => gateway.client_in_hand().and_then(|key| self.who(gateway, key)),
         };
         self.packet(now, who, Tag::Received, (link, from.octets()), packet);
     }
 
     /// These packets are sent.
-    pub(super) fn sent(&mut self, now: Time, gateway: &Gateway, effects: &Effects) {
-        for effect in effects.items() {
+    pub(super) fn sent(
+        &mut self,
+        now: Time,
+        gateway: &Gateway,
+        effects: &Effects,
+        callers: &Callers,
+    ) {
+        for (position, effect) in effects.items().iter().enumerate() {
             let Effect::Send { link, to, bytes, client } = effect else { continue };
-            let who = client.and_then(|key| self.who(gateway, key));
+            let who = match client {
+                Some(key) => self.who(gateway, *key),
+                None => callers.of(position).and_then(|id| self.somebody(gateway, id)),
+            };
             let place = (*link, to.octets());
             self.packet(now, who, Tag::Sent, place, effects.bytes(*bytes));
         }
@@ -89,6 +97,7 @@ impl Diary {
         effects: &Effects,
         links: &[String],
     ) {
+        self.watchers.miss(effects.unsaid());
         for notice in effects.notices() {
             let id = sentence::client(notice).map(|span| effects.bytes(span));
             let id = id.and_then(|id| std::str::from_utf8(id).ok());
@@ -96,6 +105,9 @@ impl Diary {
                 continue;
             }
             let who = id.and_then(|id| self.somebody(gateway, id));
+            if let (Some(id), Some(who)) = (id, who) {
+                self.people.set_gone(who, gateway.client(id).is_none());
+            }
             let mut text = std::mem::take(&mut self.text);
             text.clear();
             // Writing to a string cannot fail.
@@ -157,7 +169,8 @@ impl Diary {
             let id = who.and_then(|who| self.people.id(who));
             let links = &self.links;
             self.watchers.tell(id, true, || {
-                let entry = packet_entry(tag, Some(place), packet.len(), packet.to_vec(), links);
+                let kept = packet.get(..KEPT).unwrap_or(packet).to_vec();
+                let entry = packet_entry(tag, Some(place), packet.len(), kept, links);
                 let happening = Happening { time: now, what: What::Packet(entry) };
                 Watched::Happened(id.map(Into::into), happening)
             });
@@ -184,14 +197,6 @@ impl Diary {
         Some(who)
     }
 
-    /// Whom a CONNECT names.
-    fn named_by(&mut self, gateway: &Gateway, packet: &[u8]) -> Option<Who> {
-        let Ok(packet) = decode(packet) else { return None };
-        let Message::Connect(connect) = packet.message else { return None };
-        let id = std::str::from_utf8(connect.client_id).ok().filter(|id| !id.is_empty())?;
-        self.somebody(gateway, id)
-    }
-
     /// Who has this id, client or not.
     fn somebody(&mut self, gateway: &Gateway, id: &str) -> Option<Who> {
         if let Some(known) = self.people.find(id)
@@ -207,36 +212,58 @@ impl Diary {
     }
 
     /// What is known of a client by its id, or of those that are none.
-    pub(super) fn timeline(&self, id: Option<&str>) -> Option<Timeline> {
+    pub(super) fn timeline(&self, id: Option<&str>) -> Option<Snapshot> {
         let ring = match id {
             Some(id) => self.people.ring(self.people.find(id)?)?,
             None => &self.strangers,
         };
-        let happening = |entry: Entry| {
-            let level = match entry.tag {
-                Tag::Error => Level::ERROR,
-                Tag::Warn => Level::WARN,
-                Tag::Info => Level::INFO,
-                Tag::Debug => Level::DEBUG,
-                tag @ (Tag::Received | Tag::Sent | Tag::Moved) => {
-                    let place = ring::place(&entry.place);
-                    let entry_of =
-                        |octets| packet_entry(tag, place, entry.whole, octets, &self.links);
-                    let what = What::Packet(entry_of(entry.octets));
-                    return Happening { time: entry.time, what };
-                }
-            };
-            // A cut may have gone through a character.
-            let text = String::from_utf8_lossy(&entry.octets).into_owned();
-            Happening { time: entry.time, what: What::Sentence(level, text) }
-        };
-        let happenings = ring.entries().into_iter().map(happening).collect();
-        Some(Timeline { happenings, forgotten: ring.forgotten() })
+        Some(Snapshot { ring: ring.snapshot(), links: self.links.clone() })
     }
 
     /// Somebody wants to be told at once; `None` if there are too many already.
     pub(super) fn watch(&mut self, query: WatchQuery) -> Option<Watching> {
         self.watchers.add(query)
+    }
+}
+
+/// A diary at one moment, to be read wherever there is time for it.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    ring: RingSnapshot,
+    links: Vec<Arc<str>>,
+}
+
+impl Snapshot {
+    /// Entries that there is no room for any more.
+    #[must_use]
+    pub fn forgotten(&self) -> u32 {
+        self.ring.forgotten
+    }
+
+    /// All that is in it, oldest first.
+    #[must_use]
+    pub fn happenings(&self) -> Vec<Happening> {
+        self.ring.entries().into_iter().map(|entry| self.happening(entry)).collect()
+    }
+
+    fn happening(&self, entry: Entry) -> Happening {
+        let level = match entry.tag {
+            Tag::Error => Level::ERROR,
+            Tag::Warn => Level::WARN,
+            Tag::Info => Level::INFO,
+            Tag::Debug => Level::DEBUG,
+            tag @ (Tag::Received | Tag::Sent | Tag::Moved) => {
+                let place = ring::place(&entry.place);
+                let packet = packet_entry(tag, place, entry.whole, entry.octets, &self.links);
+                return Happening { time: entry.time, what: What::Packet(packet) };
+            }
+        };
+        // A cut may have gone through a character.
+        let mut text = String::from_utf8_lossy(&entry.octets).into_owned();
+        if entry.octets.len() < entry.whole {
+            text.push('…');
+        }
+        Happening { time: entry.time, what: What::Sentence(level, text) }
     }
 }
 

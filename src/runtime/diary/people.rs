@@ -9,11 +9,14 @@ use super::ring::Ring;
 
 /// Most octets for one client, and the least that each has if there are very many.
 const MOST_EACH: usize = 16 * 1024;
-const LEAST_EACH: usize = 256;
-/// What a client takes beside its ring: this, the hash table, the id.
-const OVERHEAD: usize = 128;
+const LEAST_EACH: usize = 128;
+/// What a client takes beside its ring and its id: this, the hash table, where it is.
+const OVERHEAD: usize = 160;
 /// Those who never were clients, such as were refused.
 const GUESTS: usize = 64;
+/// Clients that are gone for good, such as with a clean session, and that are kept even if others could
+/// use their share.
+const GONE: usize = 256;
 /// Clients that are looked at to make room, each time that something is written.
 const LOOKS: usize = 16;
 
@@ -32,10 +35,13 @@ struct Person {
     ring: Ring,
     /// Something was written since the hand came by.
     fresh: bool,
+    /// When it has gone for good, by the number of such events; 0 if it has not.
+    gone: u64,
 }
 
 /// Everybody. When octets run short, nobody has more than an equal share; when there are more clients
-/// than shares, those go of whom nothing was heard for longest, nearly.
+/// than shares, those go of whom nothing was heard for longest, nearly. Clients that are gone for good make
+/// way as soon as others would have less than they may have at most.
 #[derive(Debug)]
 pub(super) struct People {
     budget: usize,
@@ -52,6 +58,9 @@ pub(super) struct People {
     /// Where room is looked for next.
     hand: usize,
     guests: VecDeque<Who>,
+    /// Those that are gone, with what [`Person::gone`] was then; who has come back is among them, too.
+    gone: VecDeque<(Who, u64)>,
+    goings: u64,
 }
 
 impl People {
@@ -69,6 +78,8 @@ impl People {
             used: 0,
             hand: 0,
             guests: VecDeque::new(),
+            gone: VecDeque::new(),
+            goings: 0,
         }
     }
 
@@ -105,12 +116,17 @@ impl People {
         {
             self.remove(oldest);
         }
-        if (self.count + 1) * (LEAST_EACH + OVERHEAD) > self.budget {
+        if (self.count + 1) * (MOST_EACH + OVERHEAD) > self.budget {
+            self.forget_gone();
+        }
+        // Long ids may take more than is foreseen.
+        let many = (self.count + 1) * (LEAST_EACH + OVERHEAD) > self.budget;
+        if many || self.used > self.budget + self.budget / 8 {
             self.make_room();
         }
         self.serials = self.serials.wrapping_add(1);
         let serial = self.serials;
-        let person = Person { serial, id: id.into(), ring: Ring::default(), fresh: true };
+        let person = Person { serial, id: id.into(), ring: Ring::default(), fresh: true, gone: 0 };
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
@@ -135,6 +151,34 @@ impl People {
             self.guests.push_back(who);
         }
         who
+    }
+
+    /// Somebody is gone for good, or there again.
+    pub(super) fn set_gone(&mut self, who: Who, gone: bool) {
+        let next = self.goings + 1;
+        let Some(person) = self.get_mut(who) else { return };
+        if !gone {
+            person.gone = 0;
+            return;
+        }
+        person.gone = next;
+        self.goings = next;
+        self.gone.push_back((who, next));
+        if self.gone.len() > 2 * self.count + GONE {
+            let places = &self.places;
+            self.gone.retain(|entry| is_gone(places, entry));
+        }
+    }
+
+    /// Forgets those that went first, but not the last few.
+    fn forget_gone(&mut self) {
+        while self.gone.len() > GONE
+            && let Some(entry) = self.gone.pop_front()
+        {
+            if is_gone(&self.places, &entry) {
+                return self.remove(entry.0);
+            }
+        }
     }
 
     /// Writes something about somebody. Gives false if they are not known any longer.
@@ -225,6 +269,12 @@ impl People {
     }
 }
 
+/// Whether somebody who went has not come back.
+fn is_gone(places: &[Option<Person>], (who, went): &(Who, u64)) -> bool {
+    let person = places.get(who.place as usize).and_then(Option::as_ref);
+    person.is_some_and(|person| person.serial == who.serial && person.gone == *went)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,7 +289,7 @@ mod tests {
     }
 
     fn entries(people: &People, id: &str) -> Option<usize> {
-        Some(people.ring(people.find(id)?)?.entries().len())
+        Some(people.ring(people.find(id)?)?.snapshot().entries().len())
     }
 
     #[test]
@@ -290,6 +340,30 @@ mod tests {
             people.places.iter().flatten().map(|it| it.ring.size() + OVERHEAD + it.id.len()).sum();
         assert_eq!(people.used, sum);
         assert_eq!(entries(&people, "quiet"), Some(5));
+    }
+
+    #[test]
+    fn those_that_are_gone_leave_their_share_to_others() {
+        let mut people = People::new(4 << 20);
+        let here = people.find_or_add("here", false);
+        for number in 0..20_000 {
+            let who = people.find_or_add(&format!("passer-by-{number}"), false);
+            write(&mut people, who, &[0; 50]);
+            people.set_gone(who, true);
+            // It comes and goes, and is only once among those that are gone.
+            people.set_gone(here, true);
+            people.set_gone(here, false);
+        }
+        assert!(people.gone.len() <= 2 * people.count + GONE + 1, "{}", people.gone.len());
+        assert!(people.count < 1_000, "{}", people.count);
+        assert_eq!(
+            (entries(&people, "passer-by-19999"), entries(&people, "here")),
+            (Some(1), Some(0))
+        );
+        for _ in 0..300 {
+            write(&mut people, here, &[0; 30]);
+        }
+        assert!(entries(&people, "here") > Some(150));
     }
 
     #[test]

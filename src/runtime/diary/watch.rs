@@ -32,6 +32,13 @@ impl Watchers {
         self.0.iter().any(|(query, _)| query.states)
     }
 
+    /// There was so much more that nobody can be told.
+    pub(super) fn miss(&mut self, count: u32) {
+        for (_, teller) in self.0.iter().filter(|(query, _)| count > 0 && query.states) {
+            teller.miss(count.into());
+        }
+    }
+
     /// Tells what concerns a client, or nobody; `packet`: that there was a packet of it.
     pub(super) fn tell(&mut self, client: Option<&str>, packet: bool, make: impl Fn() -> Watched) {
         self.0.retain(|(query, teller)| {

@@ -5,12 +5,13 @@ use std::task::{Context, Poll};
 use super::{Gateway, Machine, Shared};
 use crate::admin::api::{Client, ClientDetails, Status, TopicNames};
 use crate::admin::{
-    ClientPart, ClientQuery, Figures, Question, ReloadReply, Timeline, UpstreamFigures,
+    ClientPart, ClientQuery, Figures, NotJoined, Question, ReloadReply, UpstreamFigures,
     UpstreamState,
 };
 use crate::core::upstream::LineId;
 use crate::core::{ClientView, LinkId, glob_matches};
 use crate::engine::Engine;
+use crate::runtime::Snapshot;
 use crate::time::Time;
 
 /// Questions answered in one turn.
@@ -70,12 +71,12 @@ impl<M: Machine> Gateway<M> {
                     (Some(diary), Some(id)) => diary.timeline(Some(&id)).or_else(|| {
                         // After a restart nothing is known of it yet.
                         let known = self.machine.engine()?.gateway().client(&id).is_some();
-                        known.then(Timeline::default)
+                        known.then(Snapshot::default)
                     }),
                     (Some(diary), None) => diary.timeline(None),
                     (None, _) => None,
                 };
-                let _ = reply.send(timeline);
+                let _ = reply.send(timeline.map(Box::new));
             }
             Question::Watch(query, reply) => {
                 let _ = reply.send(self.diary.as_mut().and_then(|diary| diary.watch(query)));
@@ -97,6 +98,14 @@ impl<M: Machine> Gateway<M> {
                 if let Some(engine) = self.machine.engine() {
                     let _ = reply.send(TopicNames::new(engine.gateway(), from));
                 }
+            }
+            Question::PermitJoin(name, time, reply) => {
+                let mut links = self.links.iter_mut();
+                let link = links.find(|link| link.to_string() == name);
+                let _ = reply.send(match link {
+                    Some(link) => link.permit_join(time),
+                    None => Err(NotJoined::Unknown),
+                });
             }
             Question::Reload(reply) => self.reload_for(reply),
             Question::Capture(reply) => {

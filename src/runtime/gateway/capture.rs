@@ -5,12 +5,12 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use tracing::warn;
 
-use super::{Gateway, Link, Machine};
+use super::{Callers, Gateway, Link, Machine};
 use crate::admin::NoCapture;
 use crate::capture::{Packet, Recorder, Report, Setup};
-use crate::codec::{self, Message};
 use crate::core::{Address, ClientKey, Effect, LinkId, Signal};
 use crate::engine::Engine;
+use crate::runtime::whose::named;
 
 /// How long a disk may take for the end of a capture when the gateway stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -54,28 +54,20 @@ impl Capture {
         signal: Signal,
         octets: &[u8],
     ) {
-        // Whoever it comes from, it is about the client that it names.
-        let named = match codec::decode(octets) {
-            Ok(packet) => match packet.message {
-                Message::Connect(connect) => std::str::from_utf8(connect.client_id).ok(),
-                _ => None,
-            },
-            Err(_) => None,
-        };
-        let named = named.filter(|id| !id.is_empty());
         let in_hand = engine.gateway().client_in_hand();
-        let client = named.or_else(|| self.names.of(engine, in_hand));
+        let client = named(octets).or_else(|| self.names.of(engine, in_hand));
         let device = Some(from);
         self.recorder.packet(&Packet { link, device, received: true, signal, octets, client });
     }
 
     /// Takes the packets that are to be sent.
-    fn sent(&mut self, engine: &Engine) {
+    fn sent(&mut self, engine: &Engine, callers: &Callers) {
         let effects = engine.outgoing();
-        for effect in effects.items() {
+        for (position, effect) in effects.items().iter().enumerate() {
             let (link, device, octets, client) = match effect {
                 Effect::Send { link, to, bytes, client } => {
-                    (*link, Some(to), effects.bytes(*bytes), self.names.of(engine, *client))
+                    let client = self.names.of(engine, *client).or_else(|| callers.of(position));
+                    (*link, Some(to), effects.bytes(*bytes), client)
                 }
                 Effect::Broadcast { link, bytes, .. } => (*link, None, effects.bytes(*bytes), None),
                 _ => continue,
@@ -118,7 +110,7 @@ impl<M: Machine> Gateway<M> {
     pub(super) fn capture_sent(&mut self) {
         let Some(capture) = open(&mut self.capture) else { return };
         if let Some(engine) = self.machine.engine() {
-            capture.sent(engine);
+            capture.sent(engine, &self.callers);
         }
         capture.recorder.hand_over();
     }

@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
 use super::settings::{Mac, PermitJoin};
-use crate::time::Time;
+use crate::ops::RateLimit;
 
 /// Its name in the directory of the state. It is for all `[[ble]]` together.
 const FILE: &str = "ble-devices";
@@ -26,13 +27,19 @@ pub(super) struct Known {
     permit: PermitJoin,
     path: PathBuf,
     devices: BTreeMap<Mac, String>,
+    lines: RateLimit<()>,
 }
 
 impl Known {
     /// Reads those that were here.
     pub(super) fn load(permit: PermitJoin, state_dir: PathBuf) -> Self {
         let path = state_dir.join(FILE);
-        let mut known = Self { permit, path, devices: BTreeMap::new() };
+        let mut known = Self {
+            permit,
+            path,
+            devices: BTreeMap::new(),
+            lines: RateLimit::new(3, Duration::from_secs(600), 1),
+        };
         if permit != PermitJoin::Always {
             known.devices = known.read();
         }
@@ -44,15 +51,9 @@ impl Known {
         self.devices.len()
     }
 
-    /// Whether this device may connect so long after the start.
-    pub(super) fn lets_in(&self, now: Time, device: Mac) -> bool {
-        match self.permit {
-            PermitJoin::Always => true,
-            PermitJoin::Never => self.devices.contains_key(&device),
-            PermitJoin::For(time) => {
-                now.since(Time(0)) < time || self.devices.contains_key(&device)
-            }
-        }
+    /// Whether this device may connect; `joining`: those that were never here may at the moment.
+    pub(super) fn lets_in(&self, joining: bool, device: Mac) -> bool {
+        self.permit == PermitJoin::Always || joining || self.devices.contains_key(&device)
     }
 
     /// This device has connected.
@@ -63,9 +64,11 @@ impl Known {
         }
         let name = name.replace(char::is_control, "?");
         self.devices.insert(device, name.clone());
-        if let Err(error) = self.add(device, name) {
+        if let Err(error) = self.add(device, name)
+            && let Some(more) = self.lines.allow(Instant::now(), ())
+        {
             let path = self.path.display();
-            warn!("{path}: {error}; device {device} may have to join again after a restart");
+            warn!("{path}: {error}; device {device} may have to join again after a restart{more}");
         }
     }
 
@@ -123,8 +126,6 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const ONE: Mac = Mac([1; 6]);
@@ -135,7 +136,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let load = |permit| Known::load(permit, directory.path().to_owned());
         let soon = PermitJoin::For(Duration::from_secs(600));
-        let (early, late) = (Time(599_999), Time(600_000));
+        let (early, late) = (true, false);
         let mut known = load(soon);
         assert!(known.lets_in(early, ONE) && !known.lets_in(late, ONE));
         known.remember(ONE, "sensor\n2");
@@ -146,8 +147,8 @@ mod tests {
 
         let known = load(PermitJoin::Never);
         assert_eq!(known.len(), 2);
-        assert!(known.lets_in(late, ONE) && known.lets_in(early, TWO));
-        assert!(!known.lets_in(early, Mac([3; 6])));
+        assert!(known.lets_in(late, ONE) && known.lets_in(late, TWO));
+        assert!(!known.lets_in(late, Mac([3; 6])));
         let text = fs::read_to_string(directory.path().join(FILE)).unwrap();
         assert!(text.ends_with("\n01:01:01:01:01:01 sensor?2\n02:02:02:02:02:02\n"), "{text}");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no other file is left");
@@ -160,7 +161,7 @@ mod tests {
     fn nobody_is_remembered_where_everybody_may_join() {
         let directory = tempfile::tempdir().unwrap();
         let mut known = Known::load(PermitJoin::Always, directory.path().to_owned());
-        assert!(known.lets_in(Time(0), ONE));
+        assert!(known.lets_in(false, ONE));
         known.remember(ONE, "");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }

@@ -7,13 +7,14 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::lane::Lane;
 use super::radio::{Counts, Event, Radio};
-use super::settings::Mac;
+use super::settings::{Mac, PermitJoin};
 use crate::config;
 use crate::core::{Address, DeviceRoom, Effect, Effects, LinkId, Signal};
+use crate::ops::RateLimit;
 use crate::time::Time;
 use crate::transport::queue::Queued;
 use crate::transport::udp::Taken;
@@ -33,6 +34,7 @@ const TELL_INTERVAL: Duration = Duration::from_secs(60);
 pub struct BleLink {
     id: LinkId,
     name: String,
+    permit: PermitJoin,
     radio: Radio,
     devices: HashMap<Mac, Arc<Lane>>,
     /// What the core is to know of devices: room, or that they are gone.
@@ -40,6 +42,7 @@ pub struct BleLink {
     rooms_told: Time,
     stats: Stats,
     told: Told,
+    openings: RateLimit<()>,
 }
 
 /// What went through the link since its start, beside what its thread counts.
@@ -49,6 +52,17 @@ struct Stats {
     away_drops: u64,
     /// Packets for which there was no room.
     overflow_drops: u64,
+}
+
+/// Whether devices that were never here may join.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Joining {
+    /// They may.
+    pub open: bool,
+    /// For how long, if that has an end.
+    pub left: Option<Duration>,
+    /// Devices that are remembered.
+    pub known: u64,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +81,7 @@ impl BleLink {
         let name = settings.name();
         Self {
             id,
+            permit: settings.settings.permit_join,
             radio: Radio::start(name.clone(), settings.settings.clone(), state_dir),
             name,
             devices: HashMap::new(),
@@ -74,6 +89,7 @@ impl BleLink {
             rooms_told: Time(0),
             stats: Stats::default(),
             told: Told::default(),
+            openings: RateLimit::new(10, TELL_INTERVAL, 1),
         }
     }
 
@@ -217,6 +233,34 @@ impl BleLink {
     #[must_use]
     pub fn connected(&self) -> usize {
         self.devices.len()
+    }
+
+    /// Whether devices that were never here may join.
+    #[must_use]
+    pub fn joining(&self) -> Joining {
+        let left = self.radio.window.left();
+        Joining {
+            open: left.is_some() || self.permit == PermitJoin::Always,
+            left,
+            known: Counts::of(&self.radio.counts.known),
+        }
+    }
+
+    /// Lets devices join for so long from now on; nobody from now on if that is no time. False if everybody
+    /// may at any time, and nobody is remembered.
+    pub fn permit_join(&mut self, time: Duration) -> bool {
+        if self.permit == PermitJoin::Always {
+            return false;
+        }
+        self.radio.window.open(time);
+        let name = &self.name;
+        if let Some(more) = self.openings.allow(Instant::now(), ()) {
+            match time.as_secs() {
+                0 => info!("{name}: devices that were never here may not join any more{more}"),
+                seconds => info!("{name}: devices may join for {seconds} s from now on{more}"),
+            }
+        }
+        true
     }
 
     /// Octets received that are no packets.

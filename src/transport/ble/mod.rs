@@ -19,7 +19,8 @@ pub(crate) mod radio;
 #[cfg(feature = "ble")]
 mod roster;
 mod settings;
+mod window;
 
 #[cfg(feature = "ble")]
-pub use link::BleLink;
+pub use link::{BleLink, Joining};
 pub use settings::{Advert, Allowed, Mac, PermitJoin, Profile, Service, Settings, parse_uuid};

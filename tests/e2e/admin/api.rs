@@ -8,11 +8,12 @@ use super::http::{get, get_until, request};
 use super::schema::Description;
 use super::start;
 
+const JOIN: &str = "/api/v1/links/{name}/permit-join";
 const BY_HAND: &str = "X-Requested-With: test\r\n";
 
 #[test]
 fn every_answer_is_as_described() {
-    let (rig, admin) = start("[topics]\n7 = \"sensors/seven\"\n");
+    let (rig, admin) = start("[topics]\n7 = \"sensors/seven\"\n[[ble]]\npermit_join = \"never\"\n");
     let mut device = rig.device("meter/1 ü");
     device.register("sensors/one").unwrap();
     device.subscribe_to("commands/#", Qos::One);
@@ -22,6 +23,8 @@ fn every_answer_is_as_described() {
     let id = "/api/v1/clients/meter%2F1%20%C3%BC";
     let timeline = "/api/v1/clients/meter%2F1%20%C3%BC/timeline";
     for (method, described, path, headers, status) in [
+        ("GET", "/", "/", "", 200),
+        ("GET", "/", "/", "Sec-Fetch-Site: same-site\r\n", 403),
         ("GET", "/metrics", "/metrics", "", 200),
         ("GET", "/healthz", "/healthz", "", 200),
         ("GET", "/healthz", "/healthz", "Sec-Fetch-Site: cross-site\r\n", 403),
@@ -44,6 +47,16 @@ fn every_answer_is_as_described() {
         ("GET", "/api/v1/topics", "/api/v1/topics?cursor=a", "", 400),
         ("POST", "/api/v1/reload", "/api/v1/reload", "", 403),
         ("POST", "/api/v1/reload", "/api/v1/reload", BY_HAND, 200),
+        ("POST", JOIN, "/api/v1/links/udp%20127.0.0.1%3A0/permit-join?seconds=1", "", 403),
+        ("POST", JOIN, "/api/v1/links/no%20such/permit-join?seconds=1", BY_HAND, 404),
+        ("POST", JOIN, "/api/v1/links/ble/permit-join?seconds=1", BY_HAND, 200),
+        ("POST", JOIN, "/api/v1/links/ble/permit-join?seconds=3601", BY_HAND, 400),
+        ("POST", JOIN, "/api/v1/links/ble/permit-join", BY_HAND, 400),
+        ("GET", "/api/v1/log", "/api/v1/log", "", 200),
+        ("PUT", "/api/v1/log", "/api/v1/log?level=warn", "", 403),
+        ("PUT", "/api/v1/log", "/api/v1/log?level=loud", BY_HAND, 400),
+        ("PUT", "/api/v1/log", "/api/v1/log", BY_HAND, 400),
+        ("PUT", "/api/v1/log", "/api/v1/log?level=info,mqtt_sn_gateway::core=debug", BY_HAND, 200),
         ("GET", "/api/v1/events", "/api/v1/events", "Sec-Fetch-Site: cross-site\r\n", 403),
         ("GET", "/api/v1/capture/file", "/api/v1/capture/file", "", 404),
         ("GET", "/api/v1/capture", "/api/v1/capture", "", 200),
@@ -147,7 +160,7 @@ fn a_reload_says_what_it_did() {
 
 #[test]
 fn links_count_and_topics_are_named() {
-    let (rig, admin) = start("[topics]\n7 = \"sensors/seven\"\n");
+    let (rig, admin) = start("[topics]\n7 = \"sensors/seven\"\n[[ble]]\npermit_join = \"never\"\n");
     let mut device = rig.device("counted");
     device.register("sensors/one").unwrap();
     let link = get_until(admin, "/api/v1/links", |answer| {
@@ -159,5 +172,45 @@ fn links_count_and_topics_are_named() {
     assert_eq!(topics["predefined"][0]["name"], "sensors/seven", "{topics}");
     let names = topics["topics"].as_array().unwrap();
     assert!(names.iter().any(|topic| topic["name"] == "sensors/one"), "{topics}");
+    rig.stop();
+}
+
+#[test]
+fn whoever_may_join_is_said_of_links_that_ask() {
+    let (rig, admin) = start("[[ble]]\npermit_join = \"never\"\n");
+    let name = get(admin, "/api/v1/links").json()["links"][0]["name"].as_str().unwrap().to_owned();
+    let post = |link: &str, seconds: u32| {
+        let path = format!("/api/v1/links/{link}/permit-join?seconds={seconds}");
+        request(admin, "POST", &path, BY_HAND, "")
+    };
+    let links = get(admin, "/api/v1/links").json();
+    assert!(links["links"][0]["permit_join"].is_null());
+    let shut = serde_json::json!({ "open": false, "until": null, "known": 0 });
+    assert_eq!(links["links"][1]["permit_join"], shut);
+    let opened = post("ble", 600).json();
+    assert_eq!((&opened["link"], &opened["permit_join"]["open"]), (&"ble".into(), &true.into()));
+    let until = opened["permit_join"]["until"].as_str().unwrap().to_owned();
+    assert_eq!(get(admin, "/api/v1/links").json()["links"][1]["permit_join"]["open"], true);
+    assert!(post("ble", 3_600).json()["permit_join"]["until"].as_str().unwrap() > until.as_str());
+    assert_eq!(post("ble", 0).json()["permit_join"], shut);
+    assert_eq!(post(&name.replace(' ', "%20"), 1).status, 409, "{name}");
+    rig.gateway.log.wait_for(&["ble", "may not join any more"]);
+    rig.stop();
+}
+
+#[test]
+fn the_level_of_the_log_changes_live_until_the_next_reload() {
+    let (rig, admin) = start("");
+    let level = || get(admin, "/api/v1/log").json()["level"].as_str().unwrap().to_owned();
+    let before = level();
+    let set = request(admin, "PUT", "/api/v1/log?level=off", BY_HAND, "");
+    assert_eq!((set.status, set.json()["level"].as_str()), (200, Some("off")));
+    let _quiet = rig.device("unheard");
+    assert_eq!(level(), "off");
+    assert_eq!(request(admin, "POST", "/api/v1/reload", BY_HAND, "").status, 200);
+    assert_eq!(level(), before);
+    let _loud = rig.device("heard");
+    rig.gateway.log.wait_for(&["heard"]);
+    assert_eq!(rig.gateway.log.count("unheard"), 0);
     rig.stop();
 }

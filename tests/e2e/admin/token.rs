@@ -37,10 +37,13 @@ fn the_token_is_said_once_and_kept_as_a_hash() {
     let (mut gateway, admin) = start();
     let token = said(&gateway);
     assert_eq!(with(admin, &token).status, 200);
-    assert_eq!((get(admin, "/healthz").status, get(admin, "/readyz").status), (200, 200));
-    let answer = get(admin, "/nowhere");
-    assert_eq!(answer.status, 401);
-    assert!(answer.header("www-authenticate").is_some_and(|how| how.starts_with("Bearer")));
+    // The page asks for the token itself.
+    assert_eq!(get(admin, "/page/main.js").status, 200);
+    for path in ["/nowhere", "/page/"] {
+        let answer = get(admin, path);
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(answer.header("www-authenticate").is_some_and(|how| how.starts_with("Bearer")));
+    }
     let intent = format!("Authorization: Bearer {token}\r\n");
     assert_eq!(request(admin, "POST", "/api/v1/reload", &intent, "").status, 200);
     let foreign = format!("{intent}Origin: http://evil.example\r\n");

@@ -102,3 +102,33 @@ fn those_that_were_here_in_time() {
     stranger.wait_for_link();
     place.stop();
 }
+
+/// By the API, while the gateway runs.
+#[test]
+fn those_for_whom_the_window_is_opened() {
+    let mut place = Place::new("permit_join = \"never\"\n[admin]\nlisten = \"127.0.0.1:0\"");
+    let admin = crate::admin::http::address(&place.gateway);
+    let join = |seconds: u32| {
+        let path = format!("/api/v1/links/ble/permit-join?seconds={seconds}");
+        let answer =
+            crate::admin::http::request(admin, "POST", &path, "X-Requested-With: t\r\n", "");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["permit_join"].clone()
+    };
+    let mut friend = Sensor::new(&place.bluez, nus(1));
+    place.gateway.log.wait_for(&[&address(1), "wants to join"]);
+    assert_eq!(friend.record().attempts, 0);
+    assert_eq!(join(600)["open"], true);
+    friend.wait_for_link();
+    assert_eq!(friend.connect(&client_id(1)), ReturnCode::ACCEPTED);
+    assert_eq!(join(0), serde_json::json!({ "open": false, "until": null, "known": 1 }));
+    let stranger = Sensor::new(&place.bluez, nus(2));
+    place.gateway.log.wait_for(&[&address(2), "wants to join"]);
+    // It is remembered.
+    assert_eq!(place.gateway.terminate(), 0);
+    place.gateway.restart_and_wait();
+    friend.wait_for_link();
+    assert_eq!(friend.connect(&client_id(1)), ReturnCode::ACCEPTED);
+    assert_eq!(stranger.record().attempts, 0);
+    place.stop();
+}

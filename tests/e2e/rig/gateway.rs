@@ -226,6 +226,13 @@ impl Gateway {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
+    /// Memory that it holds, octets.
+    pub fn memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        1_024 * memory.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+    }
+
     /// CPU time that it has used, all threads.
     pub fn cpu(&self) -> Duration {
         let id = self.id();

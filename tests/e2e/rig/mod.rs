@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test uses its part")]
 
+mod crowd;
 mod device;
 mod gateway;
 mod lines;
@@ -11,6 +12,7 @@ mod world;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use crowd::connect_crowd;
 pub use device::{Device, Received, Way, connect_packet, received};
 pub use gateway::{Gateway, configuration, free_tcp_port, program, steady_configuration};
 pub use lines::Lines;

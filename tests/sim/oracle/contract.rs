@@ -388,9 +388,11 @@ impl Contract {
     pub fn forget_ids(&mut self, sure: bool) {
         let old = std::mem::take(&mut self.ids);
         self.names.clear();
-        self.old_ids.clear();
-        if !sure {
-            self.old_ids = old.into_iter().map(|(id, (name, _))| (id, name)).collect();
+        if sure {
+            self.old_ids.clear();
+        } else {
+            // It may not be sure several times in a row.
+            self.old_ids.extend(old.into_iter().map(|(id, (name, _))| (id, name)));
         }
     }
 

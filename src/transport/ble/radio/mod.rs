@@ -27,6 +27,7 @@ use tracing::warn;
 use super::known::Known;
 use super::lane::Lane;
 use super::settings::{Mac, Settings};
+use super::window::Window;
 use crate::ops::RateLimit;
 use crate::time::Time;
 pub(crate) use adapter::Found;
@@ -73,6 +74,8 @@ pub(super) struct Counts {
     pub(super) failures: AtomicU64,
     /// The adapter is there and switched on.
     pub(super) up: AtomicBool,
+    /// Devices that are remembered.
+    pub(super) known: AtomicU64,
 }
 
 impl Counts {
@@ -93,6 +96,7 @@ struct Shared {
     settings: Settings,
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
+    window: Arc<Window>,
     began: Instant,
 }
 
@@ -107,6 +111,8 @@ impl Shared {
 pub(super) struct Radio {
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) counts: Arc<Counts>,
+    /// In which devices may join.
+    pub(super) window: Arc<Window>,
     stop: watch::Sender<bool>,
     ended: std::sync::mpsc::Receiver<()>,
 }
@@ -119,11 +125,13 @@ impl Radio {
         let (stop, stopping) = watch::channel(false);
         let (end, ended) = std::sync::mpsc::channel();
         let counts = Arc::new(Counts::default());
+        let window = Arc::new(Window::new(settings.permit_join));
         let shared = Arc::new(Shared {
             name,
             settings,
             events: sender,
             counts: Arc::clone(&counts),
+            window: Arc::clone(&window),
             began: Instant::now(),
         });
         let link = shared.name.clone();
@@ -136,7 +144,7 @@ impl Radio {
         if let Err(error) = started {
             warn!("{link}: cannot start a thread: {error}");
         }
-        Self { events, counts, stop, ended }
+        Self { events, counts, window, stop, ended }
     }
 
     /// Asks it to end, and gives it so long to disconnect devices.
@@ -150,6 +158,7 @@ impl Radio {
 
 fn run(shared: &Arc<Shared>, mut stop: watch::Receiver<bool>, state_dir: PathBuf) {
     let mut known = Known::load(shared.settings.permit_join, state_dir);
+    shared.counts.known.store(known.len() as u64, Ordering::Relaxed);
     let mut pause = PAUSE_MIN;
     let mut said: Option<Trouble> = None;
     let mut lines = RateLimit::new(6, Duration::from_secs(60), 1);

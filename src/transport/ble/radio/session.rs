@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use btleplug::api::{Central, CentralEvent, CentralState, ScanFilter};
@@ -187,7 +188,7 @@ impl<'a> Session<'a> {
 
     fn say_hello(&self, adapter: &str) {
         let Shared { name, settings, .. } = &**self.shared;
-        self.shared.counts.up.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.shared.counts.up.store(true, Ordering::Relaxed);
         let service = settings.service;
         info!(
             "listening for MQTT-SN on {name}, adapter {adapter}, profile {}, service {}",
@@ -197,8 +198,8 @@ impl<'a> Session<'a> {
         match settings.permit_join {
             PermitJoin::Always => {}
             PermitJoin::Never if known == 0 => warn!(
-                "{name}: permit_join is \"never\" and no device was ever here, so none can connect; set \
-                 permit_join = \"10m\" under [[ble]] to let some in after a start"
+                "{name}: permit_join is \"never\" and no device was ever here, so none can connect; let \
+                 some in by the API, or set permit_join = \"10m\" under [[ble]] to do so after a start"
             ),
             PermitJoin::Never => info!("{name}: the {known} devices that were here may connect"),
             PermitJoin::For(time) => info!(
@@ -322,7 +323,8 @@ impl<'a> Session<'a> {
             return;
         }
         let now = self.shared.now();
-        if !self.known.lets_in(now, mac) {
+        let joining = self.shared.window.left().is_some();
+        if !self.known.lets_in(joining, mac) {
             if let Some(more) = self.refusals.allow(Instant::now(), mac) {
                 info!(
                     "{name}: device {mac}{} wants to join, but permit_join under [[ble]] does not let it \
@@ -359,6 +361,7 @@ impl<'a> Session<'a> {
                     task.lane = Some(lane);
                 }
                 self.known.remember(mac, device.advert.name.as_deref().unwrap_or_default());
+                self.shared.counts.known.store(self.known.len() as u64, Ordering::Relaxed);
                 let (write, listen) = (link.channel.write.uuid, link.channel.listen.uuid);
                 let mtu = link.mtu;
                 if device.visits == 1
