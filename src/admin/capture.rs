@@ -1,8 +1,9 @@
 //! Captures by the API. What needs the disk is done in threads that may wait for it.
 
 use std::convert::Infallible;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,15 +12,16 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::StatusCode;
 use hyper::body::Frame;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
-use tokio::task::{JoinError, spawn_blocking};
+use nix::fcntl::OFlag;
 
 use super::api::Capture;
+use super::disk::off_thread;
 use super::handlers::Context;
 use super::query;
 use super::question::{NoAnswer, NoCapture, Question};
 use super::respond::{self, Answer};
 use super::server::Deadline;
-use crate::capture::{Folder, MOST_API_BYTES, Report, Setup};
+use crate::capture::{Folder, Report, Setup};
 
 /// What a capture is called in HTTP.
 const KIND: &str = "application/vnd.tcpdump.pcap";
@@ -37,8 +39,8 @@ pub(super) async fn report(context: &Context) -> Result<Answer, NoAnswer> {
 
 /// Begins one, in a file whose name is made here.
 pub(super) async fn start(context: &Context, query: &str) -> Result<Answer, NoAnswer> {
-    let choice = match query::capture(query) {
-        Ok(choice) => choice,
+    let (octets, choice) = match query::capture(query) {
+        Ok(found) => found,
         Err(why) => return Ok(respond::error(StatusCode::BAD_REQUEST, &why)),
     };
     // So that no file is removed for one that cannot be.
@@ -46,7 +48,6 @@ pub(super) async fn start(context: &Context, query: &str) -> Result<Answer, NoAn
         return Ok(busy());
     }
     let folder = context.captures.clone();
-    let octets = choice.max_bytes.unwrap_or(MOST_API_BYTES);
     let sink = match off_thread(move || folder.begin(octets)).await {
         Ok(Ok(sink)) => sink,
         Ok(Err(why)) => return Ok(no_capture(&why.to_string())),
@@ -55,10 +56,7 @@ pub(super) async fn start(context: &Context, query: &str) -> Result<Answer, NoAn
     let setup = Box::new(Setup { sink, choice });
     Ok(match context.asker.ask(|reply| Question::CaptureStart(setup, reply)).await? {
         Ok(report) => respond::json(StatusCode::OK, &Capture::from(Some(report))),
-        Err(NoCapture::Busy(setup)) => {
-            let _ = off_thread(move || Folder::discard(setup.sink)).await;
-            busy()
-        }
+        Err(NoCapture::Busy) => busy(),
         Err(why) => no_capture(&why.to_string()),
     })
 }
@@ -91,15 +89,8 @@ pub(super) async fn file(context: &Context, deadline: Deadline) -> Result<Answer
     })
 }
 
-async fn off_thread<T: Send + 'static>(
-    act: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, JoinError> {
-    spawn_blocking(act).await
-}
-
 fn busy() -> Answer {
-    let message = "a capture runs already; DELETE /api/v1/capture ends it";
-    respond::error(StatusCode::CONFLICT, message)
+    respond::error(StatusCode::CONFLICT, &NoCapture::Busy.to_string())
 }
 
 fn no_capture(why: &str) -> Answer {
@@ -121,13 +112,19 @@ fn open(folder: &Folder, report: Option<Report>) -> io::Result<Option<Opened>> {
         None => folder.newest()?.map(|path| (path, None)),
     };
     let Some((path, octets)) = found else { return Ok(None) };
-    let file = match File::open(&path) {
+    // Should it have become a pipe, its writer is not waited for.
+    let mut options = OpenOptions::new();
+    let options = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = match options.open(&path) {
         // Somebody has removed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         outcome => outcome?,
     };
-    let length = file.metadata()?.len();
-    let octets = octets.map_or(length, |octets| octets.min(length));
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Ok(None);
+    }
+    let octets = octets.map_or(found.len(), |octets| octets.min(found.len()));
     Ok(Some(Opened { name: name(&path), file, octets }))
 }
 

@@ -23,6 +23,17 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Addresses of which this is known.
 const ADDRESSES: usize = 1_024;
 
+/// What somebody wants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Access {
+    /// What everybody may have.
+    Open,
+    /// To look at something.
+    Look,
+    /// What is not only looking.
+    Change,
+}
+
 /// The rules.
 #[derive(Debug)]
 pub(super) enum Guard {
@@ -48,14 +59,18 @@ impl Guard {
         Self::Token { hash, failures: Box::new(Mutex::new(failures)) }
     }
 
-    /// Refuses whoever may not do this. `changes`: it is not only looked at.
+    /// Refuses whoever may not do this.
     pub(super) fn check(
         &self,
         from: SocketAddr,
         uri: &Uri,
         headers: &HeaderMap,
-        changes: bool,
+        access: Access,
     ) -> Result<(), Box<Answer>> {
+        check_page(uri, headers)?;
+        if access == Access::Open {
+            return Ok(());
+        }
         match self {
             Self::Local => check_host(uri, headers)?,
             Self::Token { hash, failures } => {
@@ -64,7 +79,12 @@ impl Guard {
                 }
             }
         }
-        if changes { check_intent(uri, headers) } else { Ok(()) }
+        if access == Access::Change { check_intent(headers) } else { Ok(()) }
+    }
+
+    /// Whether a token is needed for anything.
+    pub(super) fn needs_token(&self) -> bool {
+        matches!(self, Self::Token { .. })
     }
 }
 
@@ -98,7 +118,7 @@ fn is_local(authority: &str) -> bool {
 
 /// A change has to be wanted by whoever sends it: a form on somebody's page cannot send these headers,
 /// and a script there not without being asked first, which is never answered.
-fn check_intent(uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Answer>> {
+fn check_intent(headers: &HeaderMap) -> Result<(), Box<Answer>> {
     let json = headers.get(CONTENT_TYPE).is_some_and(|kind| {
         let kind = kind.to_str().unwrap_or("").split(';').next().unwrap_or("");
         kind.trim().eq_ignore_ascii_case("application/json")
@@ -110,16 +130,33 @@ fn check_intent(uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Answer>> {
                        Authorization";
         return Err(Box::new(respond::error(StatusCode::FORBIDDEN, message)));
     }
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    let own = uri.authority().map(|authority| authority.as_str());
-    let own = own.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or("");
-    let origin = origin.to_str().unwrap_or("");
-    let origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    if own.is_empty() || !origin.is_some_and(|origin| origin.eq_ignore_ascii_case(own)) {
+    Ok(())
+}
+
+/// Somebody's page in a browser cannot read what it is answered, but its requests come, and it could take all
+/// connections by them. A link on it may be followed; to show us in a part of itself is not that.
+fn check_page(uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Answer>> {
+    let is = |name, value: &[u8]| {
+        let said = headers.get(HeaderName::from_static(name));
+        said.is_some_and(|said| said.as_bytes() == value)
+    };
+    let foreign = is("sec-fetch-site", b"cross-site") || is("sec-fetch-site", b"same-site");
+    let followed = is("sec-fetch-mode", b"navigate") && is("sec-fetch-dest", b"document");
+    if (foreign && !followed) || !is_own_origin(uri, headers) {
         let message = "this was sent by a page of another origin";
         return Err(Box::new(respond::error(StatusCode::FORBIDDEN, message)));
     }
     Ok(())
+}
+
+/// Whether the page that sends this is ours, or it says of none.
+fn is_own_origin(uri: &Uri, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let own = uri.authority().map(|authority| authority.as_str());
+    let own = own.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or("");
+    let origin = origin.to_str().unwrap_or("");
+    let origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    !own.is_empty() && origin.is_some_and(|origin| origin.eq_ignore_ascii_case(own))
 }
 
 fn is_bearer(headers: &HeaderMap, hash: Option<&TokenHash>) -> bool {

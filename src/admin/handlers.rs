@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::http::Extensions;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use tracing::info;
 
 use super::api::{Client, Link, PermitJoin, Reloaded};
+use super::disk::off_thread;
 use super::figures::UpstreamState;
-use super::guard::Guard;
+use super::guard::{Access, Guard};
 use super::question::{Asker, ClientQuery, NoAnswer, NotJoined, Question, channel};
 use super::respond::{self, Answer};
 use super::router::{NoRoute, Route, route};
@@ -51,11 +52,13 @@ impl Context {
     }
 
     /// `address` is where it really listens.
-    pub(super) fn new(settings: Settings, address: SocketAddr) -> Self {
+    pub(super) async fn new(settings: Settings, address: SocketAddr) -> Self {
         let guard = if address.ip().to_canonical().is_loopback() {
             Guard::Local
         } else {
-            Guard::with_token(token::open(&settings.state_dir))
+            let state_dir = settings.state_dir.clone();
+            let hash = off_thread(move || token::open(&state_dir)).await;
+            Guard::with_token(hash.ok().flatten())
         };
         let captures = Folder::new(&settings.state_dir);
         Self::with(settings.asker, guard, captures, settings.name)
@@ -83,18 +86,20 @@ pub(super) async fn handle(
 ) -> Answer {
     let (head, body) = request.into_parts();
     let route = route(head.method.as_str(), head.uri.path());
-    let changes = route.as_ref().is_ok_and(Route::changes);
-    // What there is and what is not is nobody's business who may not ask.
-    if !route.as_ref().is_ok_and(Route::is_open)
-        && let Err(refused) = context.guard.check(from, &head.uri, &head.headers, changes)
-    {
-        return *refused;
+    let access = match &route {
+        Ok(route) if route.is_open() => Access::Open,
+        // What there is and what is not is nobody's business who may not ask.
+        _ if matches!(head.method, Method::GET | Method::HEAD) => Access::Look,
+        _ => Access::Change,
+    };
+    if let Err(refused) = context.guard.check(from, &head.uri, &head.headers, access) {
+        return respond::last(*refused);
     }
     let route = match route {
         Ok(route) => route,
         Err(none) => return no_route(none),
     };
-    if changes && Limited::new(body, MAX_BODY).collect().await.is_err() {
+    if access == Access::Change && Limited::new(body, MAX_BODY).collect().await.is_err() {
         return respond::error(
             StatusCode::PAYLOAD_TOO_LARGE,
             "nothing needs to be said in the body",
@@ -125,7 +130,13 @@ pub(super) async fn handle(
         Route::CaptureStop => capture::stop(context).await,
         Route::CaptureFile => capture::file(context, deadline(&head.extensions)).await,
     };
-    answer.unwrap_or_else(|none| respond::error(StatusCode::SERVICE_UNAVAILABLE, &none.to_string()))
+    let answer = answer
+        .unwrap_or_else(|none| respond::error(StatusCode::SERVICE_UNAVAILABLE, &none.to_string()));
+    // Who is nobody to us keeps no place.
+    if access == Access::Open && context.guard.needs_token() {
+        return respond::last(answer);
+    }
+    answer
 }
 
 fn no_route(none: NoRoute) -> Answer {

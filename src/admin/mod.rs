@@ -8,6 +8,7 @@
 pub mod api;
 mod capture;
 mod dialogue;
+mod disk;
 mod events;
 mod exposition;
 mod figures;
@@ -17,6 +18,7 @@ mod happening;
 mod hints;
 mod metrics;
 mod page;
+mod places;
 mod query;
 mod question;
 mod respond;
@@ -72,7 +74,8 @@ impl Admin {
     pub fn start(settings: Settings) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = match runtime.enable_all().max_blocking_threads(disk::THREADS).build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
                     warn!("no admin interface: the system does not let it run: {error}");
@@ -86,6 +89,8 @@ impl Admin {
                     _ = stopped => {}
                 }
             });
+            // A disk that hangs is not waited for.
+            runtime.shutdown_background();
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
@@ -98,5 +103,53 @@ impl Drop for Admin {
             // It has nothing to wait for.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use nix::fcntl::OFlag;
+    use nix::sys::stat::Mode;
+
+    use super::*;
+
+    /// More than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_disk_that_hangs_keeps_nobody_from_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("admin-token");
+        nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+        let (asker, _questions) = channel();
+        let settings = Settings {
+            listen: "0.0.0.0:0".parse().unwrap(),
+            asker,
+            state_dir: directory.path().to_owned(),
+            name: "hangs".to_owned(),
+        };
+        let admin = Admin::start(settings).unwrap();
+        // There is a reader as soon as it is being opened; and there is nothing to be read.
+        let end = Instant::now() + PATIENCE;
+        let mut options = OpenOptions::new();
+        let options = options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        let _writer = loop {
+            match options.open(&pipe) {
+                Ok(writer) => break writer,
+                Err(error) => assert!(Instant::now() < end, "nobody reads the token: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let (ended, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            drop(admin);
+            ended.send(()).unwrap();
+        });
+        end.recv_timeout(PATIENCE).expect("it ends although the disk hangs");
     }
 }

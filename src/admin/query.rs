@@ -143,17 +143,15 @@ pub(super) fn level(query: &str) -> Result<String, String> {
     level.ok_or_else(|| "say which: ?level=debug, for instance".to_owned())
 }
 
-/// What is to be captured, of the query of `POST /api/v1/capture`.
-pub(super) fn capture(query: &str) -> Result<Choice, String> {
-    let mut found = Choice { max_bytes: Some(API_BYTES), ..Choice::default() };
+/// What is to be captured and how many octets of it at most, of the query of `POST /api/v1/capture`.
+pub(super) fn capture(query: &str) -> Result<(u64, Choice), String> {
+    let (mut octets, mut found) = (API_BYTES, Choice::default());
     for pair in pairs(query) {
         let (name, value) = pair.ok_or_else(not_encoded)?;
         match &*name {
             "client" => found.client = Some(value.into_owned()),
             "link" => found.link = Some(value.into_owned()),
-            "max_bytes" => {
-                found.max_bytes = Some(number(&name, &value, LEAST_BYTES, MOST_API_BYTES)?);
-            }
+            "max_bytes" => octets = number(&name, &value, LEAST_BYTES, MOST_API_BYTES)?,
             "seconds" => {
                 let seconds = number(&name, &value, 1, LONGEST_CAPTURE)?;
                 found.time = Some(Duration::from_secs(seconds));
@@ -165,7 +163,7 @@ pub(super) fn capture(query: &str) -> Result<Choice, String> {
             _ => return Err(unknown(&name, "client, link, max_bytes, seconds, as")),
         }
     }
-    Ok(found)
+    Ok((octets, Choice { max_bytes: Some(octets), ..found }))
 }
 
 fn number<T>(name: &str, value: &str, least: T, most: T) -> Result<T, String>
@@ -243,8 +241,9 @@ mod tests {
             time: Some(Duration::from_secs(60)),
             wrapping: Wrapping::Pdu,
         };
-        assert_eq!(found, expected);
-        assert_eq!(capture("").unwrap().max_bytes, Some(API_BYTES));
+        assert_eq!(found, (16_384, expected));
+        assert_eq!(capture("").unwrap().0, API_BYTES);
+        assert_eq!(capture("").unwrap().1.max_bytes, Some(API_BYTES));
         for (query, part) in [
             ("max_bytes=1073741825", "from 16384 to 1073741824"),
             ("max_bytes=1", "from 16384"),

@@ -64,11 +64,37 @@ pub enum Question {
     CaptureStop(Reply<Option<Report>>),
 }
 
+impl Question {
+    /// It asks for a change, and whoever asks has given up, and was told so: it is not to be made later, when
+    /// nobody expects it any more.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        match self {
+            Self::Kick(_, reply) => reply.is_closed(),
+            Self::PermitJoin(_, _, reply) => reply.is_closed(),
+            Self::Reload(reply) => reply.is_closed(),
+            Self::CaptureStart(_, reply) => reply.is_closed(),
+            Self::CaptureStop(reply) => reply.is_closed(),
+            Self::Alive(_)
+            | Self::Upstream(_)
+            | Self::Figures(_)
+            | Self::Links(_)
+            | Self::Clients(..)
+            | Self::Client(..)
+            | Self::Timeline(..)
+            | Self::Watch(..)
+            | Self::Status(_)
+            | Self::Topics(..)
+            | Self::Capture(_) => false,
+        }
+    }
+}
+
 /// Why no capture begins.
 #[derive(Debug)]
 pub enum NoCapture {
-    /// One runs. Gives back what was to be.
-    Busy(Box<Setup>),
+    /// One runs.
+    Busy,
     /// The system has no room for it.
     System(io::Error),
 }
@@ -76,7 +102,7 @@ pub enum NoCapture {
 impl fmt::Display for NoCapture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Busy(_) => f.write_str("one runs already; end it first"),
+            Self::Busy => f.write_str("a capture runs already; DELETE /api/v1/capture ends it"),
             Self::System(error) => write!(f, "the system does not let it run: {error}"),
         }
     }
@@ -220,6 +246,20 @@ mod tests {
             drop(questions);
             assert_eq!(asker.ask(Question::Alive).await, Err(NoAnswer::Stopped));
         });
+    }
+
+    #[test]
+    fn a_change_is_given_up_with_its_answer_and_not_before() {
+        let (reply, answer) = oneshot::channel();
+        let question = Question::Kick("meter-7".to_owned(), reply);
+        assert!(!question.is_given_up());
+        drop(answer);
+        assert!(question.is_given_up());
+        let (reply, answer) = oneshot::channel();
+        let question = Question::CaptureStop(reply);
+        assert!(!question.is_given_up());
+        drop(answer);
+        assert!(question.is_given_up());
     }
 
     #[test]

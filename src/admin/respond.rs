@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
@@ -57,6 +57,12 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 /// What went wrong, and what to do about it.
 pub(super) fn error(status: StatusCode, message: &str) -> Answer {
     json(status, &json!({ "error": message }))
+}
+
+/// The last answer on its connection: whoever hears it keeps no place.
+pub(super) fn last(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// A method that this path does not have.

@@ -72,19 +72,6 @@ impl Route<'_> {
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Self::Page(_) | Self::Health | Self::Ready)
     }
-
-    /// It changes something.
-    pub(super) fn changes(&self) -> bool {
-        matches!(
-            self,
-            Self::Kick(_)
-                | Self::PermitJoin(_)
-                | Self::Reload
-                | Self::SetLogLevel
-                | Self::CaptureStart
-                | Self::CaptureStop
-        )
-    }
 }
 
 /// Finds the route of a request. `path` is as it came, without the query.
@@ -218,13 +205,6 @@ mod tests {
             let encoded: String = id.bytes().map(|octet| format!("%{octet:02X}")).collect();
             let path = format!("/api/v1/clients/{encoded}");
             prop_assert_eq!(route("GET", &path), Ok(Route::Client(id.into())));
-        }
-
-        #[test]
-        fn only_what_may_change_something_says_so(path in "/api/v1/[a-z/]{0,12}") {
-            if let Ok(route) = route("GET", &path) {
-                prop_assert!(!route.changes());
-            }
         }
     }
 }

@@ -14,15 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
-use super::Settings;
 use super::handlers::{self, Context};
+use super::places::{Place, Places};
+use super::{Settings, respond};
 
-/// Connections at once.
-const CONNECTIONS: usize = 64;
 /// Octets of the request line and all headers, and their number.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
@@ -31,6 +29,9 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a request may take from its headers to the last octet of the answer; and an answer that never
 /// ends, until whoever reads it has taken what there is.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
+/// After this an answer is the last on its connection, so that others get their turn. One that is being
+/// read goes on.
+const LIFE: Duration = Duration::from_secs(600);
 /// When an address that could not be had is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// What those hear for whom there is no room.
@@ -43,16 +44,16 @@ pub(super) async fn serve(settings: Settings) {
     let listener = listen(settings.listen).await;
     let address = listener.local_addr().unwrap_or(settings.listen);
     info!("admin interface on http://{address}");
-    let context = Arc::new(Context::new(settings, address));
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let context = Arc::new(Context::new(settings, address).await);
+    let places = Places::default();
     loop {
         match listener.accept().await {
-            Ok((stream, from)) => match Arc::clone(&room).try_acquire_owned() {
-                Ok(permit) => {
-                    tokio::spawn(connection(stream, from, Arc::clone(&context), permit));
+            Ok((stream, from)) => match places.take(from.ip()) {
+                Some(place) => {
+                    tokio::spawn(connection(stream, from, Arc::clone(&context), place));
                 }
                 // If it does not fit the socket's buffer nobody will read it.
-                Err(_) => drop(stream.try_write(FULL.as_bytes())),
+                None => drop(stream.try_write(FULL.as_bytes())),
             },
             Err(error) => {
                 // Of a client that is gone already, or there are no files left.
@@ -125,12 +126,7 @@ impl Deadline {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    from: SocketAddr,
-    context: Arc<Context>,
-    _permit: OwnedSemaphorePermit,
-) {
+async fn connection(stream: TcpStream, from: SocketAddr, context: Arc<Context>, _place: Place) {
     // Answers are small and written at once.
     let _ = stream.set_nodelay(true);
     talk(stream, from, context).await;
@@ -143,11 +139,16 @@ pub(super) async fn talk(
     context: Arc<Context>,
 ) {
     let deadline = Deadline::default();
+    let begun = Instant::now();
     let service = service_fn(|mut request: Request<Incoming>| {
         deadline.renew();
         let context = Arc::clone(&context);
         request.extensions_mut().insert(deadline.clone());
-        async move { Ok::<_, Infallible>(handlers::handle(&context, from, request).await) }
+        async move {
+            let answer = handlers::handle(&context, from, request).await;
+            let last = is_over(begun, Instant::now());
+            Ok::<_, Infallible>(if last { respond::last(answer) } else { answer })
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -164,5 +165,23 @@ pub(super) async fn talk(
             }
         }
         () = deadline.passed() => debug!("admin interface: {from} was too slow"),
+    }
+}
+
+/// Whether a connection has lived long enough.
+fn is_over(begun: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(begun) >= LIFE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_does_not_live_for_ever() {
+        let begun = Instant::now();
+        assert!(!is_over(begun, begun));
+        assert!(!is_over(begun, begun + LIFE - Duration::from_millis(1)));
+        assert!(is_over(begun, begun + LIFE));
     }
 }

@@ -1,17 +1,17 @@
-//! The folder of captures that the API asks for, in the state directory. Their names are made here, of the
-//! time alone; the newest few are kept.
+//! The folder of captures that the API asks for, in the state directory. Their names are made here, of a
+//! number and the time alone; the newest few are kept.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::sys::statvfs::fstatvfs;
 use x509_cert::der::DateTime;
 
-use super::sink::{Place, Sink};
+use super::sink::{Kept, Place, Sink};
 
 /// The folder in the state directory.
 const FOLDER: &str = "captures";
@@ -22,6 +22,8 @@ const END: &str = ".pcapng";
 const KEPT: usize = 5;
 /// Octets of the disk that captures leave free: the state of the devices is on it, too.
 const RESERVE: u64 = 16 << 20;
+/// Octets of a block, as `st_blocks` counts them.
+const BLOCK: u64 = 512;
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -64,11 +66,11 @@ impl Folder {
         Self(state_dir.join(FOLDER))
     }
 
-    /// A new file for a capture of so many octets; the oldest are removed to make room for it. It reads
-    /// and writes the disk.
+    /// A new file for a capture of so many octets; the oldest are removed to make room for it. It goes again
+    /// if nothing is captured to it. It reads and writes the disk.
     ///
     /// # Errors
-    /// If the disk cannot be used, or is too full.
+    /// If the disk cannot be used, or is too full. Then nothing is removed.
     pub fn begin(&self, octets: u64) -> Result<Sink, FolderError> {
         let failed = |error| FolderError::Io(self.0.clone(), error);
         match DirBuilder::new().mode(0o700).create(&self.0) {
@@ -77,27 +79,25 @@ impl Folder {
             }
             _ => {}
         }
-        let names = self.names().map_err(failed)?;
-        for name in names.iter().take((names.len() + 1).saturating_sub(KEPT)) {
-            fs::remove_file(self.0.join(name)).map_err(failed)?;
-        }
-        let (name, file) = self.create(SystemTime::now(), names.last()).map_err(failed)?;
-        let path = self.0.join(&name);
-        let free = free(&file).map_err(failed)?;
+        let files = self.files().map_err(failed)?;
+        let (old, _) = files.split_at((files.len() + 1).saturating_sub(KEPT).min(files.len()));
+        let there = File::open(&self.0).and_then(|folder| free(&folder)).map_err(failed)?;
+        let free = old.iter().fold(there, |free, file| free.saturating_add(self.size(file)));
         if free < octets.saturating_add(RESERVE) {
-            // Nothing was put into it.
-            let _ = fs::remove_file(&path);
             return Err(FolderError::Full { free, wanted: octets });
         }
-        Ok(Sink { place: Place::File(file), name, kept: Some(path), reserve: RESERVE })
+        let (name, file) = self.create(SystemTime::now(), files.last()).map_err(failed)?;
+        let kept = Kept::new(self.0.join(&name));
+        for file in old {
+            fs::remove_file(self.0.join(&file.name)).map_err(failed)?;
+        }
+        Ok(Sink { place: Place::File(file), name, kept: Some(kept), reserve: RESERVE })
     }
 
-    /// Takes a file back that nothing was written to.
-    pub fn discard(sink: Sink) {
-        if let Some(path) = sink.kept {
-            // If it stays it is empty, and the oldest some day.
-            let _ = fs::remove_file(path);
-        }
+    /// Octets that become free if a file goes.
+    fn size(&self, file: &Named) -> u64 {
+        let found = fs::symlink_metadata(self.0.join(&file.name));
+        found.map_or(0, |found| found.blocks().saturating_mul(BLOCK))
     }
 
     /// The newest file.
@@ -105,47 +105,61 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be read.
     pub fn newest(&self) -> io::Result<Option<PathBuf>> {
-        match self.names() {
-            Ok(names) => Ok(names.last().map(|name| self.0.join(name))),
+        match self.files() {
+            Ok(files) => Ok(files.last().map(|file| self.0.join(&file.name))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The names of ours, oldest first.
-    fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
+    /// Ours, oldest first.
+    fn files(&self) -> io::Result<Vec<Named>> {
+        let mut files = Vec::new();
         for entry in fs::read_dir(&self.0)? {
-            let Ok(name) = entry?.file_name().into_string() else { continue };
-            if name.starts_with(BEGIN) && name.ends_with(END) {
-                names.push(name);
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if let Some(file) = Named::parse(name)
+                && entry.file_type().is_ok_and(|kind| kind.is_file())
+            {
+                files.push(file);
             }
         }
-        names.sort_unstable();
-        Ok(names)
+        files.sort_unstable();
+        Ok(files)
     }
 
-    /// Others of this second are numbered, behind all that there are: `last` is the newest.
-    fn create(&self, now: SystemTime, last: Option<&String>) -> io::Result<(String, File)> {
-        let begin = format!("{BEGIN}{}", name_of(now));
-        let number = last.and_then(|last| last.strip_prefix(&*begin)?.strip_suffix(END));
-        let number = number.map(|number| number.trim_start_matches('_').parse().unwrap_or(0_u32));
-        let name = match number {
-            None => format!("{begin}{END}"),
-            // In two digits, so that they sort; `_` is behind the full stop.
-            Some(number) => format!("{begin}_{:02}{END}", number.saturating_add(1)),
-        };
+    /// Its number is behind all that there are: `last` is the newest. The clock may be wrong, and be put
+    /// right later.
+    fn create(&self, now: SystemTime, last: Option<&Named>) -> io::Result<(String, File)> {
+        let number = last.map_or(0, |last| last.number).saturating_add(1);
+        let name = format!("{BEGIN}{number:06}-{}{END}", moment(now));
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(self.0.join(&name))?;
         Ok((name, file))
     }
 }
 
+/// A file of ours, in the order in which they were made.
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Named {
+    number: u64,
+    name: String,
+}
+
+impl Named {
+    /// As `capture-000007-20261127T150639Z.pcapng`; one without a number is older than all others.
+    fn parse(name: String) -> Option<Self> {
+        let inner = name.strip_prefix(BEGIN)?.strip_suffix(END)?;
+        let number = inner.split_once('-').and_then(|(number, _)| number.parse().ok());
+        Some(Self { number: number.unwrap_or(0), name })
+    }
+}
+
 /// As `20261127T150639Z`.
-fn name_of(now: SystemTime) -> String {
+fn moment(now: SystemTime) -> String {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let moment = DateTime::from_unix_duration(since).unwrap_or(DateTime::INFINITY).to_string();
-    moment.chars().filter(char::is_ascii_alphanumeric).collect()
+    let text = DateTime::from_unix_duration(since).unwrap_or(DateTime::INFINITY).to_string();
+    text.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 /// Octets that are free on the disk of a file, for whoever is not root.

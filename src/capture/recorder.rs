@@ -16,6 +16,7 @@ use super::writer::{self, Counts, ROOM, Shared, micros};
 use super::{Choice, Setup};
 use crate::codec::split_forwarder;
 use crate::core::{Address, LinkId, Signal, glob_matches};
+use crate::transport::hex::lower_hex;
 use crate::transport::udp::Shown;
 
 /// Seen by whoever opens a file without knowing what it needs.
@@ -85,38 +86,41 @@ impl Recorder {
     /// If the system has no room for another thread.
     pub fn start(setup: Setup, wires: Vec<Wire>) -> io::Result<Self> {
         let Setup { sink, choice } = setup;
-        let (name, file, path) = (sink.name.clone(), sink.kept.clone(), sink.path());
-        let mut pending = Vec::new();
+        let (name, file, path) = (sink.name.clone(), sink.kept.as_ref(), sink.path());
+        let file = file.map(|kept| kept.path().to_owned());
+        let mut heads = Vec::new();
         let hint = match choice.wrapping {
             Wrapping::Udp => HINT_UDP,
             Wrapping::Pdu => HINT_PDU,
         };
-        pcapng::section(&mut pending, hint);
+        pcapng::section(&mut heads, hint);
         let mut next = 0;
         let interfaces = wires.iter().map(|wire| {
             let wanted = choice.link.as_ref().is_none_or(|link| glob_matches(link, &wire.name));
             wanted.then(|| {
                 let link_type = choice.wrapping.link_type();
-                pcapng::interface(&mut pending, link_type, &wire.name, wire.kind);
+                pcapng::interface(&mut heads, link_type, &wire.name, wire.kind);
                 next += 1;
                 next - 1
             })
         });
         let interfaces: Vec<Option<u32>> = interfaces.collect();
-        let shared = Arc::new(Shared::default());
+        let (octets, room) = (heads.len(), ROOM.saturating_sub(heads.len()));
+        // Before the thread looks: its time may be over at once.
+        let shared = Arc::new(Shared::new(heads, next as usize));
         let done = Some(writer::start(sink, Arc::clone(&shared), choice.time)?);
         info!("capturing to {path}, payloads included");
         if next == 0 {
             let link = choice.link.as_deref().unwrap_or_default();
             warn!("no link has a name like {link:?}: nothing will be captured");
         }
-        let mut recorder = Self {
+        Ok(Self {
             wires,
             interfaces,
             counts: vec![Counts::default(); next as usize],
-            octets: pending.len() as u64,
-            pending,
-            room: ROOM,
+            octets: octets as u64,
+            pending: Vec::new(),
+            room,
             ending: false,
             dropping: false,
             warned: false,
@@ -126,9 +130,7 @@ impl Recorder {
             file,
             started: SystemTime::now(),
             choice,
-        };
-        recorder.hand_over();
-        Ok(recorder)
+        })
     }
 
     /// Whether packets of this client are captured.
@@ -278,7 +280,7 @@ fn comment(out: &mut Vec<u8>, wire: &Wire, packet: &Packet<'_>) {
     }
     // A header is three octets and the node.
     if let Some(node) = split_forwarder(packet.octets).and_then(|(head, _)| head.get(3..)) {
-        part("node ", &Hex(node));
+        part("node ", &lower_hex(node));
     }
     if let Some(rssi) = packet.signal.rssi {
         part("RSSI ", &format_args!("{rssi} dBm"));
@@ -289,14 +291,5 @@ fn comment(out: &mut Vec<u8>, wire: &Wire, packet: &Packet<'_>) {
     if let Some(client) = packet.client {
         // Quoted, as everywhere.
         part("client ", &format_args!("{client:?}"));
-    }
-}
-
-/// As the API writes nodes.
-struct Hex<'a>(&'a [u8]);
-
-impl Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
     }
 }

@@ -16,10 +16,44 @@ use super::pcapng::MAGIC;
 pub struct Sink {
     pub(super) place: Place,
     pub(super) name: String,
-    /// Its path, if it is one of the folder.
-    pub(super) kept: Option<PathBuf>,
+    /// Its file, if it is one of the folder.
+    pub(super) kept: Option<Kept>,
     /// Octets of its disk that have to stay free.
     pub(super) reserve: u64,
+}
+
+/// A file of the folder. Until the capture begins it goes when this goes, whoever had it last.
+#[derive(Debug)]
+pub(super) struct Kept {
+    path: PathBuf,
+    begun: bool,
+}
+
+impl Kept {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, begun: false }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// It stays.
+    pub(super) fn begin(mut self) {
+        self.begun = true;
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !self.begun {
+            let path = std::mem::take(&mut self.path);
+            // It may be the loop that gives it up, which does not wait for a disk. If the file stays it is
+            // empty, and the oldest some day.
+            let thread = std::thread::Builder::new().name("discard".to_owned());
+            let _ = thread.spawn(move || std::fs::remove_file(path));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -131,7 +165,8 @@ impl Sink {
 
     /// The same for the log, which has to say where that is.
     pub(super) fn path(&self) -> String {
-        self.kept.as_ref().map_or_else(|| self.name.clone(), |path| path.display().to_string())
+        let kept = self.kept.as_ref();
+        kept.map_or_else(|| self.name.clone(), |kept| kept.path().display().to_string())
     }
 
     /// It is a file, not a pipe or a device.

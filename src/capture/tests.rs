@@ -1,12 +1,14 @@
 //! Captures as files, read by a reader of the test's own.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -16,6 +18,9 @@ use super::writer::ROOM;
 use super::*;
 use crate::core::{Address, LinkId, Signal};
 use crate::transport::udp::UdpAddress;
+
+/// More than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Blocks with their types; nothing but whole blocks.
 fn blocks(file: &[u8]) -> Vec<(u32, &[u8])> {
@@ -207,7 +212,9 @@ fn what_there_is_no_room_for_is_left_out_and_counted() {
         File::open(path).unwrap().read_to_end(&mut octets).unwrap();
         sender.send(octets).unwrap();
     });
+    let end = Instant::now() + PATIENCE;
     while recorder.report().written == 0 {
+        assert!(Instant::now() < end, "nothing is written");
         std::thread::sleep(Duration::from_millis(10));
     }
     let report = finish(&mut recorder, "enough");
@@ -237,7 +244,8 @@ fn a_disk_without_room_ends_it_with_a_reason() {
 fn its_time_ends_it_although_nothing_happens() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("a.pcapng");
-    let choice = Choice { time: Some(Duration::from_millis(20)), ..Choice::default() };
+    // Before the thread looks for the first time.
+    let choice = Choice { time: Some(Duration::ZERO), ..Choice::default() };
     let mut recorder = start(&path, choice);
     let report = wait(&mut recorder);
     assert_eq!(report.stopped_because.as_deref(), Some("its time is over"));
@@ -276,36 +284,91 @@ fn nothing_but_captures_is_overwritten() {
     assert_eq!(fs::read(path("old")).unwrap(), before);
 }
 
+/// A capture in the folder, from its beginning to its end, and its file.
+fn captured(folder: &Folder) -> PathBuf {
+    let sink = folder.begin(LEAST_BYTES).unwrap();
+    let setup = Setup { sink, choice: Choice::default() };
+    let mut recorder = Recorder::start(setup, wires()).unwrap();
+    finish(&mut recorder, "enough").file.expect("a file of the folder")
+}
+
+fn names(directory: &TempDir) -> BTreeSet<OsString> {
+    let folder = fs::read_dir(directory.path().join("captures")).unwrap();
+    folder.map(|entry| entry.unwrap().file_name()).collect()
+}
+
 #[test]
 fn the_folder_keeps_the_newest() {
     let directory = TempDir::new().unwrap();
     let folder = Folder::new(directory.path());
     assert_eq!(folder.newest().unwrap(), None);
-    let mut names = Vec::new();
+    let mut made = Vec::new();
     for _ in 0..8 {
-        let sink = folder.begin(LEAST_BYTES).unwrap();
-        names.push(sink.kept.clone().unwrap());
-        assert_eq!(folder.newest().unwrap(), names.last().cloned());
+        made.push(captured(&folder));
+        assert_eq!(folder.newest().unwrap(), made.last().cloned());
     }
-    let is_there = |path: &std::path::PathBuf| path.exists();
-    assert_eq!(names.iter().map(is_there).collect::<Vec<_>>()[..3], [false; 3]);
-    assert!(names[3..].iter().all(is_there));
-    let last = names.last().unwrap();
+    let there = made.iter().map(|path| path.exists()).collect::<Vec<_>>();
+    assert_eq!(there, [false, false, false, true, true, true, true, true]);
+    let last = made.last().unwrap();
     assert_eq!(fs::metadata(last).unwrap().permissions().mode() & 0o777, 0o600);
     // What is not ours is left alone, and no place for ours.
     let other = last.with_file_name("important.txt");
     fs::write(&other, "x").unwrap();
-    let sink = folder.begin(LEAST_BYTES).unwrap();
-    let path = sink.kept.clone().unwrap();
-    Folder::discard(sink);
-    assert!(!path.exists() && other.exists());
+    let pipe = last.with_file_name("capture-zzz.pcapng");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(folder.newest().unwrap().as_ref(), Some(last));
+    captured(&folder);
+    assert!(other.exists() && pipe.exists());
+}
+
+#[test]
+fn the_order_of_files_is_not_that_of_the_clock() {
+    let directory = TempDir::new().unwrap();
+    let folder = Folder::new(directory.path());
+    let first = captured(&folder);
+    // Made when the clock was right; now it is not.
+    let name = |moment: &str| first.with_file_name(format!("capture-{moment}.pcapng"));
+    let later: Vec<_> =
+        (2..=4).map(|number| name(&format!("00000{number}-29991231T235959Z"))).collect();
+    for path in &later {
+        fs::write(path, "").unwrap();
+    }
+    let unnumbered = name("29991231T235959Z");
+    fs::write(&unnumbered, "").unwrap();
+    let new = captured(&folder);
+    assert_eq!(folder.newest().unwrap().as_ref(), Some(&new));
+    assert!(!unnumbered.exists() && first.exists());
+    let newer = captured(&folder);
+    assert!(new.exists() && newer.exists() && !first.exists() && later[0].exists());
+}
+
+#[test]
+fn a_capture_that_there_is_no_room_for_costs_none() {
+    let directory = TempDir::new().unwrap();
+    let folder = Folder::new(directory.path());
+    for _ in 0..5 {
+        captured(&folder);
+    }
+    let before = names(&directory);
     let refused = folder.begin(u64::MAX / 2).unwrap_err();
     assert!(matches!(refused, FolderError::Full { .. }), "{refused}");
-    assert_eq!(
-        folder.newest().unwrap().as_ref(),
-        Some(last),
-        "the file of the refused one is gone"
-    );
+    assert_eq!(names(&directory), before);
+}
+
+#[test]
+fn a_file_goes_if_its_capture_does_not_begin() {
+    let directory = TempDir::new().unwrap();
+    let folder = Folder::new(directory.path());
+    captured(&folder);
+    let before = names(&directory);
+    let sink = folder.begin(LEAST_BYTES).unwrap();
+    assert_eq!(names(&directory).len(), 2);
+    drop(sink);
+    let end = Instant::now() + PATIENCE;
+    while names(&directory) != before {
+        assert!(Instant::now() < end, "it stays");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

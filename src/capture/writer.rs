@@ -32,7 +32,7 @@ pub(super) struct Counts {
 }
 
 /// What the loop and the thread share. The lock is held to move buffers, never over a system call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
@@ -53,6 +53,13 @@ pub(super) struct State {
 }
 
 impl Shared {
+    /// With what is to be written first, and interfaces without packets.
+    pub(super) fn new(waiting: Vec<u8>, interfaces: usize) -> Self {
+        let counts = vec![Counts::default(); interfaces];
+        let state = State { waiting, counts, ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
     /// It is held for moments only.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,8 +86,12 @@ pub(super) fn start(
     let deadline = time.and_then(|time| Instant::now().checked_add(time));
     let name = sink.path();
     std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
-        let mut writer = Writer { shared, deadline, reserve: sink.reserve, written: 0 };
-        let end = writer.run(sink.place);
+        let Sink { place, kept, reserve, .. } = sink;
+        if let Some(kept) = kept {
+            kept.begin();
+        }
+        let mut writer = Writer { shared, deadline, reserve, written: 0 };
+        let end = writer.run(place);
         writer.tell(&name, &end);
         let mut state = writer.shared.lock();
         state.ended = Some(end.unwrap_or_else(|error| error.to_string()));

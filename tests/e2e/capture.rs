@@ -201,15 +201,16 @@ fn the_api_begins_ends_and_gives_the_file() {
     assert_eq!(ask("POST", "/api/v1/capture?seconds=1").status, 409);
     lamp.ping();
     device.ping();
-    let seen = get_until(admin, "/api/v1/capture", |answer| answer.json()["packets"] == 2);
+    let packets = |answer: &Value| answer["packets"].as_u64().expect("a number");
+    let seen = get_until(admin, "/api/v1/capture", |answer| packets(&answer.json()) >= 2);
     assert_eq!(seen.json()["active"], true);
     // What is there while it runs is whole, too.
     let early = gateway.directory().join("early.pcapng");
     fs::write(&early, fetch(admin, "/api/v1/capture/file")).unwrap();
-    assert!(tshark(&early).len() <= 2);
+    assert!(tshark(&early).len() as u64 <= packets(&get(admin, "/api/v1/capture").json()));
     device.disconnect();
     let ended = ask("DELETE", "/api/v1/capture").json();
-    assert_eq!((&ended["active"], &ended["packets"]), (&false.into(), &4.into()), "{ended}");
+    assert!(ended["active"] == false && packets(&ended) >= 4, "{ended}");
     assert_eq!(ended["stopped_because"], "an operator has ended it");
     device.connect("meter-7");
 
@@ -221,7 +222,15 @@ fn the_api_begins_ends_and_gives_the_file() {
     assert_eq!(Some(octets.len() as u64), ended["bytes"].as_u64());
     let file = gateway.state().join("captures").join(&name);
     assert_eq!(octets, fs::read(&file).unwrap());
-    let types: Vec<_> = tshark(&file).iter().map(|seen| (seen.inbound, seen.types[0])).collect();
+    let all = tshark(&file);
+    assert_eq!(all.len() as u64, packets(&ended));
+    // On a slow machine the device repeats what it has sent.
+    let mut types: Vec<_> = Vec::new();
+    for one in all.iter().map(|seen| (seen.inbound, seen.types[0])) {
+        if !types.contains(&one) {
+            types.push(one);
+        }
+    }
     assert_eq!(types, [(true, 0x16), (false, 0x17), (true, 0x18), (false, 0x18)]);
 
     // Another one ends by itself, although nothing happens; and its file is the last then.
@@ -237,6 +246,23 @@ fn the_api_begins_ends_and_gives_the_file() {
     assert_eq!(gateway.terminate(), 0);
     gateway.restart_and_wait();
     assert_eq!(fetch(address(&gateway), "/api/v1/capture/file"), empty);
+    assert_eq!(gateway.terminate(), 0);
+}
+
+#[test]
+fn a_pipe_among_the_files_holds_nobody_up() {
+    let (mut gateway, _mosquitto) = start(&[], ADMIN);
+    let admin = address(&gateway);
+    let captures = gateway.state().join("captures");
+    fs::create_dir(&captures).unwrap();
+    let pipe = captures.join("capture-999999-20261127T150639Z.pcapng");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for _ in 0..10 {
+        assert_eq!(get(admin, "/api/v1/capture/file").status, 404);
+    }
+    assert_eq!(request(admin, "POST", "/api/v1/capture", BY_HAND, "").status, 200);
+    assert_eq!(request(admin, "DELETE", "/api/v1/capture", BY_HAND, "").status, 200);
+    assert_eq!(get(admin, "/api/v1/capture/file").status, 200);
     assert_eq!(gateway.terminate(), 0);
 }
 
@@ -295,25 +321,28 @@ fn a_device_that_is_always_full_is_no_reason_to_stop() {
 
 #[test]
 fn after_a_kill_all_that_was_written_can_be_read() {
-    let (mut gateway, _mosquitto) = start(&["--capture", "a.pcapng"], ADMIN);
+    let (mut gateway, _mosquitto) = start(&["--capture", "a.pcapng"], "");
     let file = gateway.directory().join("a.pcapng");
     let mut device = Device::connected(gateway.link(), "killed");
     for _ in 0..20 {
         device.ping();
     }
-    get_until(address(&gateway), "/api/v1/capture", |answer| answer.json()["packets"] == 42);
+    // What it has sent again, and was answered again, is in it, too.
+    let least = types(&device).len();
+    assert!(least >= 42);
     // The file grows a moment later than the count.
     let end = Instant::now() + PATIENCE;
-    while tshark(&file).len() < 42 {
+    while tshark(&file).len() < least {
         assert!(Instant::now() < end, "it is not written");
         std::thread::sleep(Duration::from_millis(20));
     }
     gateway.kill();
-    assert_eq!(tshark(&file).len(), 42);
+    let written = tshark(&file).len();
+    assert!(written >= least);
     // Even if the last block is cut.
     let octets = fs::read(&file).unwrap();
     fs::write(&file, &octets[..octets.len() - 5]).unwrap();
-    assert_eq!(tshark(&file).len(), 41);
+    assert_eq!(tshark(&file).len(), written - 1);
     // What is there is overwritten by the next run.
     gateway.restart();
     gateway.wait_for_broker(1);

@@ -27,7 +27,9 @@ impl<M: Machine> Gateway<M> {
             let Some(questions) = &mut self.questions else { break };
             let Poll::Ready(question) = questions.poll(cx) else { break };
             some = true;
-            self.answer(now, question);
+            if !question.is_given_up() {
+                self.answer(now, question);
+            }
         }
         if some { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -85,7 +85,7 @@ impl<M: Machine> Gateway<M> {
     /// If one runs, or the system has no room for it.
     pub(super) fn start_capture(&mut self, setup: Setup) -> Result<Report, NoCapture> {
         if self.capture.as_ref().is_some_and(|capture| capture.recorder.report().active) {
-            return Err(NoCapture::Busy(Box::new(setup)));
+            return Err(NoCapture::Busy);
         }
         let wires = self.links.iter().map(Link::wire).collect();
         let recorder = Recorder::start(setup, wires).map_err(NoCapture::System)?;

@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 
 use super::super::ways::Ways;
 use super::*;
+use crate::admin::{self, Question};
+use crate::capture::{Choice, Folder, LEAST_BYTES};
 use crate::config;
 use crate::core::upstream::{LineId, Login};
 use crate::core::{self, Address, Effect, Effects, LinkId};
@@ -707,4 +709,59 @@ fn what_is_left_is_written_at_the_end() {
         assert_eq!(log.contains(&"kept 2".to_owned()), !fails, "{log:?}");
         assert_eq!(log.contains(&"lost 1".to_owned()), fails, "{log:?}");
     }
+}
+
+#[test]
+fn what_was_given_up_is_not_done_later() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (_, address) = broker();
+        let settings = Settings {
+            brokers: Arc::new(Brokers {
+                servers: vec![Server {
+                    host: address.ip().to_string().into(),
+                    port: address.port(),
+                    ..Server::default()
+                }]
+                .into(),
+                tls: None,
+                connect_timeout: Duration::from_secs(5),
+            }),
+            reconnect_min: Duration::from_millis(20),
+            reconnect_max: Duration::from_millis(50),
+            failback_interval: Duration::ZERO,
+        };
+        let own = OwnConnections::new(settings.clone(), Ways::to(settings.brokers.clone()), 1);
+        let (asker, questions) = admin::channel();
+        let parts = Parts {
+            links: Vec::new(),
+            brokers: vec![BrokerConnection::new(settings, 7)],
+            own,
+            store: None,
+            signals: Signals::channel().1,
+            reload: None,
+            clock: Clock::start(Time(0)),
+            questions: Some(questions),
+            pulse: None,
+        };
+        let mut gateway = Gateway::new(parts, |_| Lines::default());
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::new(directory.path());
+        let setup = || {
+            let sink = folder.begin(LEAST_BYTES).unwrap();
+            Box::new(Setup { sink, choice: Choice::default() })
+        };
+        // Whoever asks hangs up before the loop comes to it.
+        let late = asker.ask(|reply| Question::CaptureStart(setup(), reply));
+        assert!(tokio::time::timeout(Duration::ZERO, late).await.is_err());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(gateway.poll_questions(&mut cx, Time(0)).is_ready());
+        assert!(gateway.capture_report().is_none());
+        // And who waits is answered.
+        let answered = asker.ask(|reply| Question::CaptureStart(setup(), reply));
+        let turn = poll_fn(|cx| gateway.poll_questions(cx, Time(0)));
+        let (answer, ()) = tokio::join!(answered, turn);
+        assert!(answer.unwrap().unwrap().active);
+        assert!(gateway.capture_report().is_some());
+    });
 }

@@ -24,9 +24,12 @@ fn every_answer_is_as_described() {
     let timeline = "/api/v1/clients/meter%2F1%20%C3%BC/timeline";
     for (method, described, path, headers, status) in [
         ("GET", "/", "/", "", 200),
+        ("GET", "/", "/", "Sec-Fetch-Site: same-site\r\n", 403),
         ("GET", "/metrics", "/metrics", "", 200),
         ("GET", "/healthz", "/healthz", "", 200),
+        ("GET", "/healthz", "/healthz", "Sec-Fetch-Site: cross-site\r\n", 403),
         ("GET", "/readyz", "/readyz", "", 200),
+        ("GET", "/readyz", "/readyz", "Origin: http://evil.example\r\n", 403),
         ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", "", 200),
         ("GET", "/api/v1/clients", "/api/v1/clients?limit=1", "", 200),
         ("GET", "/api/v1/clients", "/api/v1/clients?state=lost", "", 400),
@@ -54,6 +57,7 @@ fn every_answer_is_as_described() {
         ("PUT", "/api/v1/log", "/api/v1/log?level=loud", BY_HAND, 400),
         ("PUT", "/api/v1/log", "/api/v1/log", BY_HAND, 400),
         ("PUT", "/api/v1/log", "/api/v1/log?level=info,mqtt_sn_gateway::core=debug", BY_HAND, 200),
+        ("GET", "/api/v1/events", "/api/v1/events", "Sec-Fetch-Site: cross-site\r\n", 403),
         ("GET", "/api/v1/capture/file", "/api/v1/capture/file", "", 404),
         ("GET", "/api/v1/capture", "/api/v1/capture", "", 200),
         ("DELETE", "/api/v1/capture", "/api/v1/capture", BY_HAND, 200),

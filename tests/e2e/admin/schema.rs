@@ -27,6 +27,12 @@ impl Description {
         paths.iter().flat_map(|(path, methods)| of(path, methods)).collect()
     }
 
+    /// Whether everybody may ask for this.
+    pub fn is_open(&self, path: &str, method: &str) -> bool {
+        let security = &self.0["paths"][path][&method.to_lowercase()]["security"];
+        security.as_array().is_some_and(Vec::is_empty)
+    }
+
     /// Checks an answer to this operation. `path` is as in the description.
     #[track_caller]
     pub fn check(&self, path: &str, method: &str, answer: &super::http::Answer) {
