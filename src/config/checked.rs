@@ -285,7 +285,7 @@ pub struct Admin {
 /// `[log]`.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// Level, or a list of levels by part of the program, as `tracing_subscriber`'s `EnvFilter`
+    /// Level, or a list of levels by part of the program, as `tracing_subscriber`'s `Targets`
     /// reads it: `info`, or `info,mqtt_sn_gateway::core=debug`. Already checked.
     pub level: Box<str>,
     /// How lines look.

@@ -8,11 +8,12 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing::Subscriber;
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Format;
-use tracing_subscriber::reload::Handle;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer as _, Registry, reload};
 
 use super::priority::Prioritised;
 use crate::config::{Log, LogFormat};
@@ -77,7 +78,7 @@ static LEVEL: OnceLock<SetLevel> = OnceLock::new();
 static NOW: Mutex<String> = Mutex::new(String::new());
 
 /// Puts another filter in front of the lines; gives whether that was possible.
-type SetLevel = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+type SetLevel = Box<dyn Fn(Targets) -> bool + Send + Sync>;
 
 /// Makes the log of the process.
 ///
@@ -114,14 +115,13 @@ fn note(level: &str) {
 }
 
 /// What gets through at a level.
-fn filter(level: &str) -> Result<EnvFilter, LogError> {
-    let error = |error| LogError::Level(level.into(), error);
-    let filter = EnvFilter::try_new(level).map_err(error)?;
+fn filter(level: &str) -> Result<Targets, LogError> {
+    let words: String = level.split_whitespace().collect();
+    let filter: Targets = words.parse().map_err(|error| LogError::Level(level.into(), error))?;
     if level.contains(BROKER_TARGET) {
         return Ok(filter);
     }
-    let quiet = format!("{BROKER_TARGET}=off").parse();
-    Ok(filter.add_directive(quiet.map_err(error)?))
+    Ok(filter.with_target(BROKER_TARGET, LevelFilter::OFF))
 }
 
 /// A subscriber that writes lines as [`init`] does, somewhere else.
@@ -149,37 +149,22 @@ where
 {
     // Where in the program a line comes from helps those who look into the program.
     let target = level.contains(['=', ',']) || matches!(level, "debug" | "trace");
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter(level)?)
+    let (filter, handle) = reload::Layer::new(filter(level)?);
+    let lines = tracing_subscriber::fmt::layer()
         .with_target(target)
         .with_ansi(style.colour)
         .with_writer(writer);
-    let (set, subscriber): (SetLevel, Box<dyn Subscriber + Send + Sync>) =
-        match (style.json, style.time) {
-            (true, _) => {
-                let lines =
-                    lines.json().flatten_event(true).with_target(true).with_filter_reloading();
-                (setter(lines.reload_handle()), Box::new(lines.finish()))
-            }
-            (false, _) if style.priority => {
-                let format = Format::default().without_time().with_target(target).with_ansi(false);
-                let lines = lines.event_format(Prioritised(format)).with_filter_reloading();
-                (setter(lines.reload_handle()), Box::new(lines.finish()))
-            }
-            (false, true) => {
-                let lines = lines.with_filter_reloading();
-                (setter(lines.reload_handle()), Box::new(lines.finish()))
-            }
-            (false, false) => {
-                let lines = lines.without_time().with_filter_reloading();
-                (setter(lines.reload_handle()), Box::new(lines.finish()))
-            }
-        };
-    Ok((subscriber, set))
-}
-
-fn setter<S: 'static>(handle: Handle<EnvFilter, S>) -> SetLevel {
-    Box::new(move |filter| handle.reload(filter).is_ok())
+    let lines = match (style.json, style.time) {
+        (true, _) => lines.json().flatten_event(true).with_target(true).boxed(),
+        (false, _) if style.priority => {
+            let format = Format::default().without_time().with_target(target).with_ansi(false);
+            lines.event_format(Prioritised(format)).boxed()
+        }
+        (false, true) => lines.boxed(),
+        (false, false) => lines.without_time().boxed(),
+    };
+    let subscriber = Registry::default().with(filter).with(lines);
+    Ok((Box::new(subscriber), Box::new(move |filter| handle.reload(filter).is_ok())))
 }
 
 /// Whether standard error leads to the journal: the variable names the device and inode of the
@@ -232,7 +217,7 @@ mod tests {
 
     #[test]
     fn levels_by_target_show_the_target() {
-        let text = log("error,mqtt_sn_gateway=debug", Style::default(), || {
+        let text = log("error, mqtt_sn_gateway = debug", Style::default(), || {
             tracing::debug!("hello");
             tracing::warn!(target: "elsewhere", "hidden");
         });
