@@ -14,6 +14,7 @@ impl Oracle {
     pub fn crashed(&mut self, now: Time) {
         self.crashes += 1;
         self.step = None;
+        self.coming.clear();
         self.broker_closed();
         self.abandon_filters();
         for sensor in 0..self.contracts.len() {

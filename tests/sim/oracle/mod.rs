@@ -69,6 +69,8 @@ pub struct Oracle {
     bound: BTreeMap<Place, usize>,
     /// What the datagram was that the gateway got last, until it has been answered.
     step: Option<sleep::Step>,
+    /// By place: PINGREQs there that may have been those of sleepers who come, not answered yet.
+    coming: BTreeMap<Place, sleep::Step>,
     ascents: BTreeMap<MsgNo, Ascent>,
     descents: BTreeMap<MsgNo, Descent>,
     upstream: Upstream,
@@ -110,6 +112,7 @@ impl Oracle {
             contracts: (0..plan.sensors).map(contract).collect(),
             bound: BTreeMap::new(),
             step: None,
+            coming: BTreeMap::new(),
             ascents: BTreeMap::new(),
             descents: BTreeMap::new(),
             upstream: Upstream::default(),
@@ -138,6 +141,7 @@ impl Oracle {
         refused: bool,
     ) -> Verdict {
         self.step = None;
+        self.coming.remove(&from);
         self.answers_are_prompt(now)?;
         let Ok(packet) = decode(bytes) else { return Ok(()) };
         let message = packet.message;

@@ -135,13 +135,14 @@ impl Oracle {
     /// The gateway answers a PINGREQ from a place whose owner it may have lost: not with a DISCONNECT,
     /// so it has, and the PINGREQ was that of a sleeper who comes there.
     pub(super) fn ping_is_answered(&mut self, now: Time, to: Place, message: &Message<'_>) {
+        let late = self.coming.remove(&to);
         let Some(Step {
             sensor: former, place, kind: Kind::Foreign { comes: Some(sensor) }, ..
-        }) = self.step
+        }) = self.step.filter(|step| step.place == to).or(late)
         else {
             return;
         };
-        if place != to || matches!(message, Message::Disconnect { .. }) {
+        if matches!(message, Message::Disconnect { .. }) {
             return;
         }
         // It was not the former owner who was heard.
@@ -177,6 +178,11 @@ impl Oracle {
     /// When it should have.
     pub fn step_ends(&mut self, now: Time) -> Verdict {
         let Some(step) = self.step.take() else { return Ok(()) };
+        let unclear = matches!(step.kind, Kind::Foreign { comes: Some(_) });
+        if unclear && step.answers == 0 && self.stored.is_some() {
+            // Where it is may have to be written down before it gets anything.
+            self.coming.insert(step.place, step);
+        }
         let owed = matches!(step.kind, Kind::Sleep { sure: true } | Kind::Ping { sure: true });
         if owed && step.answers == 0 {
             let what =
